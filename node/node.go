@@ -1,0 +1,173 @@
+// Package node is the floor that all roles stand on: blocks, pins, values,
+// streams and peers, as small interfaces apart from one another.
+//
+// What comes in: CIDs, blocks, and multiaddrs as text. What goes out: bytes
+// whose hash has been checked against the CID that was asked for, and peers'
+// identities as the transport proved them. What is trusted: nothing that a
+// peer says; a block is bytes that hash to their CID, and no more than that.
+//
+// Implementations: node/memory (one process, for tests and simulated worlds),
+// node/embedded (a whole libp2p and bitswap peer), node/kubo (a running Kubo
+// by its RPC) and node/http (a client of trustless gateways). All pass the
+// kit in node/nodetest.
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/ipfs/go-cid"
+)
+
+// MaxBlock is the largest block, in bytes, that is ever read, stored or
+// accepted from a peer.
+const MaxBlock = 2 << 20
+
+var (
+	// ErrNotFound says that no source had the block or value in time.
+	ErrNotFound = errors.New("not found")
+	// ErrVerify says that bytes did not hash to their CID.
+	ErrVerify = errors.New("bytes do not match their CID")
+	// ErrNoSpace says that the disk is full; nothing held was lost.
+	ErrNoSpace = errors.New("no space left on disk")
+)
+
+// Class says what a block is wanted for; smaller is more urgent.
+type Class uint8
+
+const (
+	// Now is for the playhead's next seconds.
+	Now Class = iota
+	// Next is for heads of tracks, and the track that follows.
+	Next
+	// Soon is for today's schedule.
+	Soon
+	// Later is for everything else.
+	Later
+)
+
+// Want says what a read is for and by when its bytes are needed. The zero
+// Deadline means as soon as its class allows. A Want steers order and choice
+// of source; it never makes a read fail.
+type Want struct {
+	Class    Class
+	Deadline time.Time
+}
+
+// Block is bytes under the CID that they hash to.
+type Block struct {
+	CID  cid.Cid
+	Data []byte
+}
+
+// Getter reads one block from wherever it is soonest had.
+type Getter interface {
+	// Get returns the block's verified bytes, which the caller must not
+	// change. It blocks until they are here or ctx ends; a source that is
+	// known to be unable answers with an error that wraps ErrNotFound.
+	// Safe for concurrent use.
+	Get(ctx context.Context, c cid.Cid, w Want) ([]byte, error)
+}
+
+// Putter writes blocks.
+type Putter interface {
+	// Put stores the blocks durably: after it returns nil a power cut loses
+	// none of them. Bytes that do not hash to their CID are refused with
+	// ErrVerify and nothing of the call is stored. Safe for concurrent use.
+	Put(ctx context.Context, blocks ...Block) error
+}
+
+// Blocks is the store on this box.
+type Blocks interface {
+	Putter
+	// Has tells whether the block is held here, without reading it.
+	Has(ctx context.Context, c cid.Cid) (bool, error)
+	// Read returns a block held here, verified. It never asks a peer. A
+	// block that is absent, or whose bytes on disk no longer match (it is
+	// then removed, so that it can be fetched again), gives ErrNotFound; in
+	// the second case the error wraps ErrVerify as well.
+	Read(ctx context.Context, c cid.Cid) ([]byte, error)
+	// Delete removes a block; an absent one is no error.
+	Delete(ctx context.Context, c cid.Cid) error
+}
+
+// Pin keeps everything below Root, under a name that people can read.
+type Pin struct {
+	Name string
+	Root cid.Cid
+}
+
+// Pinner keeps graphs from being collected.
+type Pinner interface {
+	// Pin keeps the whole graph below p.Root, which must be held already;
+	// a missing block gives ErrNotFound and no pin. Durable on return.
+	Pin(ctx context.Context, p Pin) error
+	// Unpin removes one pin; an absent one is no error.
+	Unpin(ctx context.Context, p Pin) error
+	// Pins lists all pins.
+	Pins(ctx context.Context) ([]Pin, error)
+}
+
+// Values is the routing system's signed-record store (a DHT). Keys are
+// routing keys such as "/ipns/<multihash>". Values are not verified here:
+// the caller verifies.
+type Values interface {
+	PutValue(ctx context.Context, key string, value []byte) error
+	GetValue(ctx context.Context, key string) ([]byte, error)
+}
+
+// Stream is one bidirectional stream to a peer. It is an alias so that other
+// rooms can declare the same type beside their own interfaces.
+type Stream = interface {
+	io.ReadWriteCloser
+	// CloseWrite ends our side; the peer reads io.EOF.
+	CloseWrite() error
+	// Reset drops the stream at once, both ways.
+	Reset() error
+	// SetDeadline bounds reads and writes by the wall clock.
+	SetDeadline(t time.Time) error
+}
+
+// Streams speaks small protocols with peers. A peer is its peer id as text
+// ("12D3Koo..."), proved by the transport.
+type Streams interface {
+	// Handle serves protocol until the node closes. h runs in a goroutine
+	// of its own for each stream and owns it; the node bounds how many.
+	Handle(protocol string, h func(peer string, s Stream))
+	// Open opens a stream to a connected or dialable peer.
+	Open(ctx context.Context, peer, protocol string) (Stream, error)
+}
+
+// Topics is publish and subscribe. Messages are at most 1 MiB, unverified,
+// from anyone.
+type Topics interface {
+	Publish(ctx context.Context, topic string, data []byte) error
+	// Subscribe calls h for each message, in order, until ctx ends.
+	Subscribe(ctx context.Context, topic string, h func(peer string, data []byte)) error
+}
+
+// Peers is who is here.
+type Peers interface {
+	// ID is our own peer id.
+	ID() string
+	// Addrs are full multiaddrs that end in /p2p/ID, TCP first.
+	Addrs() []string
+	// Connect dials a full multiaddr and keeps the peer connected,
+	// redialling with backoff while the node lives.
+	Connect(ctx context.Context, addr string) error
+	// Connected lists the peers connected now.
+	Connected() []string
+	// OnConnect calls f, in a goroutine of its own, for each peer that
+	// connects from now on, and once for each connected now.
+	OnConnect(f func(peer string))
+}
+
+// Traffic is what a node has sent and received, in bytes of block data.
+type Traffic struct {
+	Sent, Received int64
+	// BySource splits Received by where the bytes came from: "bitswap",
+	// "http" and so on.
+	BySource map[string]int64
+}
