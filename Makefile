@@ -1,0 +1,49 @@
+# playnode: what a person types. Everything a target needs it installs or
+# builds itself; what outlives a clone is kept in $PLAYNODE_CACHE
+# (default ~/.cache/playnode) and in Go's own caches.
+
+SHELL := /bin/bash
+GO ?= go
+FUZZTIME ?= 60s
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test check interop fuzz bench testnet music dist clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## hear it: a DJ, a venue and an archivist on this machine (FILES="a.mp3 b.flac" for your own)
+	bin/playnode demo $(FILES)
+
+build: ## bin/playnode
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/playnode ./cmd/playnode
+
+test: ## every test of ours under the race detector; installs what it needs
+	@scripts/test
+
+check: ## formatting, vet, staticcheck, walls, package docs, cross builds
+	@scripts/check
+
+interop: build ## our bytes in the hands of stock Kubo, age and npm readers
+	@scripts/interop
+
+fuzz: ## every fuzz target, FUZZTIME each (60s)
+	@scripts/fuzz $(FUZZTIME)
+
+bench: build ## measures this machine against Kubo, age and HTTP: BENCH.md
+	@scripts/bench
+
+testnet: build ## the lived scenarios (SCENARIO="name ..." for some)
+	bin/playnode testnet run $(SCENARIO)
+
+music: ## renders the demo's tracks anew
+	@scripts/need lame flac
+	$(GO) generate ./testnet/music
+
+dist: ## stripped binaries for every platform, with checksums, in dist/
+	@LDFLAGS='$(LDFLAGS)' scripts/dist
+
+clean: ## removes what was built here
+	rm -rf bin dist
