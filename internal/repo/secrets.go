@@ -1,0 +1,112 @@
+package repo
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// maxSecrets bounds the file that openSecrets reads.
+const maxSecrets = 64 << 20
+
+// Secrets is a small durable map for keys: one file of mode 0600 in the 0700
+// directory keys/, rewritten whole at every change, so that what was deleted
+// is in no file any more. It has Bucket's methods and promises.
+type Secrets struct {
+	path string
+
+	mu  sync.Mutex // guards all below and the file
+	all map[string][]byte
+}
+
+func openSecrets(path string) (*Secrets, error) {
+	s := &Secrets{path: path, all: map[string][]byte{}}
+	st, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open keys: %w", err)
+	}
+	if st.Size() > maxSecrets {
+		return nil, fmt.Errorf("open keys: %s has %d bytes, over the limit of %d", path, st.Size(), maxSecrets)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("open keys: %w", err)
+	}
+	if err := json.Unmarshal(b, &s.all); err != nil {
+		return nil, fmt.Errorf("open keys %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// Get returns a copy of the value, or nil when there is none.
+func (s *Secrets) Get(key string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.all[key]
+	if !ok {
+		return nil, nil
+	}
+	return append([]byte{}, v...), nil
+}
+
+// Put sets one value.
+func (s *Secrets) Put(key string, value []byte) error {
+	return s.Apply(map[string][]byte{key: value}, nil)
+}
+
+// Delete removes one value; an absent one is no error.
+func (s *Secrets) Delete(key string) error { return s.Apply(nil, []string{key}) }
+
+// Apply does all of it or none. A key in both is deleted.
+func (s *Secrets) Apply(puts map[string][]byte, deletes []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := make(map[string][]byte, len(s.all)+len(puts))
+	for k, v := range s.all {
+		next[k] = v
+	}
+	for k, v := range puts {
+		next[k] = append([]byte{}, v...)
+	}
+	for _, k := range deletes {
+		delete(next, k)
+	}
+	b, err := json.Marshal(next)
+	if err != nil {
+		return fmt.Errorf("write keys: %w", err)
+	}
+	if err := WriteFile(s.path, b); err != nil {
+		return err
+	}
+	s.all = next
+	return nil
+}
+
+// Each calls f for every key with the prefix, in order, until f returns an
+// error, which Each returns. It sees the map as it was at the call.
+func (s *Secrets) Each(prefix string, f func(key string, value []byte) error) error {
+	s.mu.Lock()
+	all := s.all // never changed in place
+	s.mu.Unlock()
+	var keys []string
+	for k := range all {
+		if strings.HasPrefix(k, prefix) {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		if err := f(k, append([]byte{}, all[k]...)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
