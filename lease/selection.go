@@ -1,0 +1,236 @@
+package lease
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+
+	"github.com/ipfs/go-cid"
+
+	"playnode/internal/seal"
+	"playnode/manifests"
+)
+
+// Selection is a DJ's secrets and counters of one selection, as of its last
+// revision. It is a value: Revise returns the next one, which the caller
+// persists in one transaction with the signed revision, or not at all. A next
+// one that was lost is harmless: the revision after it draws its own MK.
+type Selection struct {
+	DJ   manifests.DJ
+	Sel  manifests.SelID
+	Unit int64 // manifests.Day or Week
+	Gen  uint64
+	R    seal.Key // R_gen
+
+	// Of the last revision; zero before the first.
+	RootN, Seq uint64
+	Prev       *[32]byte // its payload's digest, once signed
+	Cur        uint64
+	MKGen      uint64 // the generation that MK was drawn in
+	MK         seal.Key
+	Tracks     []cid.Cid // sorted by bytes
+	Meta       []MetaBlock
+	Boxes      []cid.Cid
+}
+
+// MetaBlock remembers a sealed meta block by its plaintext.
+type MetaBlock struct {
+	Plain [32]byte // sha2-256
+	CID   cid.Cid
+}
+
+// NewSelection draws a selection of generation 1. unit 0 means weeks.
+func NewSelection(dj manifests.DJ, unit int64) Selection {
+	if unit == 0 {
+		unit = manifests.Week
+	}
+	s := Selection{DJ: dj, Unit: unit, Gen: 1, R: seal.NewKey()}
+	rand.Read(s.Sel[:])
+	return s
+}
+
+// GID is the public name of its generation.
+func (s Selection) GID() [16]byte { return gid(s.R, s.DJ, s.Sel, s.Gen) }
+
+// Track is what the DJ knows of a sealed track.
+type Track struct {
+	CID  cid.Cid
+	Key  seal.FileKey
+	Size uint64  // of the sealed file, in bytes
+	Sec  uint64  // duration, rounded up
+	Info cid.Cid // of its sealed info
+}
+
+// SealInfo seals a track's metadata under its file key, as one raw block.
+func SealInfo(k seal.FileKey, track cid.Cid, info *manifests.Info) (manifests.Block, error) {
+	plain, err := info.Encode()
+	if err != nil {
+		return manifests.Block{}, fmt.Errorf("seal info of %s: %w", track, err)
+	}
+	key, aad := infoFor(k, track.Bytes())
+	return manifests.NewRawBlock(seal.Seal(key, plain, aad)), nil
+}
+
+// Draft is what a revision says.
+type Draft struct {
+	Now    int64 // Unix seconds
+	RootN  uint64
+	Tracks []Track // of all the lists; each once
+	Lists  []manifests.Playlist
+}
+
+// Revision is a manifest to sign, and the blocks that it covers. Blocks that
+// the last revision already covered are not repeated where they are known by
+// CID (meta, boxes); tracks' blocks are all there.
+type Revision struct {
+	Manifest manifests.Manifest
+	Blocks   []manifests.Block
+}
+
+// Revise makes the next revision. MK is drawn anew when the period, the
+// generation or the root is another, or when a track is gone. Signed puts the result
+// into the selection.
+func (s Selection) Revise(d Draft) (Revision, Selection, error) {
+	m := manifests.Manifest{
+		DJ: s.DJ, RootN: d.RootN, Sel: s.Sel, Seq: s.Seq + 1, Prev: s.Prev, IAT: d.Now,
+		Unit: s.Unit, Cur: manifests.Period(d.Now, s.Unit), Gen: s.Gen, GID: s.GID(),
+	}
+	if d.RootN != s.RootN {
+		m.Seq, m.Prev = 1, nil
+	}
+	m.Exp = int64(m.Cur+manifests.Ahead(s.Unit)+1) * s.Unit
+	n := s
+	n.RootN, n.Seq, n.Cur, n.Prev, n.MKGen = m.RootN, m.Seq, m.Cur, nil, m.Gen
+	n.Tracks, n.Meta, n.Boxes = nil, nil, nil
+	first := s.Seq == 0
+	again := !first && m.RootN == s.RootN && m.Cur == s.Cur && m.Gen == s.MKGen // same boxes
+	for _, t := range d.Tracks {
+		n.Tracks = append(n.Tracks, t.CID)
+	}
+	slices.SortFunc(n.Tracks, compareCIDs)
+	if first || m.RootN != s.RootN || m.Cur != s.Cur || m.Gen != s.MKGen || !containsAll(n.Tracks, s.Tracks) {
+		n.MK = seal.NewKey()
+	}
+	m.RID = rid(n.MK, &m)
+	for i := range manifests.Ahead(s.Unit) + 1 {
+		key, aad := lockFor(periodKey(s.R, s.DJ, s.Sel, s.Gen, s.Unit, m.Cur+i), &m, m.Cur+i)
+		m.Lock = append(m.Lock, manifests.Lock(seal.SealOnce(key, n.MK[:], aad)))
+	}
+	r := Revision{Manifest: m}
+	if err := r.tracks(n.MK, d.Tracks); err != nil {
+		return Revision{}, Selection{}, err
+	}
+	if err := r.meta(&n, s, d.Lists); err != nil {
+		return Revision{}, Selection{}, err
+	}
+	if again {
+		n.Boxes = s.Boxes
+	} else {
+		b, err := dummies(s.Unit)
+		if err != nil {
+			return Revision{}, Selection{}, fmt.Errorf("seal mailboxes: %w", err)
+		}
+		r.Blocks, n.Boxes = append(r.Blocks, b), []cid.Cid{b.CID}
+	}
+	r.Manifest.Boxes = n.Boxes
+	return r, n, nil
+}
+
+// Signed notes the digest of the signed revision's payload.
+func (s Selection) Signed(payload manifests.Block) Selection {
+	d := manifests.Digest(payload.CID)
+	s.Prev = &d
+	return s
+}
+
+func (r *Revision) tracks(mk seal.Key, tracks []Track) error {
+	entries := make([]manifests.Entry, len(tracks))
+	for i, t := range tracks {
+		key, aad := trackFor(mk, r.Manifest.DJ, r.Manifest.Sel, t.CID.Bytes())
+		entries[i] = manifests.Entry{
+			Track: t.CID, Wrap: manifests.Wrap(seal.SealOnce(key, t.Key[:], aad)),
+			Size: t.Size, Sec: t.Sec, Info: t.Info,
+		}
+	}
+	blocks, err := manifests.BuildTracks(entries)
+	if err != nil {
+		return err
+	}
+	r.Manifest.Tracks = blocks[0].CID
+	r.Blocks = append(r.Blocks, blocks...)
+	return nil
+}
+
+func (r *Revision) meta(n *Selection, old Selection, lists []manifests.Playlist) error {
+	key, aad := metaFor(n.MK, n.DJ, n.Sel)
+	for _, l := range lists {
+		for _, b := range manifests.CutOrder(l.Label, l.Tracks) {
+			plain, err := b.Encode()
+			if err != nil {
+				return fmt.Errorf("seal playlist %q: %w", l.Label, err)
+			}
+			mb := MetaBlock{Plain: sha256.Sum256(plain)}
+			i := slices.IndexFunc(old.Meta, func(o MetaBlock) bool { return o.Plain == mb.Plain })
+			if i >= 0 && n.MK.Equal(old.MK) {
+				mb = old.Meta[i]
+			} else {
+				block := manifests.NewRawBlock(seal.Seal(key, plain, aad))
+				r.Blocks, mb.CID = append(r.Blocks, block), block.CID
+			}
+			n.Meta = append(n.Meta, mb)
+			r.Manifest.Meta = append(r.Manifest.Meta, mb.CID)
+		}
+	}
+	return nil
+}
+
+// boxClass is the size of a mailbox's plaintext: a grant of a week's periods
+// fits 2048 bytes, one of days' 4096.
+func boxClass(unit int64) int {
+	if unit == manifests.Week {
+		return 2048
+	}
+	return 4096
+}
+
+// dummies is a shard without a lease in it: real seals of random bytes, to
+// keys that are thrown away.
+func dummies(unit int64) (manifests.Block, error) {
+	var s manifests.BoxShard
+	rand.Read(s.Salt[:])
+	for range manifests.Boxes {
+		e, err := dummy(boxClass(unit))
+		if err != nil {
+			return manifests.Block{}, err
+		}
+		s.E = append(s.E, e)
+	}
+	slices.SortFunc(s.E, func(a, b manifests.BoxEntry) int { return slices.Compare(a.ID[:], b.ID[:]) })
+	data, err := s.Encode()
+	return manifests.NewBlock(data), err
+}
+
+func dummy(class int) (e manifests.BoxEntry, err error) {
+	rand.Read(e.ID[:])
+	to, err := seal.NewXWing()
+	if err != nil {
+		return e, err
+	}
+	plain := make([]byte, class)
+	rand.Read(plain)
+	e.Blob.Enc, e.Blob.CT, err = seal.SealTo(to.Public(), seal.CTX(seal.Grant, plain[:32], plain[32:64]), plain)
+	return e, err
+}
+
+func compareCIDs(a, b cid.Cid) int { return slices.Compare(a.Bytes(), b.Bytes()) }
+
+// containsAll tells whether sorted all has every one of some.
+func containsAll(all, some []cid.Cid) bool {
+	for _, c := range some {
+		if _, ok := slices.BinarySearchFunc(all, c, compareCIDs); !ok {
+			return false
+		}
+	}
+	return true
+}
