@@ -1,8 +1,10 @@
 package lease
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -233,4 +235,68 @@ func containsAll(all, some []cid.Cid) bool {
 		}
 	}
 	return true
+}
+
+// selectionJSON is a Selection at rest, secrets in clear: it belongs in a
+// store that only the DJ's own user can read.
+type selectionJSON struct {
+	DJ, Sel, R, MK, Prev           []byte
+	Unit                           int64
+	Gen, RootN, Seq, Cur, MKGen    uint64
+	Tracks, Boxes, MetaCID, MetaOf [][]byte
+}
+
+// Encode is the selection at rest, with its secrets.
+func (s Selection) Encode() ([]byte, error) {
+	j := selectionJSON{DJ: s.DJ[:], Sel: s.Sel[:], R: s.R[:], MK: s.MK[:], Unit: s.Unit,
+		Gen: s.Gen, RootN: s.RootN, Seq: s.Seq, Cur: s.Cur, MKGen: s.MKGen}
+	if s.Prev != nil {
+		j.Prev = s.Prev[:]
+	}
+	for _, c := range s.Tracks {
+		j.Tracks = append(j.Tracks, c.Bytes())
+	}
+	for _, c := range s.Boxes {
+		j.Boxes = append(j.Boxes, c.Bytes())
+	}
+	for _, m := range s.Meta {
+		j.MetaCID, j.MetaOf = append(j.MetaCID, m.CID.Bytes()), append(j.MetaOf, bytes.Clone(m.Plain[:]))
+	}
+	return json.Marshal(j)
+}
+
+// DecodeSelection reads what Encode wrote.
+func DecodeSelection(data []byte) (Selection, error) {
+	var j selectionJSON
+	if err := json.Unmarshal(data, &j); err != nil {
+		return Selection{}, fmt.Errorf("decode selection: %w", err)
+	}
+	if len(j.DJ) != 32 || len(j.Sel) != 16 || len(j.R) != 32 || len(j.MK) != 32 || len(j.Prev)%32 != 0 || len(j.Prev) > 32 || len(j.MetaCID) != len(j.MetaOf) {
+		return Selection{}, fmt.Errorf("decode selection: fields of the wrong length")
+	}
+	s := Selection{DJ: manifests.DJ(j.DJ), Sel: manifests.SelID(j.Sel), R: seal.Key(j.R), MK: seal.Key(j.MK), Unit: j.Unit,
+		Gen: j.Gen, RootN: j.RootN, Seq: j.Seq, Cur: j.Cur, MKGen: j.MKGen}
+	if len(j.Prev) == 32 {
+		s.Prev = (*[32]byte)(j.Prev)
+	}
+	var meta []cid.Cid
+	for _, l := range []struct {
+		from [][]byte
+		to   *[]cid.Cid
+	}{{j.Tracks, &s.Tracks}, {j.Boxes, &s.Boxes}, {j.MetaCID, &meta}} {
+		for _, b := range l.from {
+			c, err := cid.Cast(b)
+			if err != nil {
+				return Selection{}, fmt.Errorf("decode selection: %w", err)
+			}
+			*l.to = append(*l.to, c)
+		}
+	}
+	for i, c := range meta {
+		if len(j.MetaOf[i]) != 32 {
+			return Selection{}, fmt.Errorf("decode selection: digest of %d bytes", len(j.MetaOf[i]))
+		}
+		s.Meta = append(s.Meta, MetaBlock{[32]byte(j.MetaOf[i]), c})
+	}
+	return s, nil
 }
