@@ -11,8 +11,26 @@ package embedded
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
 	"time"
+
+	"github.com/ipfs/boxo/bitswap"
+	bsclient "github.com/ipfs/boxo/bitswap/client"
+	"github.com/ipfs/boxo/bitswap/network/bsnet"
+	pin "github.com/ipfs/boxo/pinning/pinner"
+	"github.com/ipfs/boxo/pinning/pinner/dspinner"
+	"github.com/ipfs/go-cid"
+	leveldb "github.com/ipfs/go-ds-leveldb"
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/routing"
+	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
 
 	"playnode/node"
 )
@@ -35,33 +53,180 @@ type Config struct {
 	Dir string
 	// Identity is the libp2p key. Required.
 	Identity ed25519.PrivateKey
-	// Listen are multiaddrs; none means all interfaces, TCP and QUIC, on a
-	// port of the system's choice.
+	// Listen are multiaddrs; none means all interfaces, TCP and QUIC, on
+	// ports of the system's choice.
 	Listen []string
 	// Peers are full multiaddrs that are connected and kept.
 	Peers []string
 	// Network is Public when empty.
 	Network Network
-	// Bootstrap replaces the public bootstrap peers.
+	// Bootstrap are full multiaddrs in place of the public bootstrap peers.
 	Bootstrap []string
-	// Now is the clock for what is stored and judged; never for sockets.
-	// Required.
+	// Now judges the end of life of records that the DHT carries. Required.
 	Now func() time.Time
 	// Log, when nil, drops everything.
 	Log *slog.Logger
 }
 
+// closing is how long Close waits for what does not end.
+const closing = 4 * time.Second
+
 // Node is the peer. It is a node.Getter (peers only, never its own disk),
-// node.Blocks, node.Pinner, node.Values, node.Streams and node.Peers. All is
-// safe for concurrent use.
-type Node struct{ cfg Config }
+// node.Blocks, node.Pinner, node.Values, node.Streams and node.Peers. Safe
+// for concurrent use.
+type Node struct {
+	log    *slog.Logger
+	ctx    context.Context // ends when the node closes; no request's
+	cancel context.CancelFunc
+
+	store    *store
+	meta     *leveldb.Datastore
+	pinner   pin.Pinner
+	pinning  chan struct{} // one slot: held while pins change
+	host     host.Host
+	exchange *bitswap.Bitswap
+	dht      *dht.IpfsDHT // nil unless Public
+	mdns     mdns.Service // nil unless LAN
+	peers    *peers
+	provides chan cid.Cid // roots to announce; Public only
+	slots    chan struct{}
+	down     sync.Once
+	downErr  error // of Close's first call
+}
 
 // New opens the directory, listens and starts to connect. ctx bounds the
 // start alone. Peers that cannot be reached yet are no error.
-func New(ctx context.Context, cfg Config) (*Node, error) { panic("soon") }
+func New(ctx context.Context, cfg Config) (n *Node, err error) {
+	if cfg.Dir == "" || cfg.Identity == nil || cfg.Now == nil {
+		return nil, errors.New("open node: Dir, Identity and Now are required")
+	}
+	if cfg.Network == "" {
+		cfg.Network = Public
+	}
+	if cfg.Network != Public && cfg.Network != LAN && cfg.Network != None {
+		return nil, fmt.Errorf("open node: network %q is not public, lan or none", cfg.Network)
+	}
+	n = &Node{
+		log: cfg.Log, pinning: make(chan struct{}, 1), slots: make(chan struct{}, maxStreams),
+		provides: make(chan cid.Cid, 1024),
+	}
+	if n.log == nil {
+		n.log = slog.New(slog.DiscardHandler)
+	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			n.Close()
+			n, err = nil, fmt.Errorf("open node in %s: %w", cfg.Dir, err)
+		}
+	}()
+	if err := n.openDisk(ctx, cfg.Dir); err != nil {
+		return n, err
+	}
+	key, err := crypto.UnmarshalEd25519PrivateKey(cfg.Identity)
+	if err != nil {
+		return n, err
+	}
+	if n.host, err = newHost(key, cfg); err != nil {
+		return n, err
+	}
+	n.peers, err = newPeers(n.ctx, n.host, n.log)
+	if err != nil {
+		return n, err
+	}
+	var find routing.ContentDiscovery // stays untyped nil without a DHT: bitswap asks
+	if cfg.Network == Public {
+		if err := n.startDHT(cfg); err != nil {
+			return n, err
+		}
+		find = n.dht
+	}
+	n.exchange = bitswap.New(n.ctx, bsnet.NewFromIpfsHost(n.host), find, n.store,
+		bitswap.MaxOutstandingBytesPerPeer(16<<20),
+		bitswap.WithWantHaveReplaceSize(16<<10),
+		bitswap.TaskWorkerCount(24), bitswap.EngineTaskWorkerCount(24),
+		bitswap.WithClientOption(bsclient.WithoutDuplicatedBlockStats()))
+	if cfg.Network == LAN {
+		n.mdns = mdns.NewMdnsService(n.host, "", finder{n.peers})
+		if err := n.mdns.Start(); err != nil {
+			n.log.Warn("mDNS does not work here; only given peers will be found", "err", err)
+			n.mdns = nil
+		}
+	}
+	for _, a := range cfg.Peers {
+		if err := n.peers.keep(a); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func (n *Node) openDisk(ctx context.Context, dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	var err error
+	if n.store, err = openStore(filepath.Join(dir, "blocks")); err != nil {
+		return err
+	}
+	if n.meta, err = leveldb.NewDatastore(filepath.Join(dir, "meta"), nil); err != nil {
+		return err
+	}
+	n.pinner, err = dspinner.New(ctx, n.meta, nil)
+	return err
+}
 
 // Close stops everything within 5 s; what was acknowledged is on disk.
-func (n *Node) Close() error { panic("soon") }
+func (n *Node) Close() error {
+	n.down.Do(func() {
+		n.cancel()
+		done := make(chan error, 1)
+		go func() { done <- n.stop() }()
+		select {
+		case n.downErr = <-done:
+		case <-time.After(closing):
+			n.downErr = errors.New("close node: something did not stop in time")
+		}
+	})
+	return n.downErr
+}
+
+// stop ends all parts, those that use others first.
+func (n *Node) stop() error {
+	var errs []error
+	if n.mdns != nil {
+		errs = append(errs, n.mdns.Close())
+	}
+	if n.exchange != nil {
+		errs = append(errs, n.exchange.Close())
+	}
+	if n.dht != nil {
+		errs = append(errs, n.dht.Close())
+	}
+	if n.host != nil {
+		errs = append(errs, n.host.Close())
+	}
+	if n.peers != nil {
+		n.peers.wait()
+	}
+	if n.pinner != nil {
+		errs = append(errs, n.pinner.Close())
+	}
+	if n.meta != nil {
+		errs = append(errs, n.meta.Close())
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.close())
+	}
+	return errors.Join(errs...)
+}
 
 // Traffic is what bitswap has sent and received since New.
-func (n *Node) Traffic() node.Traffic { panic("soon") }
+func (n *Node) Traffic() node.Traffic {
+	s, err := n.exchange.Stat()
+	if err != nil {
+		return node.Traffic{}
+	}
+	in := int64(s.DataReceived)
+	return node.Traffic{Sent: int64(s.DataSent), Received: in, BySource: map[string]int64{"bitswap": in}}
+}

@@ -1,0 +1,136 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/ipfs/boxo/blockstore"
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	flatfs "github.com/ipfs/go-ds-flatfs"
+	ipld "github.com/ipfs/go-ipld-format"
+
+	"playnode/node"
+)
+
+// store is a flatfs blockstore that verifies what it reads; bitswap serves
+// from it, so that a damaged block is never sent.
+type store struct {
+	blockstore.Blockstore
+	files *flatfs.Datastore
+}
+
+func openStore(dir string) (*store, error) {
+	files, err := flatfs.CreateOrOpen(dir, flatfs.NextToLast(2), true)
+	if err != nil {
+		return nil, err
+	}
+	return &store{blockstore.NewBlockstore(files, blockstore.NoPrefix(), blockstore.WriteThrough(true)), files}, nil
+}
+
+func (s *store) close() error { return s.files.Close() }
+
+// Get verifies, and deletes what is damaged. Both cases of absence are
+// ipld.ErrNotFound, as bitswap expects; damage is node.ErrVerify as well.
+func (s *store) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
+	b, err := s.Blockstore.Get(ctx, c)
+	if errors.Is(err, syscall.EIO) {
+		// The medium has lost it; deleting lets it be fetched to another place.
+		return nil, errors.Join(ipld.ErrNotFound{Cid: c}, node.ErrVerify, err, s.Blockstore.DeleteBlock(ctx, c))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := node.Verify(c, b.RawData()); err != nil {
+		return nil, errors.Join(ipld.ErrNotFound{Cid: c}, err, s.Blockstore.DeleteBlock(ctx, c))
+	}
+	return b, nil
+}
+
+// Put stores blocks with one batch of syncs and tells the peers that want
+// them; see node.Putter. A full disk gives node.ErrNoSpace.
+func (n *Node) Put(ctx context.Context, batch ...node.Block) error {
+	var fresh, all []blocks.Block
+	seen := map[cid.Cid]bool{}
+	for _, b := range batch {
+		if err := node.Verify(b.CID, b.Data); err != nil {
+			return fmt.Errorf("put: %w", err)
+		}
+		if seen[b.CID] {
+			continue
+		}
+		seen[b.CID] = true
+		blk, err := blocks.NewBlockWithCid(b.Data, b.CID)
+		if err != nil {
+			return fmt.Errorf("put %s: %w", b.CID, err)
+		}
+		all = append(all, blk)
+		if held, err := n.store.Blockstore.Get(ctx, b.CID); err != nil || !bytes.Equal(held.RawData(), b.Data) {
+			fresh = append(fresh, blk)
+		}
+	}
+	if len(fresh) > 0 {
+		if err := n.store.PutMany(ctx, fresh); err != nil {
+			if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+				err = fmt.Errorf("%w: %w", node.ErrNoSpace, err)
+			}
+			return fmt.Errorf("put %d blocks: %w", len(fresh), err)
+		}
+	}
+	// Without this no neighbour that asked before hears that it is here now.
+	if err := n.exchange.NotifyNewBlocks(ctx, all...); err != nil {
+		n.log.Debug("announce blocks", "err", err)
+	}
+	return nil
+}
+
+// Has tells whether a block is on this disk.
+func (n *Node) Has(ctx context.Context, c cid.Cid) (bool, error) { return n.store.Has(ctx, c) }
+
+// Read reads a block from this disk, verified; see node.Blocks.
+func (n *Node) Read(ctx context.Context, c cid.Cid) ([]byte, error) {
+	b, err := n.store.Get(ctx, c)
+	if ipld.IsNotFound(err) {
+		err = fmt.Errorf("%w: %w", node.ErrNotFound, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", c, err)
+	}
+	return b.RawData(), nil
+}
+
+// Delete removes a block from this disk.
+func (n *Node) Delete(ctx context.Context, c cid.Cid) error { return n.store.DeleteBlock(ctx, c) }
+
+// Get asks the peers, and by the DHT those who announce the block, until one
+// gives it or ctx ends; see node.Getter. It stores nothing.
+func (n *Node) Get(ctx context.Context, c cid.Cid, w node.Want) ([]byte, error) {
+	if node.Verify(c, nil) == nil {
+		return []byte{}, nil // bitswap cannot carry the empty block
+	}
+	// A peer that once said it has a block and later that it has not is never
+	// asked again by the same session, so a silent one is given up and a new
+	// one begun; ever later, so that a slow line still finishes a block.
+	for patience := 5 * time.Second; ; patience = min(2*patience, time.Minute) {
+		try, cancel := context.WithTimeout(ctx, patience)
+		b, err := n.exchange.GetBlock(try, c)
+		cancel()
+		switch {
+		case err == nil:
+			if err := node.Verify(c, b.RawData()); err != nil {
+				return nil, fmt.Errorf("get: %w", err)
+			}
+			return b.RawData(), nil
+		case ctx.Err() != nil:
+			return nil, fmt.Errorf("get %s: %w", c, ctx.Err())
+		case n.ctx.Err() != nil:
+			return nil, fmt.Errorf("get %s: node closed: %w", c, node.ErrNotFound)
+		case try.Err() == nil:
+			return nil, fmt.Errorf("get %s: %w: %w", c, node.ErrNotFound, err)
+		}
+	}
+}
