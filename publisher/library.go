@@ -1,0 +1,162 @@
+package publisher
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/ipfs/go-cid"
+
+	"playnode/internal/seal"
+	"playnode/lease"
+	"playnode/manifests"
+)
+
+// Store is where the DJ's library lives, in clear: it is her own.
+// internal/repo's Bucket satisfies it.
+type Store interface {
+	Get(key string) ([]byte, error) // nil, nil when absent
+	Put(key string, value []byte) error
+	// Each calls f by key, in order.
+	Each(prefix string, f func(key string, value []byte) error) error
+	// Apply is one durable transaction.
+	Apply(puts map[string][]byte, deletes []string) error
+}
+
+// The library's rows: a file by the digest of its bytes, a track by its CID,
+// a playlist by its label, the head, and a lease by its id.
+const (
+	rowFile  = "file/"
+	rowTrack = "track/"
+	rowList  = "list/"
+	rowHead  = "head"
+	rowLease = "lease/"
+)
+
+// trackRow is all that later revisions and listings need of a sealed track.
+type trackRow struct {
+	CID, Info            cid.Cid
+	Key                  []byte // the age file key
+	Size, Sec            uint64
+	Title, Artist, Album string
+	Codec                string
+	Rate, Channels       int
+	Samples              int64
+	Loudness             *manifests.Loudness
+}
+
+func (t *trackRow) track() lease.Track {
+	return lease.Track{CID: t.CID, Key: seal.FileKey(t.Key), Size: t.Size, Sec: t.Sec, Info: t.Info}
+}
+
+// listRow is a playlist, which is a selection of its own, with the secrets of
+// the selection's last revision.
+type listRow struct {
+	Label  string
+	Tracks []cid.Cid
+
+	Sel       []byte
+	Unit      int64
+	Gen       uint64
+	R         []byte
+	RootN     uint64
+	Seq       uint64
+	Prev      []byte
+	Cur       uint64
+	MKGen     uint64
+	MK        []byte
+	SelTracks []cid.Cid
+	Meta      []metaRow
+	Boxes     []cid.Cid
+
+	// Env is the last signed revision's envelope, Exp and IAT its times.
+	Env      *cid.Cid
+	Exp, IAT int64
+	// SealedOrder is Order as of the last signed revision.
+	SealedOrder string
+}
+
+// Order is a digest of the playlist's order.
+func (l *listRow) Order() string {
+	h := sha256.New()
+	for _, c := range l.Tracks {
+		h.Write(c.Bytes())
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+type metaRow struct {
+	Plain []byte
+	CID   cid.Cid
+}
+
+// selection is the row as lease takes it.
+func (l *listRow) selection(dj manifests.DJ) lease.Selection {
+	s := lease.Selection{
+		DJ: dj, Sel: manifests.SelID(l.Sel), Unit: l.Unit, Gen: l.Gen, R: seal.Key(l.R),
+		RootN: l.RootN, Seq: l.Seq, Cur: l.Cur, MKGen: l.MKGen, Tracks: l.SelTracks, Boxes: l.Boxes,
+	}
+	if l.Seq > 0 {
+		s.MK = seal.Key(l.MK)
+	}
+	if l.Prev != nil {
+		p := [32]byte(l.Prev)
+		s.Prev = &p
+	}
+	for _, m := range l.Meta {
+		s.Meta = append(s.Meta, lease.MetaBlock{Plain: [32]byte(m.Plain), CID: m.CID})
+	}
+	return s
+}
+
+// keep puts a selection into the row.
+func (l *listRow) keep(s lease.Selection) {
+	l.Sel, l.Unit, l.Gen, l.R = s.Sel[:], s.Unit, s.Gen, s.R[:]
+	l.RootN, l.Seq, l.Cur, l.MKGen, l.MK = s.RootN, s.Seq, s.Cur, s.MKGen, s.MK[:]
+	l.SelTracks, l.Boxes, l.Prev, l.Meta = s.Tracks, s.Boxes, nil, nil
+	if s.Prev != nil {
+		l.Prev = s.Prev[:]
+	}
+	for _, m := range s.Meta {
+		l.Meta = append(l.Meta, metaRow{m.Plain[:], m.CID})
+	}
+}
+
+// headRow is the newest head.
+type headRow struct {
+	RootN, Seq uint64
+	Digest     []byte // of its payload
+	Env        cid.Cid
+	IAT, Exp   int64
+}
+
+// leaseRow is a lease that was granted.
+type leaseRow struct {
+	Lease, Device []byte
+	Label         string
+	From, Until   int64
+	N             uint64
+	Mbox          []byte
+	DeviceText    string
+}
+
+func marshal(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // rows hold nothing that JSON cannot
+	}
+	return b
+}
+
+// load reads one row; ok is false when there is none.
+func load(s Store, key string, into any) (ok bool, err error) {
+	b, err := s.Get(key)
+	if err != nil || b == nil {
+		return false, err
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return false, fmt.Errorf("read %s: %w", key, err)
+	}
+	return true, nil
+}

@@ -1,0 +1,201 @@
+package publisher
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"playnode/ipns"
+	"playnode/lease"
+	"playnode/manifests"
+	"playnode/node"
+)
+
+// lists are all playlists, by label.
+func (p *Publisher) lists() ([]*listRow, error) {
+	var out []*listRow
+	err := p.cfg.Store.Each(rowList, func(key string, value []byte) error {
+		l := &listRow{}
+		if err := json.Unmarshal(value, l); err != nil {
+			return fmt.Errorf("read %s: %w", key, err)
+		}
+		out = append(out, l)
+		return nil
+	})
+	return out, err
+}
+
+// revise adds tracks to a playlist and makes the catalogue's next version:
+// a manifest for every playlist that is not as its last one says, and a head.
+// Nothing is made when nothing differs. Blocks are durable before the rows
+// that name them, and all rows change in one transaction: whatever a kill
+// undoes was never signed for anyone to see. The caller holds mu.
+func (p *Publisher) revise(ctx context.Context, label string, add []cid.Cid) error {
+	lists, err := p.lists()
+	if err != nil {
+		return err
+	}
+	if len(add) > 0 {
+		i := slices.IndexFunc(lists, func(l *listRow) bool { return l.Label == label })
+		if i < 0 {
+			l := &listRow{Label: label}
+			l.keep(lease.NewSelection(p.cfg.Keys.DJ(), 0))
+			lists, i = append(lists, l), len(lists)
+		}
+		for _, c := range add {
+			if !slices.Contains(lists[i].Tracks, c) {
+				lists[i].Tracks = append(lists[i].Tracks, c)
+			}
+		}
+	}
+	var head headRow
+	begun, err := load(p.cfg.Store, rowHead, &head)
+	if err != nil {
+		return err
+	}
+	now := p.cfg.Now().Unix()
+	puts := map[string][]byte{}
+	for _, l := range lists {
+		if p.current(l, now) {
+			continue
+		}
+		if err := p.reviseList(ctx, l, now); err != nil {
+			return fmt.Errorf("playlist %q: %w", l.Label, err)
+		}
+		puts[rowList+l.Label] = marshal(l)
+	}
+	if len(puts) == 0 && begun && head.RootN == p.cfg.Keys.rootN() {
+		return nil
+	}
+	if len(lists) == 0 {
+		return nil
+	}
+	if err := p.reviseHead(ctx, &head, lists, now); err != nil {
+		return fmt.Errorf("head: %w", err)
+	}
+	puts[rowHead] = marshal(head)
+	return p.cfg.Store.Apply(puts, nil)
+}
+
+// current tells whether a playlist's last manifest says what is so at now.
+func (p *Publisher) current(l *listRow, now int64) bool {
+	if l.Env == nil || l.RootN != p.cfg.Keys.rootN() || l.Cur != manifests.Period(max(now, l.IAT), l.Unit) {
+		return false
+	}
+	return l.Order() == l.SealedOrder
+}
+
+func (p *Publisher) reviseList(ctx context.Context, l *listRow, now int64) error {
+	d := lease.Draft{
+		// A clock that was set back must not make a manifest older than the
+		// last: followers would refuse it.
+		Now: max(now, l.IAT), RootN: p.cfg.Keys.rootN(),
+		Lists: []manifests.Playlist{{Label: l.Label, Tracks: l.Tracks}},
+	}
+	for _, c := range l.Tracks {
+		row, err := p.trackRow(c)
+		if err != nil {
+			return err
+		}
+		d.Tracks = append(d.Tracks, row.track())
+	}
+	rev, next, err := l.selection(p.cfg.Keys.DJ()).Revise(d)
+	if err != nil {
+		return err
+	}
+	payload, err := rev.Manifest.Encode()
+	if err != nil {
+		return err
+	}
+	s, err := manifests.Sign(manifests.TypeManifest, payload, p.cfg.Keys.publisher.Private())
+	if err != nil {
+		return err
+	}
+	if err := p.put(ctx, append(rev.Blocks, s.Payload, s.Env)); err != nil {
+		return err
+	}
+	l.keep(next.Signed(s.Payload))
+	l.Env, l.IAT, l.Exp, l.SealedOrder = &s.Env.CID, rev.Manifest.IAT, rev.Manifest.Exp, l.Order()
+	return nil
+}
+
+func (p *Publisher) reviseHead(ctx context.Context, row *headRow, lists []*listRow, now int64) error {
+	k := p.cfg.Keys
+	h := manifests.Head{DJ: k.DJ(), RootN: k.rootN(), Seq: row.Seq + 1, IAT: max(now, row.IAT), Roots: k.rootLinks()}
+	if row.RootN == k.rootN() {
+		d := [32]byte(row.Digest)
+		h.Prev = &d
+	} else {
+		h.Seq = 1
+	}
+	for _, l := range lists {
+		h.Sels = append(h.Sels, manifests.Listed{Sel: manifests.SelID(l.Sel), Label: l.Label, Manifest: *l.Env})
+		h.Exp, h.IAT = max(h.Exp, l.Exp), max(h.IAT, l.IAT)
+	}
+	slices.SortFunc(h.Sels, func(a, b manifests.Listed) int { return slices.Compare(a.Sel[:], b.Sel[:]) })
+	payload, err := h.Encode()
+	if err != nil {
+		return err
+	}
+	s, err := manifests.Sign(manifests.TypeHead, payload, k.publisher.Private())
+	if err != nil {
+		return err
+	}
+	blocks := []manifests.Block{s.Payload, s.Env}
+	for _, r := range k.roots {
+		blocks = append(blocks, r.Payload, r.Env)
+	}
+	if err := p.put(ctx, blocks); err != nil {
+		return err
+	}
+	d := manifests.Digest(s.Payload.CID)
+	*row = headRow{RootN: h.RootN, Seq: h.Seq, Digest: d[:], Env: s.Env.CID, IAT: h.IAT, Exp: h.Exp}
+	return nil
+}
+
+func (p *Publisher) put(ctx context.Context, blocks []manifests.Block) error {
+	out := make([]node.Block, len(blocks))
+	for i, b := range blocks {
+		out[i] = node.Block(b)
+	}
+	return p.cfg.Blocks.Put(ctx, out...)
+}
+
+// announce puts the newest head out under the name, unless its record says
+// so already and is good for long enough.
+func (p *Publisher) announce(ctx context.Context, res *Result) error {
+	res.Name = p.cfg.Keys.Name()
+	var head headRow
+	ok, err := load(p.cfg.Store, rowHead, &head)
+	if err != nil || !ok {
+		return err
+	}
+	res.Seq, res.Head = head.Seq, head.Env
+	name, err := ipns.ParseName(string(res.Name))
+	if err != nil {
+		return err
+	}
+	now := p.cfg.Now()
+	// The record is not to end before what it points at.
+	eol := time.Unix(head.Exp, 0)
+	if least := now.Add(recordLife); eol.Before(least) {
+		eol = least
+	}
+	rec, err := p.cfg.Names.Newest(name)
+	switch {
+	case err != nil && !errors.Is(err, ipns.ErrNotFound):
+		return err
+	case err == nil && rec.Value == head.Env && rec.EOL.Sub(now) > recordLife/2:
+		return nil
+	}
+	_, res.Holders, err = p.cfg.Names.Publish(ctx, p.cfg.Keys.ipns.Private(), head.Env, 0, eol)
+	return err
+}
+
+// recordLife is how long a name's record is good for at the least.
+const recordLife = 30 * 24 * time.Hour

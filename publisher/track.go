@@ -1,0 +1,185 @@
+package publisher
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ipfs/go-cid"
+	"golang.org/x/sync/errgroup"
+
+	"playnode/internal/audio"
+	"playnode/internal/seal"
+	"playnode/lease"
+	"playnode/manifests"
+	"playnode/node"
+)
+
+// analyser and its version stand in every info, so that what a better one
+// would find anew is known.
+const (
+	analyser        = "playnode"
+	analyserVersion = 1
+)
+
+// take brings one file into the library: a row that is there already where
+// these very bytes were sealed before, else a newly sealed track. count is
+// told of bytes as they are worked through: each byte of the file twice.
+func (p *Publisher) take(ctx context.Context, path string, archive seal.ArchiveRecipient, count func(int64)) (row trackRow, sealed bool, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		var pe *os.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return row, false, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return row, false, err
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, counted{ctxReader{ctx, f}, count}); err != nil {
+		return row, false, fmt.Errorf("read: %w", err)
+	}
+	file := rowFile + hex.EncodeToString(h.Sum(nil))
+	defer p.files.lock(file)() // one sealing of equal files
+	var known cid.Cid
+	ok, err := load(p.cfg.Store, file, &known)
+	if err != nil {
+		return row, false, err
+	}
+	if ok {
+		if ok, err = load(p.cfg.Store, rowTrack+known.String(), &row); err != nil || ok {
+			count(st.Size())
+			return row, false, err
+		}
+	}
+	if row, err = p.seal(ctx, f, st.Size(), path, archive, count); err != nil {
+		return row, false, err
+	}
+	// All blocks are durable before this row says so: a kill before it seals
+	// this file once more, a kill after it never.
+	return row, true, p.cfg.Store.Apply(map[string][]byte{
+		file: marshal(row.CID), rowTrack + row.CID.String(): marshal(row),
+	}, nil)
+}
+
+// counted tells of the bytes that pass.
+type counted struct {
+	io.Reader
+	count func(int64)
+}
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.count(int64(n))
+	return n, err
+}
+
+// seal analyses and seals one file, side by side.
+func (p *Publisher) seal(ctx context.Context, f *os.File, size int64, path string, archive seal.ArchiveRecipient, count func(int64)) (row trackRow, err error) {
+	src, err := audio.Ingest(ctx, f, size, filepath.Base(path))
+	if err != nil {
+		return row, err
+	}
+	if src.Track.Samples <= 0 {
+		return row, errors.New("it has no sound in it")
+	}
+	var found audio.Analysis
+	var key seal.FileKey
+	g, both := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		if found, err = src.Analyse(both); err != nil && both.Err() == nil {
+			// A decoder's weakness is no reason to refuse a track: it goes
+			// out without what only decoding tells.
+			found, err = audio.Analysis{Loudness: math.Inf(-1)}, nil
+		}
+		return err
+	})
+	g.Go(func() (err error) {
+		row.CID, key, row.Size, err = p.sealBytes(both, src, archive, count)
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return row, err
+	}
+	t := src.Track
+	info := &manifests.Info{
+		Title: manifests.Clean(src.Tags.Title, 512), Artist: manifests.Clean(src.Tags.Artist, 512), Album: manifests.Clean(src.Tags.Album, 512),
+		Disc: src.Tags.Disc, Number: src.Tags.Number, ISRC: src.Tags.ISRC,
+		Codec: t.Codec, Rate: t.Rate, Channels: t.Channels, Samples: t.Samples,
+		SamplesPerFrame: t.SamplesPerFrame, Delay: t.Delay, Padding: t.Padding, Index: t.Index,
+		Loudness: loudness(found), Waveform: found.Waveform,
+		Analyser: analyser, AnalyserVersion: analyserVersion,
+	}
+	if info.Title == "" {
+		base := filepath.Base(path)
+		info.Title = manifests.Clean(strings.TrimSuffix(base, filepath.Ext(base)), 512)
+	}
+	if len(src.Tags.Cover) > 0 {
+		info.Cover = &manifests.Cover{MIME: src.Tags.CoverType, Data: src.Tags.Cover}
+	}
+	block, err := lease.SealInfo(key, row.CID, info)
+	if err != nil && info.Cover != nil {
+		info.Cover = nil // a picture must not keep a track from being heard
+		block, err = lease.SealInfo(key, row.CID, info)
+	}
+	if err != nil {
+		return row, err
+	}
+	if err := p.cfg.Blocks.Put(ctx, node.Block(block)); err != nil {
+		return row, fmt.Errorf("store info: %w", err)
+	}
+	row.Info, row.Key = block.CID, key[:]
+	row.Sec = uint64((t.Samples + int64(t.Rate) - 1) / int64(t.Rate))
+	row.Title, row.Artist, row.Album = info.Title, info.Artist, info.Album
+	row.Codec, row.Rate, row.Channels, row.Samples, row.Loudness = t.Codec, t.Rate, t.Channels, t.Samples, info.Loudness
+	return row, nil
+}
+
+// sealBytes writes the sealed file's blocks while it is being sealed.
+func (p *Publisher) sealBytes(ctx context.Context, src *audio.Source, archive seal.ArchiveRecipient, count func(int64)) (root cid.Cid, key seal.FileKey, size uint64, err error) {
+	r, plain := src.Sealable()
+	pr, pw := io.Pipe()
+	var sealed int64
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		defer func() { pw.CloseWithError(err) }()
+		w, k, err := seal.NewTrack(pw, archive)
+		if err != nil {
+			return err
+		}
+		key = k
+		if n, err := io.Copy(w, counted{r, count}); err != nil {
+			return fmt.Errorf("seal: %w", err)
+		} else if n != plain {
+			return fmt.Errorf("seal: the file changed while it was read (%d bytes of %d)", n, plain)
+		}
+		return w.Close()
+	})
+	g.Go(func() (err error) {
+		root, err = buildDAG(ctx, counted{pr, func(n int64) { sealed += n }}, p.cfg.Blocks)
+		pr.CloseWithError(err)
+		return err
+	})
+	err = g.Wait()
+	return root, key, uint64(sealed), err
+}
+
+// loudness is the analysis in the info's units, or nil for silence.
+func loudness(a audio.Analysis) *manifests.Loudness {
+	if !(a.Loudness > -70) {
+		return nil
+	}
+	milli := func(v float64) int { return int(math.Round(max(-100_000, min(100_000, v*1000)))) }
+	return &manifests.Loudness{Integrated: milli(a.Loudness), Range: max(0, milli(a.Range)), Peak: milli(a.TruePeak)}
+}
