@@ -2,8 +2,8 @@ package mp3
 
 import "math"
 
-// midSide turns mid and side into left and right (2.4.3.4.9.2). The factor 1/sqrt(2) is in k, or already
-// in the samples.
+// midSide turns mid and side into left and right (2.4.3.4.9.2). The factor 1/sqrt(2) is already in
+// the samples.
 func midSide(l, r []float32) {
 	r = r[:len(l)]
 	for i := range l {
@@ -40,57 +40,88 @@ func (t *tables) fillIntensity() {
 // are short. The bands below, and those at an illegal position, are mid and side if the header says so.
 // The samples are in the order of frequency, without the factor 1/sqrt(2).
 func (t *tables) intensity(h Header, bd *bands, g *granule, l, r *[576]float32) {
-	ratio := func(band int) (k [2]float32, ok bool) {
-		if h.Version == MPEG1 {
-			if p := g.scale[band]; p < 7 {
-				return t.mid[p], true
-			}
-			return k, false
-		}
-		if p := g.where[band]; p != nowhere {
-			return t.low[g.scaleComp&1][p&31], true
-		}
-		return k, false
-	}
-	apply := func(from, to, step, band int, one bool) {
-		k, ok := [2]float32{}, false
-		if one {
-			k, ok = ratio(band)
-		}
-		switch {
-		case ok:
-			for i := from; i < to; i += step {
-				l[i], r[i] = l[i]*k[0], l[i]*k[1]
-			}
-		case h.MidSide:
-			for i := from; i < to; i += step {
-				m, s := l[i]*math.Sqrt2*0.5, r[i]*math.Sqrt2*0.5
-				l[i], r[i] = m+s, m-s
-			}
-		}
-	}
-
-	long := g.longBands(h.Version)
-	shortLines := 576
-	if g.short() {
-		shortLines = 3 * int(bd.short[g.shortFrom()])
-	}
-	above := true // no short window holds anything
+	pan := panner{t: t, h: h, g: g, l: l, r: r}
+	long, first := g.longBands(h.Version), g.shortFrom()
+	empty := true // of the right channel, so far from above
 	for w := 0; w < 3 && g.short(); w++ {
-		one := true
-		for b := 12; b >= g.shortFrom(); b-- {
+		above := true // still above the last line of this window
+		for b := 12; b >= first; b-- {
 			from, to := 3*int(bd.short[b])+w, 3*int(bd.short[b+1])
-			one = one && zero(r, from, to, 3)
-			// The highest band has no position of its own: the one below lends it.
-			apply(from, to, 3, long+3*(min(b, 11)-g.shortFrom())+w, one)
+			above = above && zero(r, from, to, 3)
+			switch at := long + 3*(b-first) + w; {
+			case b < 12:
+				pan.apply(from, to, 3, above, at)
+			case zero(r, 3*int(bd.short[11])+w, 3*int(bd.short[12]), 3):
+				pan.apply(from, to, 3, above, at-3)
+			default:
+				pan.apply(from, to, 3, above, centre)
+			}
 		}
-		above = above && one
+		empty = empty && above
 	}
 	for b := long - 1; b >= 0; b-- {
-		from, to := int(bd.long[b]), min(int(bd.long[b+1]), shortLines)
-		above = above && zero(r, from, to, 1)
-		apply(from, to, 1, min(b, 20), above)
+		from, to := int(bd.long[b]), int(bd.long[b+1])
+		empty = empty && zero(r, from, to, 1)
+		switch {
+		case b < 21:
+			pan.apply(from, to, 1, empty, b)
+		case zero(r, int(bd.long[20]), int(bd.long[21]), 1):
+			pan.apply(from, to, 1, empty, 20)
+		default:
+			pan.apply(from, to, 1, empty, centre)
+		}
 	}
+}
+
+// centre stands for the band whose position the highest band takes. It has none of its own and follows the
+// band below; but if that one is coded in full, what it has are scale factors, and decoders agree on the
+// middle.
+const centre = -1
+
+// panner places bands of an intensity frame.
+type panner struct {
+	t    *tables
+	h    Header
+	g    *granule // of the right channel
+	l, r *[576]float32
+}
+
+// apply does one band, or one window of it: every step-th line from up to to. one says that it is of one
+// signal, at the position of the band numbered at.
+func (p *panner) apply(from, to, step int, one bool, at int) {
+	if k, ok := p.ratio(at); one && ok {
+		for i := from; i < to; i += step {
+			p.l[i], p.r[i] = p.l[i]*k[0], p.l[i]*k[1]
+		}
+	} else if p.h.MidSide {
+		for i := from; i < to; i += step {
+			m, s := p.l[i]*(math.Sqrt2/2), p.r[i]*(math.Sqrt2/2)
+			p.l[i], p.r[i] = m+s, m-s
+		}
+	}
+}
+
+// ratio returns the factors of left and right for the band numbered at; ok is false if its position is
+// illegal.
+func (p *panner) ratio(at int) (k [2]float32, ok bool) {
+	if p.h.Version == MPEG1 {
+		pos := uint8(3)
+		if at != centre {
+			pos = p.g.scale[at]
+		}
+		if pos >= 7 {
+			return k, false
+		}
+		return p.t.mid[pos], true
+	}
+	pos := uint8(0)
+	if at != centre {
+		pos = p.g.where[at]
+	}
+	if pos == nowhere {
+		return k, false
+	}
+	return p.t.low[p.g.scaleComp&1][pos&31], true
 }
 
 // zero reports whether every step-th line from up to to is zero.
