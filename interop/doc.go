@@ -1,0 +1,7 @@
+// Package interop holds the tests that put our bytes into other people's hands:
+// stock Kubo, stock age, and npm's readers of dag-cbor and HPKE.
+//
+// The tests carry the build tag interop and are run by `make interop`, which
+// builds those tools once and names their directory in PLAYNODE_TOOLS. A tool
+// that is missing fails its tests; none is ever skipped.
+package interop

@@ -1,0 +1,177 @@
+//go:build interop
+
+package interop
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"playnode/testnet/binary"
+)
+
+// playnode is the program under test.
+var playnode string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "playnode-interop")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		if playnode, err = binary.Build(context.Background(), dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// bench is one test's table: where its tools and files lie.
+type bench struct {
+	*testing.T
+	ctx context.Context
+	dir string
+}
+
+func newBench(t *testing.T) *bench {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	t.Cleanup(cancel)
+	return &bench{t, ctx, t.TempDir()}
+}
+
+func (b *bench) ok(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// tool is the path of a stock program, or of a directory, in PLAYNODE_TOOLS.
+func (b *bench) tool(path string) string {
+	b.Helper()
+	full := filepath.Join(os.Getenv("PLAYNODE_TOOLS"), path)
+	if _, err := os.Stat(full); err != nil {
+		b.Fatalf("%v: run `make interop`, which builds it", err)
+	}
+	return full
+}
+
+// run runs a program with stdin and returns its stdout; it must exit 0.
+func (b *bench) run(cmd *exec.Cmd, stdin []byte) []byte {
+	b.Helper()
+	var stderr bytes.Buffer
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(stdin), &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		b.Fatalf("%s: %v: %s", strings.Join(cmd.Args, " "), err, stderr.Bytes())
+	}
+	return out
+}
+
+// box makes a repo.
+func (b *bench) box(name string) binary.Box {
+	b.Helper()
+	box := binary.Box{Program: playnode, Repo: filepath.Join(b.dir, name)}
+	b.ok(box.JSON(b.ctx, nil, "init", "--network", "none"))
+	return box
+}
+
+// start runs a daemon until the test ends.
+func (b *bench) start(box binary.Box, args ...string) *binary.Daemon {
+	b.Helper()
+	d, err := box.Start(b.ctx, append([]string{"--listen", "/ip4/127.0.0.1/tcp/0"}, args...)...)
+	b.ok(err)
+	b.Cleanup(func() { d.Stop() })
+	return d
+}
+
+// npm runs one of interop/npm's scripts with arguments and stdin.
+func (b *bench) npm(script string, stdin []byte, args ...string) []byte {
+	b.Helper()
+	// Node finds packages beside a script, so the script goes to them.
+	dir := b.TempDir()
+	b.ok(os.Symlink(filepath.Join(b.tool("npm"), "node_modules"), filepath.Join(dir, "node_modules")))
+	source, err := os.ReadFile(filepath.Join("npm", script))
+	b.ok(err)
+	b.ok(os.WriteFile(filepath.Join(dir, script), source, 0o600))
+	return b.run(exec.CommandContext(b.ctx, "node", append([]string{filepath.Join(dir, script)}, args...)...), stdin)
+}
+
+// kubo is a stock Kubo with a repo of its own, and no peers but those that it
+// is told to connect to.
+type kubo struct {
+	b    *bench
+	repo string
+	cmd  *exec.Cmd
+}
+
+// kubo starts a daemon on loopback until the test ends.
+func (b *bench) kubo(name string) *kubo {
+	b.Helper()
+	k := &kubo{b: b, repo: filepath.Join(b.dir, name)}
+	k.run(nil, "init", "--profile=test")
+	for key, value := range map[string]string{
+		"Routing.Type": `"dht"`, "Routing.LoopbackAddressesOnLanDHT": "true", "Addresses.Swarm": `["/ip4/127.0.0.1/tcp/0"]`,
+		"AutoTLS.Enabled": "false", "AutoConf.Enabled": "false", "Bootstrap": "[]", "Routing.DelegatedRouters": "[]",
+		"Ipns.DelegatedPublishers": "[]", "DNS.Resolvers": "{}",
+	} {
+		k.run(nil, "config", "--json", key, value)
+	}
+	k.cmd = k.command("daemon")
+	stdout, err := k.cmd.StdoutPipe()
+	b.ok(err)
+	var stderr bytes.Buffer
+	k.cmd.Stderr = &stderr
+	b.ok(k.cmd.Start())
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() && lines.Text() != "Daemon is ready" {
+	}
+	if lines.Text() != "Daemon is ready" {
+		k.cmd.Wait()
+		b.Fatalf("kubo is not ready: %s", stderr.Bytes())
+	}
+	done := make(chan struct{})
+	go func() {
+		for lines.Scan() {
+		}
+		close(done)
+	}()
+	b.Cleanup(func() {
+		k.cmd.Process.Signal(os.Interrupt)
+		<-done
+		k.cmd.Wait()
+	})
+	return k
+}
+
+func (k *kubo) command(args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(k.b.ctx, k.b.tool("bin/ipfs"), args...)
+	cmd.Env = append(os.Environ(), "IPFS_PATH="+k.repo, "IPFS_TELEMETRY=off")
+	return cmd
+}
+
+// run runs an ipfs command on the daemon.
+func (k *kubo) run(stdin []byte, args ...string) []byte {
+	k.b.Helper()
+	return k.b.run(k.command(args...), stdin)
+}
+
+// fails runs an ipfs command that must not succeed.
+func (k *kubo) fails(args ...string) {
+	k.b.Helper()
+	exit := (*exec.ExitError)(nil)
+	if err := k.command(args...).Run(); !errors.As(err, &exit) {
+		k.b.Errorf("ipfs %s: %v, want it to fail", strings.Join(args, " "), err)
+	}
+}
