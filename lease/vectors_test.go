@@ -1,0 +1,406 @@
+package lease
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"testing/cryptotest"
+
+	"github.com/ipfs/go-cid"
+	"github.com/ipld/go-ipld-prime/codec/dagcbor"
+	"github.com/ipld/go-ipld-prime/codec/dagjson"
+	"github.com/ipld/go-ipld-prime/node/basicnode"
+
+	"playnode/internal/seal"
+	"playnode/manifests"
+)
+
+var update = flag.Bool("update", false, "write testdata/vectors anew")
+
+const vectorDir = "../testdata/vectors"
+
+// vectors is all files by name, as they are made from one seed.
+type vectors struct {
+	t     *testing.T
+	files map[string][]byte
+	index []any
+}
+
+func (v *vectors) json(name string, x any) {
+	b, err := json.MarshalIndent(x, "", "  ")
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.files[name] = append(b, '\n')
+}
+
+// record adds a dag-cbor block with what it decodes to, by a reader that is
+// not ours.
+func (v *vectors) record(name string, b manifests.Block) {
+	nb := basicnode.Prototype.Any.NewBuilder()
+	if err := (dagcbor.DecodeOptions{AllowLinks: true}).Decode(nb, bytes.NewReader(b.Data)); err != nil {
+		v.t.Fatalf("%s: %v", name, err)
+	}
+	var value bytes.Buffer
+	if err := dagjson.Encode(nb.Build(), &value); err != nil {
+		v.t.Fatal(err)
+	}
+	v.files[name+".cbor"] = b.Data
+	entry := map[string]any{"name": name, "file": name + ".cbor", "cid": b.CID.String(), "value": json.RawMessage(value.Bytes())}
+	if name == "boxes" {
+		delete(entry, "value") // 64 blobs, once in the file is enough
+	}
+	v.index = append(v.index, entry)
+}
+
+// signed adds an envelope and its payload.
+func (v *vectors) signed(name string, s manifests.Signed) map[string]any {
+	v.record(name+".env", s.Env)
+	v.record(name, s.Payload)
+	e, err := manifests.OpenEnvelope(s.Env.Data)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	p := e.Payload.Bytes()
+	msg := append([]byte("playnode/v1\x00"), byte(len(e.Type)))
+	msg = append(append(append(msg, e.Type...), byte(len(p))), p...)
+	out := map[string]any{"name": name, "env": name + ".env.cbor", "payload": name + ".cbor", "type": e.Type, "message": hex.EncodeToString(msg)}
+	var keys []string
+	for _, g := range e.Sigs {
+		keys = append(keys, hex.EncodeToString(g.K[:]))
+	}
+	out["keys"] = keys
+	return out
+}
+
+func hx(b []byte) string { return hex.EncodeToString(b) }
+
+// derived is one use of KDF.
+func derived(s []byte, l seal.Label, k []byte, x ...[]byte) map[string]any {
+	parts := []string{}
+	for _, p := range x {
+		parts = append(parts, hx(p))
+	}
+	return map[string]any{"secret": hx(s), "label": l, "parts": parts, "ctx": hx(seal.CTX(l, x...)), "key": hx(k)}
+}
+
+func makeVectors(t *testing.T) map[string][]byte {
+	cryptotest.SetGlobalRandom(t, 2014)
+	v := &vectors{t: t, files: map[string][]byte{}}
+	d := newDJ(t, 0)
+	dj := d.chain.DJ()
+	id, err := NewIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// A track: two age chunks.
+	archive, err := seal.NewArchive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := bytes.Repeat([]byte("playnode test vector: not music\n"), 66000/32)
+	seals := map[string]seal.ArchiveRecipient{"track": archive.Recipient(), "track-none": {}}
+	var tracks []map[string]any
+	for _, name := range []string{"track", "track-none"} {
+		var out bytes.Buffer
+		w, key, err := seal.NewTrack(&out, seals[name])
+		if err == nil {
+			_, err = w.Write(plain)
+		}
+		if err == nil {
+			err = w.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := manifests.NewRawBlock(out.Bytes()) // one leaf: the file's CID is the leaf's
+		tr := Track{CID: b.CID, Key: key, Size: uint64(out.Len()), Sec: 1}
+		info := &manifests.Info{Title: "Vector " + name, Artist: "Nobody", Codec: "wav", Rate: 44100, Channels: 2, Samples: 16500,
+			Loudness: &manifests.Loudness{Integrated: -14200, Range: 5100, Peak: -300}, Analyser: "playnode", AnalyserVersion: 1,
+			Cover: &manifests.Cover{MIME: "image/png", Data: []byte("not a picture")}}
+		block, err := SealInfo(key, b.CID, info)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ip, err := info.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ik, aad := infoFor(key, b.CID.Bytes())
+		tr.Info = block.CID
+		d.order = append(d.order, tr)
+		v.files[name+".age"], v.files[name+".info"] = b.Data, block.Data
+		v.record(name+".info", manifests.NewBlock(ip))
+		tracks = append(tracks, map[string]any{
+			"name": name, "age": name + ".age", "cid": b.CID.String(), "size": len(b.Data), "plain": "track.plain", "fileKey": hx(key[:]),
+			"infoKey": derived(key[:], seal.Info, ik[:], b.CID.Bytes()), "info": name + ".info", "infoCID": block.CID.String(),
+			"infoAAD": hx(aad), "infoPlain": name + ".info.cbor",
+		})
+	}
+	v.files["track.plain"] = plain
+	v.files["archive.key"] = []byte(archive.Reveal() + "\n")
+
+	// Records.
+	r, next, err := d.sel.Revise(d.draft())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, signedManifest := d.sign(&r.Manifest)
+	head := manifests.Head{DJ: dj, RootN: 1, Seq: 1, IAT: d.now, Exp: m.Exp, Roots: []cid.Cid{d.roots[0].Env.CID},
+		Sels: []manifests.Listed{{Sel: d.sel.Sel, Label: "main", Manifest: signedManifest.Env.CID}}}
+	hp, err := head.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	signedHead, err := manifests.Sign(manifests.TypeHead, hp, d.pub.Private())
+	if err != nil {
+		t.Fatal(err)
+	}
+	device, err := id.Record()
+	if err != nil {
+		t.Fatal(err)
+	}
+	price, ref := &manifests.Price{Amount: 2500, Currency: "EUR"}, "invoice 7"
+	g := d.grant(id, Terms{From: d.now, Until: d.now + 30*manifests.Day, Grace: 3600, Price: price, Payref: &ref})
+	g.Hints = []string{"/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5"}
+	file := d.file(g, id)
+
+	sigs := []map[string]any{v.signed("root", d.roots[0])}
+	dj2 := *d // the next root, for a chain of two; nothing else is under it
+	dj2.roots = slices.Clone(d.roots)
+	prev := manifests.Digest(d.roots[0].Payload.CID)
+	dj2.addRoot(&manifests.Root{N: 2, DJ: &dj, Prev: &prev, IAT: d.now, Gens: []manifests.LeastGen{{Sel: d.sel.Sel, Gen: 2}}})
+	sigs = append(sigs, v.signed("root2", dj2.roots[1]), v.signed("head", signedHead), v.signed("manifest", signedManifest),
+		v.signed("grant", g.Grant), v.signed("device", device))
+	names := []string{"spine", "shard", "row"}
+	for _, b := range r.Blocks {
+		switch {
+		case b.CID == m.Boxes[0]:
+			v.record("boxes", b)
+		case b.CID.Prefix().Codec == cid.Raw:
+			v.files["meta.sealed"] = b.Data
+		default:
+			v.record(names[0], b)
+			names = names[1:]
+		}
+	}
+	v.record("grantfile", manifests.NewBlock(file))
+	gp, err := g.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.record("delivery", manifests.NewBlock(gp))
+
+	// Keys, in the order in which a venue derives them.
+	p := m.Cur
+	kp := periodKey(d.sel.R, dj, m.Sel, m.Gen, m.Unit, p)
+	lk, lockAAD := lockFor(kp, m, p)
+	mk := next.MK
+	mkey, metaAAD := metaFor(mk, dj, m.Sel)
+	ridKey := mk.Derive(seal.RID, m.DJ[:], m.Sel[:], seal.U64(m.Gen), seal.U64(m.Cur), seal.U64(m.Seq))
+	gidKey := d.sel.R.Derive(seal.GID, dj[:], m.Sel[:], seal.U64(m.Gen))
+	var wraps []map[string]any
+	for _, e := range d.entries2(r.Blocks, m) {
+		k, aad := trackFor(mk, dj, m.Sel, e.Track.Bytes())
+		i := slices.IndexFunc(d.order, func(tr Track) bool { return tr.CID == e.Track })
+		wraps = append(wraps, map[string]any{"cid": e.Track.String(),
+			"key":  derived(mk[:], seal.Track, k[:], dj[:], m.Sel[:], e.Track.Bytes()),
+			"wrap": hx(e.Wrap[:]), "aad": hx(aad), "fileKey": hx(d.order[i].Key[:])})
+	}
+	mp, err := manifests.CutOrder("main", d.draft().Lists[0].Tracks)[0].Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.record("meta", manifests.NewBlock(mp))
+	v.json("keys.json", map[string]any{
+		"dj": hx(dj[:]), "sel": hx(m.Sel[:]), "gen": m.Gen, "unit": m.Unit, "cur": m.Cur, "seq": m.Seq, "R": hx(d.sel.R[:]),
+		"gid":       derived(d.sel.R[:], seal.GID, gidKey[:], dj[:], m.Sel[:], seal.U64(m.Gen)),
+		"periodKey": derived(d.sel.R[:], seal.Period, kp[:], dj[:], m.Sel[:], seal.U64(m.Gen), seal.U64(uint64(m.Unit)), seal.U64(p)),
+		"lockKey":   derived(kp[:], seal.Lock, lk[:], m.RID[:]),
+		"lock":      hx(m.Lock[0][:]), "lockAAD": hx(lockAAD), "mk": hx(mk[:]),
+		"rid":     derived(mk[:], seal.RID, ridKey[:], dj[:], m.Sel[:], seal.U64(m.Gen), seal.U64(m.Cur), seal.U64(m.Seq)),
+		"metaKey": derived(mk[:], seal.Meta, mkey[:], dj[:], m.Sel[:]),
+		"metaAAD": hx(metaAAD), "meta": "meta.sealed", "metaPlain": "meta.cbor", "wraps": wraps,
+	})
+	v.json("tracks.json", tracks)
+	v.json("signatures.json", sigs)
+	gf, err := manifests.DecodeGrantFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dev := id.Sign.Public()
+	kc := [][]byte{g.Mbox[:]}
+	for i := range g.Keys {
+		kc = append(kc, g.Keys[i][:])
+	}
+	pkx := id.Open.Public()
+	commitment := commit(g.Mbox, g.Keys)
+	v.json("grant.json", map[string]any{
+		"file": "grantfile.cbor", "xwingSeed": hx(xwingSeed(t, id.Open)), "xwingPublic": hx(pkx[:]),
+		"deviceText": manifests.DeviceText(device), "deviceSecret": id.Sign.Reveal(), "openSecret": id.Open.Reveal(),
+		"kem": manifests.XWing, "kdf": "HKDF-SHA256", "aead": "ChaCha20-Poly1305",
+		"info": hx(grantInfo(dj, dev)), "enc": hx(gf.Blob.Enc[:]), "ct": hx(gf.Blob.CT), "aad": "",
+		"plain": "delivery.cbor", "paddedTo": 4096,
+		"kcHashed": hx(seal.CTX(seal.Keys, kc...)), "kc": hx(commitment[:]),
+	})
+	link := manifests.Link{DJ: &dj, Label: "Friday night", Name: d.name, Addrs: g.Hints}
+	v.json("links.json", map[string]any{"dj": dj.String(), "name": d.name, "label": link.Label, "addrs": link.Addrs, "link": link.String()})
+	v.json("index.json", v.index)
+	return v.files
+}
+
+// entries2 reads the entries out of blocks that are not stored yet.
+func (d *testDJ) entries2(blocks []manifests.Block, m *manifests.Manifest) []manifests.Entry {
+	for _, b := range blocks {
+		d.store[b.CID] = b.Data
+	}
+	return d.entries(m)
+}
+
+func xwingSeed(t *testing.T, x seal.XWing) []byte {
+	text := x.Reveal()[len("pnxwing1"):]
+	var out []byte
+	var acc, bits uint
+	for _, r := range text {
+		acc = acc<<5 | uint(bytes.IndexByte([]byte("abcdefghijklmnopqrstuvwxyz234567"), byte(r)))
+		if bits += 5; bits >= 8 {
+			bits -= 8
+			out = append(out, byte(acc>>bits))
+		}
+	}
+	if len(out) != 32 {
+		t.Fatalf("seed of %d bytes", len(out))
+	}
+	return out
+}
+
+// The files in the repository are what this code makes, byte for byte.
+func TestVectorsAreWhatTheCodeMakes(t *testing.T) {
+	made := makeVectors(t)
+	if *update {
+		if err := os.RemoveAll(vectorDir); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(vectorDir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for name, data := range made {
+			if err := os.WriteFile(filepath.Join(vectorDir, name), data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	there, err := os.ReadDir(vectorDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(there) != len(made) {
+		t.Errorf("%d files, %d made (-update writes them anew)", len(there), len(made))
+	}
+	for name, data := range made {
+		have, err := os.ReadFile(filepath.Join(vectorDir, name))
+		if err != nil || !bytes.Equal(have, data) {
+			t.Errorf("%s is not what the code makes (-update writes it anew): %v", name, err)
+		}
+	}
+}
+
+// The files open, to what they say they hold.
+func TestVectorsOpen(t *testing.T) {
+	read := func(name string) []byte {
+		b, err := os.ReadFile(filepath.Join(vectorDir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	var g struct{ DeviceSecret, OpenSecret string }
+	if err := json.Unmarshal(read("grant.json"), &g); err != nil {
+		t.Fatal(err)
+	}
+	v := newVenue(t)
+	var err error
+	if v.id.Sign, err = seal.ParseSigning(g.DeviceSecret); err == nil {
+		v.id.Open, err = seal.ParseXWing(g.OpenSecret)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.restart()
+	l, err := v.Import(read("grantfile.cbor"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := manifests.Signed{Env: manifests.NewBlock(read("root.env.cbor")), Payload: manifests.NewBlock(read("root.cbor"))}
+	chain, err := manifests.VerifyChain([]manifests.Signed{root})
+	if err != nil || chain.DJ() != l.DJ {
+		t.Fatal(err)
+	}
+	if _, err := manifests.VerifyChain([]manifests.Signed{root,
+		{Env: manifests.NewBlock(read("root2.env.cbor")), Payload: manifests.NewBlock(read("root2.cbor"))}}); err != nil {
+		t.Error(err)
+	}
+	m, err := chain.OpenManifest(manifests.Signed{Env: manifests.NewBlock(read("manifest.env.cbor")), Payload: manifests.NewBlock(read("manifest.cbor"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := chain.OpenHead(manifests.Signed{Env: manifests.NewBlock(read("head.env.cbor")), Payload: manifests.NewBlock(read("head.cbor"))})
+	if err == nil {
+		err = h.Agree([]*manifests.Manifest{m})
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	u, err := v.Unlock(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := map[cid.Cid][]byte{}
+	for _, n := range []string{"spine", "row", "shard"} {
+		b := manifests.NewBlock(read(n + ".cbor"))
+		blocks[b.CID] = b.Data
+	}
+	tracks, err := manifests.ReadTracks(m.Tracks, func(cs []cid.Cid) (out [][]byte, err error) {
+		for _, c := range cs {
+			out = append(out, blocks[c])
+		}
+		return out, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lists, err := u.Playlists([][]byte{read("meta.sealed")}, tracks.Entries)
+	if err != nil || len(lists) != 1 || len(lists[0].Tracks) != 2 {
+		t.Fatal(lists, err)
+	}
+	for _, e := range tracks.Entries {
+		name := "track"
+		if sum := sha256.Sum256(read("track-none.age")); sum == manifests.Digest(e.Track) {
+			name = "track-none"
+		}
+		k, err := u.FileKey(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sealed := read(name + ".age")
+		plain, n, err := seal.OpenTrack(k, bytes.NewReader(sealed), int64(len(sealed)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(io.NewSectionReader(plain, 0, n))
+		if err != nil || !bytes.Equal(got, read("track.plain")) {
+			t.Errorf("%s opens to %d other bytes: %v", name, len(got), err)
+		}
+		if info, err := u.Info(e, read(name+".info")); err != nil || info.Title != "Vector "+name {
+			t.Errorf("info of %s: %v", name, err)
+		}
+	}
+}
