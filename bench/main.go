@@ -1,0 +1,74 @@
+// Command bench measures the built playnode beside the systems it is compared
+// with, on one machine in one run, and writes what it found as Markdown.
+//
+// In come the binaries (ours, stock Kubo, stock age, lame, ffmpeg) and a
+// directory of real music; out goes one page. The contenders take turns within
+// every round, so that a noisy machine is noisy for all, and medians are shown.
+// Nothing here is a test: a goal that is missed is printed as missed.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+)
+
+// Config is what a run needs to know.
+type Config struct {
+	// Playnode is our binary; Tools holds bin/ipfs and bin/age.
+	Playnode, Tools string
+	// Music holds Ogg files; Cache keeps what was encoded from them.
+	Music, Cache string
+	// Out is the page to write.
+	Out string
+	// Tracks is how many tracks are published, Rounds how often all is done.
+	Tracks, Rounds int
+}
+
+func main() {
+	var c Config
+	flag.StringVar(&c.Playnode, "playnode", "bin/playnode", "our binary")
+	flag.StringVar(&c.Tools, "tools", "", "directory with bin/ipfs and bin/age")
+	flag.StringVar(&c.Music, "music", "", "directory of Ogg files")
+	flag.StringVar(&c.Cache, "cache", "", "directory for the encoded music")
+	flag.StringVar(&c.Out, "out", "BENCH.md", "page to write")
+	flag.IntVar(&c.Tracks, "tracks", 40, "tracks to publish")
+	flag.IntVar(&c.Rounds, "rounds", 3, "rounds")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, c); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, c Config) error {
+	var err error
+	if c.Playnode, err = filepath.Abs(c.Playnode); err != nil {
+		return err
+	}
+	files, err := encode(ctx, c)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "playnode-bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	r := &runner{Config: c, ctx: ctx, dir: dir, files: files, taken: map[string][]float64{}}
+	for round := range c.Rounds {
+		fmt.Fprintf(os.Stderr, "round %d of %d\n", round+1, c.Rounds)
+		if err := r.round(round); err != nil {
+			return err
+		}
+	}
+	if err := r.playing(); err != nil {
+		return err
+	}
+	return os.WriteFile(c.Out, r.page(), 0o644)
+}
