@@ -2,9 +2,17 @@ package audio
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"path/filepath"
+	"strings"
 
+	"playnode/internal/audio/flac"
+	"playnode/internal/audio/frames"
+	"playnode/internal/audio/mp3"
 	"playnode/internal/audio/tags"
+	"playnode/internal/audio/wav"
 )
 
 // Source is a DJ's file, understood: what to seal, and what to tell about it.
@@ -14,37 +22,222 @@ type Source struct {
 	// Problems are sentences for people: what a venue would hear wrong. A Source with problems can
 	// still be sealed.
 	Problems []string
+
+	sealed sealed
+}
+
+// Named tells whether a file name promises audio: such files in a folder are tried, others passed over.
+func Named(name string) bool {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".mp3", ".flac", ".wav", ".wave", ".rf64", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".m4a", ".mp4", ".aac":
+		return true
+	}
+	return false
 }
 
 // Ingest finds out by content what the file is and prepares it for sealing. name is only used in
-// errors. It reads headers and frame headers, a bounded piece at a time. A file that is no sound, or of
-// no kind that can be played, gives ErrUnsupported or ErrDamaged.
+// errors. It reads tags, headers and frame headers, a bounded piece at a time. A file that is no sound,
+// or of no kind that can be played, gives ErrUnsupported or ErrDamaged.
 func Ingest(ctx context.Context, r io.ReaderAt, size int64, name string) (*Source, error) {
-	return nil, ErrUnsupported
+	s, err := ingest(ctx, r, size)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", filepath.Base(name), err)
+	}
+	s.Problems = append(s.Problems, s.Tags.Problems...)
+	return s, nil
+}
+
+func ingest(ctx context.Context, r io.ReaderAt, size int64) (*Source, error) {
+	head := make([]byte, min(size, 12))
+	if n, err := r.ReadAt(head, 0); n < len(head) {
+		return nil, err
+	}
+	at := frames.ID3v2Size(head)
+	var magic [4]byte
+	if at > 0 && at+4 <= size {
+		if n, err := r.ReadAt(magic[:], at); n < 4 {
+			return nil, err
+		}
+	}
+	switch {
+	case len(head) == 0:
+		return nil, fmt.Errorf("%w: the file is empty", ErrUnsupported)
+	case wav.Is(head):
+		return ingestWAV(r, size)
+	case flac.Is(head), flac.Is(magic[:]):
+		return ingestFLAC(ctx, r, size)
+	}
+	for _, k := range []struct{ at, magic, is string }{
+		{head4(head, 0), "OggS", "Ogg"}, {head4(head, 0), "FORM", "AIFF"}, {head4(head, 4), "ftyp", "MP4"}, {head4(head, 0), "\x1aE\xdf\xa3", "Matroska"},
+	} {
+		if k.at == k.magic {
+			return nil, fmt.Errorf("%w: %s is not read yet; mp3, FLAC and WAV are", ErrUnsupported, k.is)
+		}
+	}
+	return ingestMP3(ctx, r, size)
+}
+
+func head4(b []byte, i int) string {
+	if len(b) < i+4 {
+		return ""
+	}
+	return string(b[i : i+4])
+}
+
+// damage tells what is wrong with bytes from what failed in reading them.
+func damage(err error) error {
+	for _, bad := range []error{wav.ErrFormat, flac.ErrFormat, flac.ErrDamaged, frames.ErrRuined} {
+		if errors.Is(err, bad) {
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+	}
+	return err
+}
+
+func ingestWAV(r io.ReaderAt, size int64) (*Source, error) {
+	info, err := wav.Parse(r, size)
+	if err != nil {
+		return nil, damage(err)
+	}
+	if info.Frames == 0 {
+		return nil, fmt.Errorf("%w: WAVE without sound", ErrDamaged)
+	}
+	s := &Source{Track: Track{Codec: WAV, Rate: info.Rate, Channels: info.Channels, Samples: info.Frames}}
+	if info.Cut {
+		s.problem("the file is cut: it ends before its header says")
+	}
+	if s.Tags, err = tags.WAV(r, info.Tags); err != nil {
+		return nil, err
+	}
+	s.sealed.file = r
+	s.sealed.add(part{data: wav.Header(info, info.Data.Size)})
+	s.sealed.add(part{off: info.Data.Off, size: info.Data.Size})
+	if info.Data.Size%2 == 1 {
+		s.sealed.add(part{data: []byte{0}})
+	}
+	return s, nil
+}
+
+func ingestFLAC(ctx context.Context, r io.ReaderAt, size int64) (*Source, error) {
+	m, err := flac.ParseMeta(r, size)
+	if err != nil {
+		return nil, damage(err)
+	}
+	scan, err := flac.ScanFrames(ctx, r, size, m)
+	if err != nil {
+		return nil, damage(err)
+	}
+	s := &Source{Track: Track{Codec: FLAC, Rate: m.Rate, Channels: m.Channels, Samples: scan.Samples, Index: scan.Index}}
+	if m.Samples > scan.Samples {
+		s.problem("the file is cut: %d of %d samples are there", scan.Samples, m.Samples)
+	}
+	if scan.Damaged > 0 {
+		s.problem("%d frames are damaged", scan.Damaged)
+	}
+	if s.Tags, err = tags.FLAC(r, m); err != nil {
+		return nil, err
+	}
+	s.sealed.file = r
+	s.sealed.add(part{data: m.Header(scan.Samples)})
+	s.sealed.add(part{off: m.Audio, size: scan.End - m.Audio})
+	return s, nil
+}
+
+func ingestMP3(ctx context.Context, r io.ReaderAt, size int64) (*Source, error) {
+	f, err := frames.Scan(ctx, r, size)
+	if errors.Is(err, frames.ErrNone) {
+		return nil, fmt.Errorf("%w: neither mp3, FLAC nor WAV", ErrUnsupported)
+	}
+	if err != nil {
+		return nil, damage(err)
+	}
+	s := &Source{Track: Track{Codec: MP3, Rate: f.Header.Rate, Channels: 1, SamplesPerFrame: f.Header.Samples(), Index: f.Index}}
+	if f.Stereo {
+		s.Track.Channels = 2
+	}
+	if s.Tags, err = tags.MP3(r, size); err != nil {
+		return nil, err
+	}
+	s.trim(f)
+	s.describe(f)
+	s.sealed.file = r
+	for _, g := range f.Segments {
+		s.sealed.add(part{off: g.Off, size: g.Size})
+	}
+	return s, nil
+}
+
+// decoderDelay is by how many samples every Layer III decoder is late.
+const decoderDelay = mp3.Delay
+
+// trim sets delay, padding and samples from what the encoder declared: the LAME tag, else iTunes'
+// comment, else nothing is trimmed, as mpg123 and ffmpeg do.
+func (s *Source) trim(f *frames.File) {
+	t := &s.Track
+	all := f.Frames * int64(t.SamplesPerFrame)
+	cut := false
+	if f.Info != nil && f.Info.Frames > 0 && f.Info.Frames != f.Frames {
+		cut = true
+		if f.Info.Frames > f.Frames {
+			s.problem("the file is cut: %d of %d frames are there", f.Frames, f.Info.Frames)
+		} else {
+			s.problem("the file has %d frames where its header counts %d: two files in one?", f.Frames, f.Info.Frames)
+		}
+	}
+	delay, padding, ok := 0, 0, false
+	if f.Info != nil && f.Info.Gapless {
+		delay, padding, ok = f.Info.Delay, f.Info.Padding, true
+	} else if delay, padding, ok = smpb(s.Tags.Gapless, all); !ok {
+		s.problem("it declares no gapless data: silence is heard where it joins another track")
+	}
+	if ok {
+		t.Delay = delay + decoderDelay
+		if !cut {
+			t.Padding = max(0, padding-decoderDelay)
+		}
+		if int64(t.Delay+t.Padding) >= all {
+			s.problem("its gapless data contradict its length and are ignored")
+			t.Delay, t.Padding = 0, 0
+		}
+	}
+	t.Samples = all - int64(t.Delay) - int64(t.Padding)
+}
+
+// smpb reads " 00000000 00000210 000009D0 000000000001C93C ...": delay, padding, samples.
+func smpb(text string, all int64) (delay, padding int, ok bool) {
+	var zero, samples int64
+	if n, err := fmt.Sscanf(text, "%x %x %x %x", &zero, &delay, &padding, &samples); err != nil || n < 4 {
+		return 0, 0, false
+	}
+	if delay < 0 || delay > 1<<16 || padding < 0 || padding > 1<<16 || int64(delay)+int64(padding)+samples != all {
+		return 0, 0, false
+	}
+	return delay, padding, true
+}
+
+// describe names what is odd about the frames.
+func (s *Source) describe(f *frames.File) {
+	if f.Skipped > 0 {
+		s.problem("%d bytes between its frames are no audio: it is damaged, or joined from pieces", f.Skipped)
+	}
+	if f.Cut > 0 && (f.Info == nil || f.Info.Frames <= f.Frames) {
+		s.problem("its last frame is cut and is left out")
+	}
+	if f.Stereo && f.Mono {
+		s.problem("it changes between mono and stereo; it plays as stereo")
+	}
+}
+
+func (s *Source) problem(format string, args ...any) {
+	s.Problems = append(s.Problems, fmt.Sprintf(format, args...))
 }
 
 // Sealable returns the bytes to seal and their number: mp3's audio frames, FLAC's stream information
 // and frames, WAV's format and data; no tags, no pictures, no encoder's header frame. Each call
 // returns a new reader from the start.
-func (s *Source) Sealable() (io.Reader, int64) { return nil, 0 }
-
-// ReaderAt returns the same bytes for reading anywhere. Safe for concurrent use if the file is.
-func (s *Source) ReaderAt() (io.ReaderAt, int64) { return nil, 0 }
-
-// Analysis is what only decoding tells.
-type Analysis struct {
-	// Loudness is BS.1770's integrated loudness in LUFS; -70 for silence.
-	Loudness float64
-	// Range is EBU Tech 3342's loudness range in LU.
-	Range float64
-	// TruePeak is the highest peak between the samples in dBTP, at least -150.
-	TruePeak float64
-	// Waveform is 1000 buckets of three bytes: the least and the greatest sample as int8 in 1/127ths
-	// of full scale, and the RMS as uint8 in 1/255ths.
-	Waveform []byte
-	// Problems are sentences for people, as Source's.
-	Problems []string
+func (s *Source) Sealable() (io.Reader, int64) {
+	return io.NewSectionReader(&s.sealed, 0, s.sealed.size), s.sealed.size
 }
 
-// Analyse decodes the whole track once.
-func (s *Source) Analyse(ctx context.Context) (Analysis, error) { return Analysis{}, ErrUnsupported }
+// ReaderAt returns the same bytes for reading anywhere. Safe for concurrent use if the file is.
+func (s *Source) ReaderAt() (io.ReaderAt, int64) { return &s.sealed, s.sealed.size }

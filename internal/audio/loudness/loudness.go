@@ -14,7 +14,7 @@ const (
 	// Silence is what sound below the absolute gate measures, in LUFS.
 	Silence = -70.0
 	// NoPeak is the true peak of digital silence, in dBTP.
-	NoPeak = -150.0
+	NoPeak = -100.0
 
 	top                  = 30 // LUFS, the histograms' upper end
 	perLU                = 100

@@ -1,0 +1,111 @@
+package audio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"playnode/internal/audio/loudness"
+)
+
+const (
+	// Analyser and AnalyserVersion name what an Analysis was made by; a change that moves its numbers
+	// raises the version.
+	Analyser        = "playnode"
+	AnalyserVersion = 1
+
+	buckets = 1000
+)
+
+// Analysis is what only decoding tells.
+type Analysis struct {
+	// Loudness is BS.1770's integrated loudness in LUFS; -70 for silence. A mono track counts as the
+	// one channel that it is: from two speakers it is 3 LU louder.
+	Loudness float64
+	// Range is EBU Tech 3342's loudness range in LU.
+	Range float64
+	// TruePeak is the highest peak between the samples in dBTP, at least -100.
+	TruePeak float64
+	// Waveform is 1000 buckets of three bytes: the least and the greatest sample as int8 in 1/127ths
+	// of full scale, and the RMS as uint8 in 1/255ths.
+	Waveform []byte
+	// Problems are sentences for people, as Source's.
+	Problems []string
+}
+
+// Analyse decodes the whole track once. Sound that cannot be decoded is a problem, not an error;
+// errors are the file's and ctx's.
+func (s *Source) Analyse(ctx context.Context, opt Options) (Analysis, error) {
+	r, size := s.ReaderAt()
+	d, err := Open(r, size, s.Track, opt)
+	if err != nil {
+		return Analysis{}, fmt.Errorf("analyse: %w", err)
+	}
+	defer d.Close()
+	m, err := loudness.New(s.Track.Rate, s.Track.Channels)
+	if err != nil {
+		return Analysis{}, fmt.Errorf("analyse: %w", err)
+	}
+	w := wave{total: s.Track.Samples, channels: s.Track.Channels}
+	var a Analysis
+	buf := make([]float32, 4096*s.Track.Channels)
+	for {
+		if err := ctx.Err(); err != nil {
+			return Analysis{}, err
+		}
+		n, err := d.Read(buf)
+		m.Write(buf[:n*s.Track.Channels])
+		w.write(buf[:n*s.Track.Channels])
+		if err == io.EOF {
+			break
+		}
+		if errors.Is(err, ErrDamaged) {
+			a.Problems = append(a.Problems, fmt.Sprintf("it cannot be decoded beyond sample %d of %d", w.pos, w.total))
+			break
+		}
+		if err != nil {
+			return Analysis{}, fmt.Errorf("analyse: %w", err)
+		}
+	}
+	if g, ok := d.(*mpeg); ok && g.damaged > 0 {
+		a.Problems = append(a.Problems, fmt.Sprintf("%d frames cannot be decoded and are silent", g.damaged))
+	}
+	a.Loudness, a.Range, a.TruePeak = m.Loudness(), m.Range(), m.TruePeak()
+	a.Waveform = w.bytes()
+	return a, nil
+}
+
+// wave gathers the buckets of a waveform.
+type wave struct {
+	total, pos int64
+	channels   int
+	low, high  [buckets]float32
+	sum        [buckets]float64
+	n          [buckets]int64
+}
+
+func (w *wave) write(src []float32) {
+	for len(src) >= w.channels && w.pos < w.total {
+		b := int(w.pos * buckets / w.total)
+		end := ((int64(b)+1)*w.total + buckets - 1) / buckets // first frame of the next bucket
+		n := int(min(end-w.pos, int64(len(src)/w.channels)))
+		for _, v := range src[:n*w.channels] {
+			w.low[b], w.high[b] = min(w.low[b], v), max(w.high[b], v)
+			w.sum[b] += float64(v) * float64(v)
+		}
+		w.n[b] += int64(n * w.channels)
+		w.pos += int64(n)
+		src = src[n*w.channels:]
+	}
+}
+
+func (w *wave) bytes() []byte {
+	out := make([]byte, 0, 3*buckets)
+	for b := range buckets {
+		rms := math.Sqrt(w.sum[b] / float64(max(1, w.n[b])))
+		out = append(out, byte(int8(math.Round(float64(max(-1, w.low[b]))*127))), byte(int8(math.Round(float64(min(1, w.high[b]))*127))), byte(math.Round(min(1, rms)*255)))
+	}
+	return out
+}

@@ -1,0 +1,68 @@
+package audio_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"regexp"
+	"strconv"
+	"testing"
+
+	"playnode/internal/audio"
+	"playnode/internal/audio/audiotest"
+)
+
+func TestAnalyse(t *testing.T) {
+	for _, ext := range []string{"mp3", "flac", "wav"} {
+		path := encode(t, ext, 44100, 2, audiotest.Music(44100, 2, 44100*8, 3))
+		s := ingest(t, path)
+		a, err := s.Analyse(t.Context(), audio.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := tool(t, "sh", "-c", `ffmpeg -nostats -i "$0" -af ebur128=peak=true -f null - 2>&1`, path)
+		for re, got := range map[string]float64{`I: +(-?[\d.]+) LUFS`: a.Loudness, `Peak: +(-?[\d.]+) dBFS`: a.TruePeak} {
+			all := regexp.MustCompile(re).FindAllSubmatch(out, -1)
+			want, err := strconv.ParseFloat(string(all[len(all)-1][1]), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if math.Abs(got-want) > 0.3 {
+				t.Errorf("%s: %.2f, ffmpeg says %.1f", ext, got, want)
+			}
+		}
+		if len(a.Waveform) != 3000 || len(a.Problems) != 0 {
+			t.Errorf("%s: waveform of %d bytes, problems %q", ext, len(a.Waveform), a.Problems)
+		}
+		for i := 0; i < 3000; i += 3 {
+			low, high, rms := int8(a.Waveform[i]), int8(a.Waveform[i+1]), a.Waveform[i+2]
+			if low >= high || rms == 0 || float64(rms)/255 > float64(max(-low, high))/127+0.01 {
+				t.Fatalf("%s: bucket %d is %d..%d, RMS %d", ext, i/3, low, high, rms)
+			}
+		}
+	}
+}
+
+func TestWaveformShort(t *testing.T) {
+	for _, n := range []int{1, 3, 999, 1000, 1001} {
+		pcm := make([]float32, n)
+		pcm[n-1] = 0.5
+		a, err := ingest(t, encode(t, "wav", 44100, 1, pcm)).Analyse(t.Context(), audio.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := (n - 1) * 1000 / n
+		if len(a.Waveform) != 3000 || a.Waveform[3*at+1] != 64 {
+			t.Errorf("%d samples: bucket %d is %v", n, at, a.Waveform[3*at:3*at+3])
+		}
+	}
+}
+
+func TestAnalyseIsCancelled(t *testing.T) {
+	s := ingest(t, encode(t, "wav", 44100, 2, audiotest.Music(44100, 2, 44100, 1)))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Analyse(ctx, audio.Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("says %v", err)
+	}
+}

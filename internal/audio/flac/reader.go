@@ -1,0 +1,181 @@
+package flac
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+
+	"github.com/mewkiz/flac/frame"
+
+	"playnode/internal/audio/frames"
+)
+
+// Reader decodes the frames of a file. It must not be used by two goroutines at once.
+type Reader struct {
+	m       Meta
+	entries []entry
+	samples int64
+	in      source
+
+	off   int64 // of the next frame
+	at    int64 // its first sample frame
+	pos   int64 // next sample frame to hand out
+	frame *frame.Frame
+	have  int // sample frames left in it
+}
+
+// NewReader returns a Reader of the frames that a scan found. A malformed index is treated as none:
+// use Open where it is hostile.
+func NewReader(r io.ReaderAt, size int64, m Meta, s Scan) *Reader {
+	e, err := parseIndex(s.Index, size, s.Samples)
+	if err != nil {
+		e = []entry{{}}
+	}
+	return &Reader{m: m, entries: e, samples: s.Samples, off: m.Audio, in: source{w: frames.NewWindow(r, size, 64<<10)}}
+}
+
+// Open reads the metadata of what was sealed and checks the index against it.
+func Open(r io.ReaderAt, size, samples int64, index []byte) (*Reader, error) {
+	m, err := ParseMeta(r, size)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := parseIndex(index, size, samples); err != nil {
+		return nil, err
+	}
+	return NewReader(r, size, m, Scan{Samples: samples, Index: index}), nil
+}
+
+// Info is the stream information.
+func (r *Reader) Info() Info { return r.m.Info }
+
+// source reads forwards, and keeps the reader's own error apart from the end of the file.
+type source struct {
+	w   *frames.Window
+	off int64
+	err error
+}
+
+func (s *source) Read(b []byte) (int, error) {
+	got, err := s.w.Peek(s.off, len(b))
+	n := copy(b, got)
+	s.off += int64(n)
+	if n > 0 || len(b) == 0 {
+		return n, nil
+	}
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		s.err = err
+		return 0, err
+	}
+	return 0, io.EOF
+}
+
+// SeekFrame makes a sample frame the next one read.
+func (r *Reader) SeekFrame(pos int64) {
+	r.pos = max(0, min(pos, r.samples))
+	if at := r.at - int64(r.have); r.frame != nil && r.have > 0 && r.pos >= at && r.pos < r.at {
+		r.have = int(r.at - r.pos)
+		return
+	}
+	i := sort.Search(len(r.entries), func(i int) bool { return r.entries[i].at > r.pos }) - 1
+	if r.at <= r.pos && r.at >= r.entries[i].at {
+		r.have = 0 // the next frame is nearer than the entry
+		return
+	}
+	r.off, r.at, r.have = r.m.Audio+r.entries[i].off, r.entries[i].at, 0
+}
+
+// Read decodes as audio.Decoder's Read does.
+func (r *Reader) Read(dst []float32) (int, error) {
+	ch, done := r.m.Channels, 0
+	for (done+1)*ch <= len(dst) && r.pos < r.samples {
+		if r.have == 0 {
+			if err := r.decode(); err != nil && !r.skip(err) {
+				return done, err
+			}
+		}
+		if skip := r.pos - (r.at - int64(r.have)); skip > 0 {
+			r.have -= int(min(skip, int64(r.have)))
+			continue
+		}
+		n := int(min(int64(len(dst)/ch-done), int64(r.have), r.samples-r.pos))
+		r.copy(dst[done*ch:], n)
+		r.have -= n
+		r.pos += int64(n)
+		done += n
+	}
+	if done == 0 && len(dst) >= ch {
+		return 0, io.EOF
+	}
+	return done, nil
+}
+
+// copy writes n sample frames of the present frame.
+func (r *Reader) copy(dst []float32, n int) {
+	if r.frame == nil {
+		clear(dst[:n*r.m.Channels])
+		return
+	}
+	scale := 1 / float32(int64(1)<<(r.m.Bits-1))
+	from := int(r.frame.BlockSize) - r.have
+	for c, sub := range r.frame.Subframes {
+		for i, v := range sub.Samples[from : from+n] {
+			dst[i*r.m.Channels+c] = float32(v) * scale
+		}
+	}
+}
+
+// skip makes what a damaged frame leaves silent, up to the next frame that the index knows.
+func (r *Reader) skip(err error) bool {
+	if !errors.Is(err, ErrDamaged) {
+		return false
+	}
+	for _, e := range r.entries {
+		if e.at > r.at && r.m.Audio+e.off > r.off && e.at-r.at < 1<<30 {
+			r.frame, r.have = nil, int(e.at-r.at)
+			r.off, r.at = r.m.Audio+e.off, e.at
+			return true
+		}
+	}
+	return false
+}
+
+// decode decodes the frame at off. After an error it can be tried again.
+func (r *Reader) decode() (err error) {
+	r.have = 0
+	r.in.off, r.in.err = r.off, nil
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("decode FLAC sample %d: %w: %v", r.at, ErrDamaged, p)
+		}
+	}()
+	fail := func(err error) error {
+		if r.in.err != nil {
+			return fmt.Errorf("decode FLAC sample %d: %w", r.at, r.in.err)
+		}
+		return fmt.Errorf("decode FLAC sample %d: %w: %v", r.at, ErrDamaged, err)
+	}
+	f, err := frame.New(&r.in)
+	if err != nil {
+		return fail(err)
+	}
+	if f.BitsPerSample == 0 {
+		f.BitsPerSample = uint8(r.m.Bits)
+	}
+	if f.BlockSize == 0 || f.Channels.Count() != r.m.Channels || int(f.BitsPerSample) != r.m.Bits {
+		return fail(errors.New("frame of another format"))
+	}
+	if err := f.Parse(); err != nil {
+		return fail(err)
+	}
+	for _, s := range f.Subframes {
+		if len(s.Samples) != int(f.BlockSize) {
+			return fail(errors.New("samples missing"))
+		}
+	}
+	r.frame, r.have = f, int(f.BlockSize)
+	r.off = r.in.off
+	r.at += int64(r.have)
+	return nil
+}

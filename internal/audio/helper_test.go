@@ -1,0 +1,121 @@
+package audio_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"playnode/internal/audio"
+	"playnode/internal/audio/wav"
+)
+
+// tool runs an encoder or decoder and returns what it writes to stdout.
+func tool(t *testing.T, name string, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %v: %v: %s", name, args, err, stderr.Bytes())
+	}
+	return out
+}
+
+// writeWAV writes samples as a 16-bit file.
+func writeWAV(t *testing.T, path string, rate, channels int, pcm []float32) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w, err := wav.NewWriter(f, rate, channels, int64(len(pcm)/channels))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Write(pcm); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// encode makes a file of the kind that ext names with lame, flac or ffmpeg.
+func encode(t *testing.T, ext string, rate, channels int, pcm []float32, args ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	src, dst := filepath.Join(dir, "src.wav"), filepath.Join(dir, "track."+ext)
+	writeWAV(t, src, rate, channels, pcm)
+	switch ext {
+	case "mp3":
+		tool(t, "lame", append(append([]string{"--quiet"}, args...), src, dst)...)
+	case "flac":
+		tool(t, "flac", append(append([]string{"--silent", "-f", "-o", dst}, args...), src)...)
+	case "wav":
+		return src
+	}
+	return dst
+}
+
+func ingestBytes(t *testing.T, b []byte) *audio.Source {
+	t.Helper()
+	s, err := audio.Ingest(context.Background(), bytes.NewReader(b), int64(len(b)), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func ingest(t *testing.T, path string) *audio.Source {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ingestBytes(t, b)
+}
+
+func sealed(t *testing.T, s *audio.Source) []byte {
+	t.Helper()
+	r, size := s.Sealable()
+	b, err := io.ReadAll(r)
+	if err != nil || int64(len(b)) != size {
+		t.Fatalf("%d bytes to seal, want %d: %v", len(b), size, err)
+	}
+	return b
+}
+
+func open(t *testing.T, s *audio.Source, opt audio.Options) audio.Decoder {
+	t.Helper()
+	b := sealed(t, s)
+	d, err := audio.Open(bytes.NewReader(b), int64(len(b)), s.Track, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func floats(b []byte) []float32 {
+	out := make([]float32, len(b)/4)
+	for i := range out {
+		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+	return out
+}
+
+// distance is the greatest and the RMS difference in LSB of 16 bits.
+func distance(a, b []float32) (most, rms float64) {
+	for i := range a {
+		d := math.Abs(float64(a[i])-float64(b[i])) * 32768
+		most, rms = max(most, d), rms+d*d
+	}
+	return most, math.Sqrt(rms / float64(max(1, len(a))))
+}
