@@ -16,9 +16,9 @@ type Catalogue struct {
 	DJ   manifests.DJ
 	// Envelope is the CID that the name's record points at.
 	Envelope cid.Cid
-	// Root is the newest root, Head the head signed under it.
-	Root *manifests.Root
-	Head *manifests.Head
+	// Chain is the verified roots, Head the head signed under the newest.
+	Chain *manifests.Chain
+	Head  *manifests.Head
 	// Selections are in the head's order.
 	Selections []Selection
 }
@@ -36,10 +36,10 @@ type Selection struct {
 }
 
 // Seq is the head's sequence.
-func (c *Catalogue) Seq() uint64 { return uint64(c.Head.Seq) }
+func (c *Catalogue) Seq() uint64 { return c.Head.Seq }
 
 // Stale tells whether the head's time has passed: shown, and used all the same.
-func (c *Catalogue) Stale(now time.Time) bool { return now.Unix() >= int64(c.Head.Exp) }
+func (c *Catalogue) Stale(now time.Time) bool { return now.Unix() >= c.Head.Exp }
 
 // Selection finds one by its label.
 func (c *Catalogue) Selection(label string) (*Selection, bool) {

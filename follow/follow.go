@@ -3,20 +3,27 @@
 //
 // What comes in: names and links from people, records from ipns, blocks from
 // whoever has them. What goes out: catalogues whose every record is signed as
-// the rules demand by keys of the DJ that was pinned at first contact. What
-// is trusted: the DJ named in a link; without one, whoever the name points at
-// when it is first followed.
+// the rules demand by keys of the DJ that was pinned at first contact, and is
+// no older than any accepted before. What is trusted: the DJ named in a link;
+// without one, whoever the name points at when it is first followed.
 package follow
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
 
 	"playnode/ipns"
+	"playnode/manifests"
 	"playnode/node"
 )
 
@@ -30,19 +37,9 @@ var (
 	ErrVerify = errors.New("verification failed")
 )
 
-// Store keeps what is followed and the floors; internal/repo's Bucket
-// satisfies it.
-type Store interface {
-	Get(key string) ([]byte, error) // nil, nil when absent
-	Each(prefix string, f func(key string, value []byte) error) error
-	// Apply is one durable transaction.
-	Apply(puts map[string][]byte, deletes []string) error
-}
-
-// Dialer connects to addresses found in links and keeps them; node.Peers.
+// Dialer connects to addresses found in links and keeps them; see node.Peers.
 type Dialer interface {
 	Connect(ctx context.Context, addr string) error
-	OnConnect(f func(peer string))
 }
 
 // Config is what a Follower needs. All but Peers, Every, Parallel and Log are
@@ -54,8 +51,9 @@ type Config struct {
 	Blocks node.Blocks
 	Pinner node.Pinner
 	Store  Store
-	Now    func() time.Time
-	Peers  Dialer
+	// Now dates what is accepted and refuses what is dated over a day ahead.
+	Now   func() time.Time
+	Peers Dialer
 	// Every is how often Run asks by itself; 0 means 10 minutes.
 	Every time.Duration
 	// Parallel is how many blocks are sought at once; 0 means 24.
@@ -63,32 +61,56 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// Follower follows names. Safe for concurrent use; one sync of a name runs at
-// a time.
+// Follower follows names. Safe for concurrent use; of the syncs of one name
+// one runs at a time.
 type Follower struct {
 	cfg Config
+
+	mu      sync.Mutex // guards what follows, and the order of writes to Store
+	names   map[ipns.Name]*followed
+	newer   map[*hook]bool // of OnNewer
+	changed chan struct{}  // closed and replaced when names has changed
 }
+
+// followed is one name followed. Its fields are guarded by Follower.mu, busy
+// apart.
+type followed struct {
+	row       row
+	head      *headRow // nil before first contact
+	catalogue *Catalogue
+	progress  Progress
+	err       error
+	unwatch   func()
+	kick      chan struct{} // one slot: there is something newer
+	listeners map[*func(Progress)]bool
+
+	busy chan struct{} // one slot: held by the sync that runs
+}
+
+// hook is one OnNewer.
+type hook struct{ f func(*Catalogue) }
 
 // Progress counts one version while it is fetched.
 type Progress struct {
 	// Tracks of all selections; Held of them whole on this box.
 	Tracks, Held int
-	// Blocks and Bytes are of everything public in this version, as far as
-	// it is known by now; Missing are the blocks not yet here.
+	// Blocks are of everything public in this version, as far as it is known
+	// by now; Missing of them are not yet here.
 	Blocks, Missing int
-	Bytes           int64
+	// Bytes are those of the blocks that are here.
+	Bytes int64
 }
 
 // Status is one name followed.
 type Status struct {
 	Name ipns.Name
-	// DJ is empty until first contact.
+	// DJ is empty until first contact, unless a link named it.
 	DJ string
 	// Seq and Envelope are of the newest version accepted, if any.
 	Seq      uint64
 	Envelope cid.Cid
 	Progress Progress
-	// Whole tells that this version is all here and pinned.
+	// Whole tells that this version was all here and pinned.
 	Whole bool
 	Stale bool
 	// Since is when the newest version was accepted.
@@ -97,46 +119,201 @@ type Status struct {
 	Err error
 }
 
-// New makes a Follower and reads what is followed from Store.
-func New(cfg Config) (*Follower, error) { panic("soon") }
+// New makes a Follower of what Store says is followed.
+func New(cfg Config) (*Follower, error) {
+	if cfg.Names == nil || cfg.Fetch == nil || cfg.Blocks == nil || cfg.Pinner == nil || cfg.Store == nil || cfg.Now == nil {
+		return nil, errors.New("make follower: Names, Fetch, Blocks, Pinner, Store and Now are required")
+	}
+	if cfg.Every <= 0 {
+		cfg.Every = 10 * time.Minute
+	}
+	if cfg.Parallel <= 0 {
+		cfg.Parallel = 24
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	f := &Follower{
+		cfg: cfg, names: map[ipns.Name]*followed{},
+		newer: map[*hook]bool{}, changed: make(chan struct{}),
+	}
+	rows, err := loadRows(cfg.Store)
+	if err != nil {
+		return nil, fmt.Errorf("read what is followed: %w", err)
+	}
+	for _, r := range rows {
+		head, err := loadHead(cfg.Store, r.Name)
+		if err != nil {
+			return nil, fmt.Errorf("read what is followed: %w", err)
+		}
+		f.add(r, head)
+	}
+	return f, nil
+}
+
+// add takes a name in. f.mu is held, or f not yet shared.
+func (f *Follower) add(r row, head *headRow) *followed {
+	n := &followed{
+		row: r, head: head, kick: make(chan struct{}, 1),
+		listeners: map[*func(Progress)]bool{}, busy: make(chan struct{}, 1),
+	}
+	if head != nil {
+		n.progress = head.Progress
+	}
+	n.unwatch = f.cfg.Names.Watch(r.Name, func(ipns.Record) {
+		select {
+		case n.kick <- struct{}{}:
+		default:
+		}
+	})
+	f.names[r.Name] = n
+	close(f.changed)
+	f.changed = make(chan struct{})
+	return n
+}
 
 // Follow begins to follow target: k51 text, an /ipns/ path, a playnode://
-// link or an https link. A link's DJ is pinned, and its addresses are dialled
-// and kept. It touches the network no further; Sync does.
-func (f *Follower) Follow(ctx context.Context, target string) (ipns.Name, error) { panic("soon") }
-
-// Unfollow ends it and drops the pins. Floors and the pinned DJ stay.
-func (f *Follower) Unfollow(ctx context.Context, name ipns.Name) error { panic("soon") }
-
-// Options say how Sync resolves.
-type Options struct {
-	// Ask asks the peers first and fails with ErrNotFound when none answers;
-	// without it a record held is enough.
-	Ask bool
-	// Progress, when set, is called from one goroutine at a time.
-	Progress func(Progress)
+// link, or its https form https://HOST/DJ/P?n=NAME. A link's DJ is pinned, and
+// its addresses are dialled and kept. Records and blocks are left to Sync. A
+// DJ other than the one pinned gives ErrVerify.
+func (f *Follower) Follow(ctx context.Context, target string) (ipns.Name, error) {
+	link, err := parse(target)
+	if err != nil {
+		return "", fmt.Errorf("follow %.200q: %w", target, err)
+	}
+	name, err := ipns.ParseName(string(link.Name))
+	if err != nil {
+		return "", fmt.Errorf("follow %.200q: %w", target, err)
+	}
+	if err := f.take(name, link); err != nil {
+		return "", fmt.Errorf("follow %s: %w", name, err)
+	}
+	if f.cfg.Peers != nil {
+		for _, a := range link.Addrs {
+			if err := f.cfg.Peers.Connect(ctx, a); err != nil {
+				f.cfg.Log.Info("peer from a link does not answer yet", "addr", a, "err", err)
+			}
+		}
+	}
+	return name, nil
 }
 
-// Sync resolves name, verifies what it points at, fetches everything public
-// of it and pins it. With an error the Catalogue is nil and what was held
-// before stays in use. The error wraps ErrNotFound or ErrVerify, or
-// node.ErrNoSpace.
-func (f *Follower) Sync(ctx context.Context, name ipns.Name, opt Options) (*Catalogue, error) {
-	panic("soon")
+// take notes, durably, that name is followed.
+func (f *Follower) take(name ipns.Name, link manifests.Link) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n, known := f.names[name]
+	r := row{Name: name}
+	if known {
+		r = n.row
+	} else if old, err := loadRow(f.cfg.Store, djKey(name)); err != nil {
+		return err
+	} else if old != nil {
+		r.DJ = old.DJ // pinned when it was followed before
+	}
+	if link.DJ != nil {
+		if r.DJ != "" && r.DJ != link.DJ.String() {
+			return fmt.Errorf("the link names DJ %s, and %s is pinned: %w", link.DJ, r.DJ, ErrVerify)
+		}
+		r.DJ = link.DJ.String()
+	}
+	for _, a := range link.Addrs {
+		if !slices.Contains(r.Addrs, a) && len(r.Addrs) < 16 {
+			r.Addrs = append(r.Addrs, a)
+		}
+	}
+	if err := f.cfg.Store.Apply(map[string][]byte{rowKey(name): r.encode()}, nil); err != nil {
+		return err
+	}
+	if known {
+		n.row = r
+		return nil
+	}
+	head, err := loadHead(f.cfg.Store, name)
+	if err != nil {
+		return err
+	}
+	f.add(r, head)
+	return nil
 }
 
-// Newest is the newest verified version from disk alone, also after a
-// restart; ErrNotFound when there is none. All of its records are here; its
-// tails may still be coming.
-func (f *Follower) Newest(name ipns.Name) (*Catalogue, error) { panic("soon") }
+// parse reads a link in any form.
+func parse(target string) (manifests.Link, error) {
+	if strings.HasPrefix(target, "https://") {
+		u, err := url.Parse(target)
+		if err != nil {
+			return manifests.Link{}, err
+		}
+		target = "playnode:/" + u.EscapedPath() + "?" + u.RawQuery
+	}
+	return manifests.ParseLink(target)
+}
+
+// Unfollow ends it and drops the pins. Floors and the pinned DJ stay, for the
+// day it is followed again.
+func (f *Follower) Unfollow(ctx context.Context, name ipns.Name) error {
+	f.mu.Lock()
+	n, ok := f.names[name]
+	if !ok {
+		f.mu.Unlock()
+		return fmt.Errorf("unfollow %s: not followed: %w", name, ErrNotFound)
+	}
+	kept := row{Name: name, DJ: n.row.DJ}
+	err := f.cfg.Store.Apply(map[string][]byte{djKey(name): kept.encode()}, []string{rowKey(name), headKey(name)})
+	if err == nil {
+		n.unwatch()
+		delete(f.names, name)
+		close(f.changed)
+		f.changed = make(chan struct{})
+	}
+	f.mu.Unlock()
+	if err == nil {
+		err = f.unpin(ctx, name, cid.Undef)
+	}
+	if err != nil {
+		return fmt.Errorf("unfollow %s: %w", name, err)
+	}
+	return nil
+}
 
 // Follows lists what is followed, by name.
-func (f *Follower) Follows() []Status { panic("soon") }
+func (f *Follower) Follows() []Status {
+	now := f.cfg.Now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []Status
+	for _, name := range slices.Sorted(maps.Keys(f.names)) {
+		n := f.names[name]
+		s := Status{Name: name, DJ: n.row.DJ, Progress: n.progress, Err: n.err}
+		if h := n.head; h != nil {
+			s.Seq, s.Envelope, s.Whole = h.Seq, h.Envelope.Cid, h.Whole
+			s.Since, s.Stale = time.Unix(h.Since, 0), now.Unix() >= h.Exp
+		}
+		out = append(out, s)
+	}
+	return out
+}
 
 // OnNewer calls g, in a goroutine of its own, after each newly accepted
 // version: its records, boxes and metadata are here, its tails may be coming.
-func (f *Follower) OnNewer(g func(*Catalogue)) (stop func()) { panic("soon") }
+func (f *Follower) OnNewer(g func(*Catalogue)) (stop func()) {
+	h := &hook{g}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.newer[h] = true
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.newer, h)
+	}
+}
 
-// Run keeps every followed name in sync, on pushed records, when peers
-// connect, and every Every, until ctx ends; its error is ctx's.
-func (f *Follower) Run(ctx context.Context) error { panic("soon") }
+func (f *Follower) lookup(name ipns.Name) (*followed, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n, ok := f.names[name]
+	if !ok {
+		return nil, fmt.Errorf("%s is not followed: %w", name, ErrNotFound)
+	}
+	return n, nil
+}

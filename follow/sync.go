@@ -1,0 +1,320 @@
+package follow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/ipfs/go-cid"
+
+	"playnode/ipns"
+	"playnode/manifests"
+	"playnode/node"
+)
+
+// repairs is how often what a pin finds missing is fetched again.
+const repairs = 3
+
+// Options say how Sync goes about it.
+type Options struct {
+	// Ask asks the peers first and fails with ErrNotFound when none answers;
+	// without it a record held is enough. What is held is read and verified.
+	Ask bool
+	// Progress, when set, is called from one goroutine at a time, for the
+	// sync that runs now even if another began it.
+	Progress func(Progress)
+}
+
+// Sync resolves name, verifies what it points at, fetches everything public
+// of it and pins it. Its records, mailboxes and metadata once here, the
+// version is accepted: floors rise, durably, Newest gives it and OnNewer tells
+// of it, while its tails still come. The old version's pin goes when the new
+// one is whole. The error wraps ErrNotFound, ErrVerify or node.ErrNoSpace, or
+// is ctx's; what was held before stays.
+func (f *Follower) Sync(ctx context.Context, name ipns.Name, opt Options) (*Catalogue, error) {
+	n, err := f.lookup(name)
+	if err != nil {
+		return nil, fmt.Errorf("sync: %w", err)
+	}
+	if opt.Progress != nil {
+		f.mu.Lock()
+		n.listeners[&opt.Progress] = true
+		f.mu.Unlock()
+		defer func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			delete(n.listeners, &opt.Progress)
+		}()
+	}
+	select {
+	case n.busy <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("sync %s: %w", name, kindOf(ctx.Err()))
+	}
+	defer func() { <-n.busy }()
+	c, err := f.sync(ctx, n, name, opt.Ask)
+	if err != nil {
+		err = fmt.Errorf("sync %s: %w", name, kindOf(err))
+	}
+	f.mu.Lock()
+	if !errors.Is(err, context.Canceled) {
+		n.err = err
+	}
+	f.mu.Unlock()
+	return c, err
+}
+
+// kindOf makes err wrap the sentinel that callers branch on.
+func kindOf(err error) error {
+	is := func(kinds ...error) bool {
+		for _, k := range kinds {
+			if errors.Is(err, k) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case is(ErrVerify, ErrNotFound, node.ErrNoSpace):
+		return err
+	case is(ipns.ErrInvalid, ipns.ErrRollback):
+		return fmt.Errorf("%w: %w", ErrVerify, err)
+	case is(ipns.ErrNotFound, ipns.ErrExpired, node.ErrNotFound, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return err
+}
+
+func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bool) (*Catalogue, error) {
+	resolve := f.cfg.Names.Resolve
+	if ask {
+		resolve = f.cfg.Names.Ask
+	}
+	rec, err := resolve(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	head, dj := n.head, n.row.DJ
+	f.mu.Unlock()
+	if !ask && head != nil && head.Whole && head.Envelope.Cid == rec.Value {
+		return f.Newest(name)
+	}
+	w := &walk{f: f, thorough: ask, report: f.reporter(n), known: map[cid.Cid]bool{}}
+	v, err := readVersion(ctx, w.record, f.cfg.Parallel, name, dj, rec.Value)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.dated(f.cfg.Now().Unix()); err != nil {
+		return nil, err
+	}
+	if err := f.covered(ctx, w, v); err != nil {
+		return nil, err
+	}
+	c, err := f.accept(n, name, v)
+	if err != nil {
+		return nil, err
+	}
+	for try := 1; ; try++ {
+		err := f.fill(ctx, w, v)
+		if err == nil {
+			err = f.cfg.Pinner.Pin(ctx, pinOf(name, v.envelope))
+		}
+		if err == nil {
+			break
+		}
+		if try > repairs || ctx.Err() != nil || !errors.Is(err, node.ErrNotFound) {
+			return nil, err
+		}
+		// The pin has read and removed a damaged block: count and fetch anew.
+		again := &walk{f: f, thorough: w.thorough, report: w.report, known: map[cid.Cid]bool{}}
+		if _, err := readVersion(ctx, again.record, f.cfg.Parallel, name, dj, rec.Value); err != nil {
+			return nil, err
+		}
+		if err := f.covered(ctx, again, v); err != nil {
+			return nil, err
+		}
+		w = again
+	}
+	return c, f.settle(ctx, n, name, v, w)
+}
+
+// reporter hands progress to whoever listens.
+func (f *Follower) reporter(n *followed) func(Progress) {
+	return func(p Progress) {
+		f.mu.Lock()
+		n.progress = p
+		listeners := maps.Clone(n.listeners)
+		f.mu.Unlock()
+		for l := range listeners {
+			(*l)(p)
+		}
+	}
+}
+
+// covered has the mailboxes and metadata here, and checks their form.
+func (f *Follower) covered(ctx context.Context, w *walk, v *version) error {
+	tracks := 0
+	for i, m := range v.manifests {
+		shards, err := getter(w.record).all(ctx, f.cfg.Parallel, m.Boxes)
+		if err != nil {
+			return fmt.Errorf("mailboxes of %s: %w", m.ID(), err)
+		}
+		if err := boxes(shards); err != nil {
+			return err
+		}
+		if _, err := getter(w.record).all(ctx, f.cfg.Parallel, m.Meta); err != nil {
+			return fmt.Errorf("metadata of %s: %w", m.ID(), err)
+		}
+		tracks += len(v.tracks[i].Entries)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.progress.Tracks = tracks
+	return nil
+}
+
+// accept judges v against what was accepted before and, if it may stand,
+// raises the floors and pins the DJ in one durable step.
+func (f *Follower) accept(n *followed, name ipns.Name, v *version) (*Catalogue, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.names[name] != n {
+		return nil, fmt.Errorf("%s is no longer followed: %w", name, ErrNotFound)
+	}
+	dj := v.chain.DJ()
+	old, err := loadFloors(f.cfg.Store, dj)
+	if err != nil {
+		return nil, fmt.Errorf("read floors of %s: %w", dj, err)
+	}
+	next, err := old.raise(v)
+	if err != nil {
+		f.cfg.Log.Warn("version refused", "name", name, "head", v.envelope, "err", err)
+		return nil, err
+	}
+	head := &headRow{
+		Envelope: link{v.envelope}, RootN: v.head.RootN, Seq: v.head.Seq, Exp: v.head.Exp,
+		Since: f.cfg.Now().Unix(), Progress: n.progress,
+	}
+	fresh := n.head == nil || n.head.Envelope != head.Envelope
+	if !fresh {
+		head.Since, head.Whole = n.head.Since, n.head.Whole
+	}
+	r := n.row
+	r.DJ = dj.String()
+	err = f.cfg.Store.Apply(map[string][]byte{
+		rowKey(name): r.encode(), headKey(name): head.encode(), floorsKey(dj): next.encode(),
+	}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("keep floors of %s: %w", dj, err)
+	}
+	c := v.catalogue(name)
+	n.row, n.head, n.catalogue = r, head, c
+	if fresh {
+		for h := range f.newer {
+			go h.f(c)
+		}
+	}
+	return c, nil
+}
+
+// fill has everything below the version's records here.
+func (f *Follower) fill(ctx context.Context, w *walk, v *version) error {
+	var entries []manifests.Entry
+	var rest []cid.Cid
+	seen := map[cid.Cid]bool{}
+	if v.head.Card != nil {
+		rest = append(rest, *v.head.Card)
+	}
+	for i, m := range v.manifests {
+		for _, e := range v.tracks[i].Entries {
+			if !seen[e.Track] { // a track in two selections is one file
+				seen[e.Track] = true
+				entries = append(entries, e)
+			} else {
+				rest = append(rest, e.Info)
+			}
+		}
+		rest = append(rest, m.Offers...)
+		if m.Live != nil {
+			rest = append(rest, *m.Live)
+		}
+	}
+	w.mu.Lock()
+	w.progress.Tracks = len(entries)
+	w.mu.Unlock()
+	if err := w.tracks(ctx, entries); err != nil {
+		return err
+	}
+	return w.rest(ctx, rest)
+}
+
+func pinOf(name ipns.Name, root cid.Cid) node.Pin {
+	return node.Pin{Name: "follow/" + string(name), Root: root}
+}
+
+// settle notes that v is whole and pinned, and lets older versions go.
+func (f *Follower) settle(ctx context.Context, n *followed, name ipns.Name, v *version, w *walk) error {
+	f.mu.Lock()
+	head := *n.head
+	head.Whole, head.Progress = true, w.progress
+	var err error
+	if f.names[name] != n {
+		err = fmt.Errorf("%s is no longer followed: %w", name, ErrNotFound)
+	} else if err = f.cfg.Store.Apply(map[string][]byte{headKey(name): head.encode()}, nil); err == nil {
+		n.head, n.progress = &head, w.progress
+	}
+	f.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return f.unpin(ctx, name, v.envelope)
+}
+
+// unpin drops all pins of name but that of keep.
+func (f *Follower) unpin(ctx context.Context, name ipns.Name, keep cid.Cid) error {
+	pins, err := f.cfg.Pinner.Pins(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range pins {
+		if p.Name == pinOf(name, keep).Name && p.Root != keep {
+			if err := f.cfg.Pinner.Unpin(ctx, p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Newest is the newest version accepted, from disk alone, also after a
+// restart; ErrNotFound when there is none, or a record of it is damaged. Its
+// tails may still be coming.
+func (f *Follower) Newest(name ipns.Name) (*Catalogue, error) {
+	n, err := f.lookup(name)
+	if err != nil {
+		return nil, fmt.Errorf("newest: %w", err)
+	}
+	f.mu.Lock()
+	c, head, dj := n.catalogue, n.head, n.row.DJ
+	f.mu.Unlock()
+	if c != nil {
+		return c, nil
+	}
+	if head == nil {
+		return nil, fmt.Errorf("newest of %s: nothing held yet: %w", name, ErrNotFound)
+	}
+	read := func(ctx context.Context, c cid.Cid) ([]byte, error) { return f.cfg.Blocks.Read(ctx, c) }
+	v, err := readVersion(context.Background(), read, f.cfg.Parallel, name, dj, head.Envelope.Cid)
+	if err != nil {
+		return nil, fmt.Errorf("newest of %s: %w", name, kindOf(err))
+	}
+	c = v.catalogue(name)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n.catalogue == nil && n.head.Envelope == head.Envelope {
+		n.catalogue = c
+	}
+	return c, nil
+}

@@ -1,0 +1,267 @@
+package follow
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ipfs/go-cid"
+	"golang.org/x/sync/errgroup"
+
+	"playnode/manifests"
+	"playnode/node"
+)
+
+// maxRest bounds the blocks below a head's card, offers and live records.
+const maxRest = 4096
+
+// walk fetches one version and counts it.
+type walk struct {
+	f *Follower
+	// thorough reads what is held, so that damage is found; else it is
+	// taken to be whole.
+	thorough bool
+	report   func(Progress)
+
+	mu       sync.Mutex // guards what follows, and calls of report
+	progress Progress
+	known    map[cid.Cid]bool // blocks counted, but for tails: true when held
+}
+
+// know counts n more blocks as part of the version.
+func (w *walk) know(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.progress.Blocks += n
+	w.progress.Missing += n
+}
+
+// hold counts a known block as here, once. Tails are not noted: there are
+// many, and each is walked once.
+func (w *walk) hold(c cid.Cid, bytes int, tail bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.known[c] {
+		return
+	}
+	if !tail {
+		w.known[c] = true
+	}
+	w.progress.Missing--
+	w.progress.Bytes += int64(bytes)
+	w.report(w.progress)
+}
+
+// record reads a block that is not a track's, and counts it.
+func (w *walk) record(ctx context.Context, c cid.Cid) ([]byte, error) {
+	w.mu.Lock()
+	if _, ok := w.known[c]; !ok {
+		w.known[c] = false
+		w.progress.Blocks++
+		w.progress.Missing++
+	}
+	w.mu.Unlock()
+	data, err := w.f.cfg.Fetch.Get(ctx, c, node.Want{Class: node.Next})
+	if err != nil {
+		return nil, err
+	}
+	if err := small(c, data); err != nil {
+		return nil, err
+	}
+	w.hold(c, len(data), false)
+	return data, nil
+}
+
+// leaf has a leaf here.
+func (w *walk) leaf(ctx context.Context, c cid.Cid, size uint64, class node.Class, tail bool) error {
+	if !w.thorough {
+		if has, err := w.f.cfg.Blocks.Has(ctx, c); err == nil && has {
+			w.hold(c, int(size), tail)
+			return nil
+		}
+	}
+	data, err := w.f.cfg.Fetch.Get(ctx, c, node.Want{Class: class})
+	if err != nil {
+		return err
+	}
+	if uint64(len(data)) != size {
+		return refuse("leaf %s has %d bytes, not %d", c, len(data), size)
+	}
+	w.hold(c, len(data), tail)
+	return nil
+}
+
+// branch reads an inner node.
+func (w *walk) branch(ctx context.Context, c cid.Cid, size uint64, class node.Class) (*branch, error) {
+	data, err := w.f.cfg.Fetch.Get(ctx, c, node.Want{Class: class})
+	if err != nil {
+		return nil, err
+	}
+	b, err := readBranch(c, data, size)
+	if err != nil {
+		return nil, err
+	}
+	w.hold(c, len(data), false)
+	return b, nil
+}
+
+// edge has the first or the last leaf here, and the nodes on the way.
+func (w *walk) edge(ctx context.Context, e manifests.Entry, last bool) error {
+	c, size := e.Track, e.Size
+	for range maxDepth {
+		if c.Prefix().Codec == cid.Raw {
+			if size > maxLeaf {
+				return refuse("leaf %s of %d bytes", c, size)
+			}
+			return w.leaf(ctx, c, size, node.Next, false)
+		}
+		b, err := w.branch(ctx, c, size, node.Next)
+		if err != nil {
+			return err
+		}
+		i := 0
+		if last {
+			i = len(b.links) - 1
+		}
+		c, size = b.links[i], b.sizes[i]
+	}
+	return refuse("file is over %d levels deep", maxDepth)
+}
+
+// track has all leaves here, in order, as tasks of g; done is called when the
+// last has arrived.
+func (w *walk) track(ctx context.Context, g *errgroup.Group, e manifests.Entry, done func()) error {
+	var left atomic.Int64
+	left.Store(1) // the walk itself
+	finish := func() {
+		if left.Add(-1) == 0 {
+			done()
+		}
+	}
+	blocks := 0
+	var visit func(c cid.Cid, size uint64, depth int) error
+	visit = func(c cid.Cid, size uint64, depth int) error {
+		blocks++
+		if c.Prefix().Codec == cid.Raw {
+			if size > maxLeaf {
+				return refuse("leaf %s of %d bytes", c, size)
+			}
+			left.Add(1)
+			g.Go(func() error {
+				defer finish()
+				if err := w.leaf(ctx, c, size, node.Later, true); err != nil {
+					return fmt.Errorf("track %s: %w", e.Track, err)
+				}
+				return nil
+			})
+			return ctx.Err()
+		}
+		if depth == maxDepth {
+			return refuse("file is over %d levels deep", maxDepth)
+		}
+		b, err := w.branch(ctx, c, size, node.Later)
+		if err != nil {
+			return err
+		}
+		for i, l := range b.links {
+			if err := visit(l, b.sizes[i], depth+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := visit(e.Track, e.Size, 1); err != nil {
+		return fmt.Errorf("track %s: %w", e.Track, err)
+	}
+	w.know(blocks - estimate(e.Size))
+	finish()
+	return nil
+}
+
+// estimate is how many blocks a publisher's tree over size bytes has.
+func estimate(size uint64) int {
+	n := (size + leafSize - 1) / leafSize
+	sum := max(n, 1)
+	for n > 1 {
+		n = (n + width - 1) / width
+		sum += n
+	}
+	return int(sum)
+}
+
+// tracks has everything of the entries here: info, then every head, then
+// every end, then all that lies between.
+func (w *walk) tracks(ctx context.Context, entries []manifests.Entry) error {
+	for _, e := range entries {
+		w.know(estimate(e.Size))
+	}
+	for _, stage := range []func(context.Context, manifests.Entry) error{
+		func(ctx context.Context, e manifests.Entry) error { _, err := w.record(ctx, e.Info); return err },
+		func(ctx context.Context, e manifests.Entry) error { return w.edge(ctx, e, false) },
+		func(ctx context.Context, e manifests.Entry) error { return w.edge(ctx, e, true) },
+	} {
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(w.f.cfg.Parallel)
+		for _, e := range entries {
+			g.Go(func() error {
+				if err := stage(ctx, e); err != nil {
+					return fmt.Errorf("track %s: %w", e.Track, err)
+				}
+				return nil
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(w.f.cfg.Parallel)
+	var err error
+	for _, e := range entries {
+		if err = w.track(gctx, g, e, w.whole); err != nil {
+			break
+		}
+	}
+	if e := g.Wait(); e != nil {
+		return e // the first; err may only be its echo
+	}
+	return err
+}
+
+// whole counts a track as held.
+func (w *walk) whole() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.progress.Held++
+	w.report(w.progress)
+}
+
+// rest has everything below roots here, whatever it is.
+func (w *walk) rest(ctx context.Context, roots []cid.Cid) error {
+	seen := map[cid.Cid]bool{}
+	for todo := roots; len(todo) > 0; {
+		c := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if seen[c] {
+			continue
+		}
+		seen[c] = true
+		if len(seen) > maxRest {
+			return refuse("over %d blocks below card, offers and live", maxRest)
+		}
+		if !manifests.PlainCID(c, cid.Raw, cid.DagProtobuf, cid.DagCBOR) {
+			return refuse("link %s", c)
+		}
+		data, err := w.record(ctx, c)
+		if err != nil {
+			return err
+		}
+		links, err := node.Links(c, data)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrVerify, err)
+		}
+		todo = append(todo, links...)
+	}
+	return nil
+}
