@@ -142,7 +142,7 @@ func TestNoByteOfARecordIsFree(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		step := max(1, len(data)/2000)
+		step := max(1, len(data)/300)
 		for i := 0; i < len(data); i += step {
 			for _, x := range []byte{1, 0x20, 0x80} {
 				bad := bytes.Clone(data)
@@ -264,10 +264,10 @@ func TestGrantWindow(t *testing.T) {
 		{0, 0, Week + 1, 0, 7 * Week, &Window{0, 1}}, // one second more
 		{0, 0, Week, 1, 7 * Week, &Window{0, 1}},     // of grace
 		{Week, 0, 100 * Week, 0, 7 * Week, &Window{1, 8}},
-		{0, 3 * Week, 9 * Week, 0, 2 * Week, nil},                     // begins after the window
-		{0, 2 * Week, 9 * Week, 0, 2 * Week, &Window{2, 2}},           // at its last period
-		{0, 0, 9 * Week, 0, Week + 1, &Window{0, 2}},                  // a part of a period counts whole
-		{10 * Week, 0, 9 * Week, 0, Week, nil},                        // over before it was signed
+		{0, 3 * Week, 9 * Week, 0, 2 * Week, nil},                      // begins after the window
+		{0, 2 * Week, 9 * Week, 0, 2 * Week, &Window{2, 2}},            // at its last period
+		{0, 0, 9 * Week, 0, Week + 1, &Window{0, 2}},                   // a part of a period counts whole
+		{10 * Week, 0, 9 * Week, 0, Week, nil},                         // over before it was signed
 		{52*Week + 5, 52 * Week, 104 * Week, 0, Week, &Window{52, 53}}, // window-only keys of a year
 	} {
 		g := testGrant()

@@ -1,0 +1,89 @@
+package manifests
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// fuzzRecord wants of a record that whatever decodes encodes to the same
+// bytes, and that nothing makes it panic.
+func fuzzRecord(f *testing.F, name string) {
+	k := kinds()
+	data, err := encode(k[name][0], MaxBlock)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := reflect.New(reflect.TypeOf(k[name][1]).Elem()).Interface().(record)
+		if decode(data, MaxBlock, r) != nil {
+			return
+		}
+		if again, err := encode(r, MaxBlock); err != nil || !bytes.Equal(again, data) {
+			t.Fatalf("%x decodes and encodes to %x (%v)", data, again, err)
+		}
+	})
+}
+
+func FuzzRoot(f *testing.F)      { fuzzRecord(f, "root2") }
+func FuzzHead(f *testing.F)      { fuzzRecord(f, "head") }
+func FuzzManifest(f *testing.F)  { fuzzRecord(f, "manifest") }
+func FuzzGrant(f *testing.F)     { fuzzRecord(f, "grant") }
+func FuzzDevice(f *testing.F)    { fuzzRecord(f, "device") }
+func FuzzEnvelope(f *testing.F)  { fuzzRecord(f, "envelope") }
+func FuzzSpine(f *testing.F)     { fuzzRecord(f, "spine") }
+func FuzzRow(f *testing.F)       { fuzzRecord(f, "row") }
+func FuzzShard(f *testing.F)     { fuzzRecord(f, "shard") }
+func FuzzMeta(f *testing.F)      { fuzzRecord(f, "meta") }
+func FuzzInfo(f *testing.F)      { fuzzRecord(f, "info") }
+func FuzzDelivery(f *testing.F)  { fuzzRecord(f, "delivery") }
+func FuzzGrantFile(f *testing.F) { fuzzRecord(f, "grantfile") }
+func FuzzBoxShard(f *testing.F)  { fuzzRecord(f, "boxes") }
+
+// FuzzText wants of the text forms that what parses prints as it came.
+func FuzzText(f *testing.F) {
+	name := NewName(pub(testKey(1)))
+	dj := DJ{1}
+	f.Add(string(name))
+	f.Add(dj.String())
+	f.Add(Link{DJ: &dj, Name: name, Label: "a b", Addrs: []string{"/ip4/1.2.3.4/tcp/5"}}.String())
+	f.Fuzz(func(t *testing.T, s string) {
+		if d, err := ParseDJ(s); err == nil && d.String() != s {
+			t.Errorf("DJ %q prints as %q", s, d)
+		}
+		if n, err := ParseName(s); err == nil && string(n) != strings.TrimPrefix(s, "/ipns/") {
+			t.Errorf("name %q prints as %q", s, n)
+		}
+		if l, err := ParseLink(s); err == nil {
+			if again, err := ParseLink(l.String()); err != nil || again.String() != l.String() {
+				t.Errorf("link %q prints as %q, which is another (%v)", s, l, err)
+			}
+		}
+	})
+}
+
+// Every fuzzer has a corpus in the repository, and none is empty.
+func TestCorporaAreThere(t *testing.T) {
+	src, err := os.ReadFile("fuzz_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := 0
+	for line := range strings.Lines(string(src)) {
+		if name, ok := strings.CutPrefix(line, "func Fuzz"); ok {
+			names++
+			name, _, _ = strings.Cut(name, "(")
+			files, err := filepath.Glob(filepath.Join("testdata", "fuzz", "Fuzz"+name, "*"))
+			if err != nil || len(files) == 0 {
+				t.Errorf("no corpus for Fuzz%s", name)
+			}
+		}
+	}
+	if names < 15 {
+		t.Errorf("found only %d fuzzers", names)
+	}
+}
