@@ -149,10 +149,10 @@ func (w *walk) track(ctx context.Context, g *errgroup.Group, e manifests.Entry, 
 			}
 			left.Add(1)
 			g.Go(func() error {
-				defer finish()
 				if err := w.leaf(ctx, c, size, node.Later, true); err != nil {
 					return fmt.Errorf("track %s: %w", e.Track, err)
 				}
+				finish()
 				return nil
 			})
 			return ctx.Err()
