@@ -132,6 +132,9 @@ func (r *Reader) follows(h Header, b []byte, free, n int) bool {
 		if len(b) == 0 || tagSize(b) > 0 {
 			return r.err != nil || len(b) > 0
 		}
+		if len(b) < HeaderSize {
+			return n < chain-1 // a header is cut short
+		}
 		next, err := ParseHeader(b)
 		if err != nil || !next.Compatible(h) || (next.Bitrate == 0) != (h.Bitrate == 0) {
 			return false
