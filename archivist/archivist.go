@@ -7,19 +7,25 @@ package archivist
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
 
 	"github.com/ipfs/go-cid"
 
 	"playnode/follow"
 	"playnode/ipns"
-	"playnode/node"
 )
 
-// Config is what an Archivist needs; all but Blocks' own fields are required.
+// Config is what an Archivist needs.
 type Config struct {
+	// Follow resolves, verifies, fetches and pins. Required.
 	Follow *follow.Follower
-	Names  *ipns.Namer
-	Blocks node.Blocks
+	// Names keeps, answers for and re-puts the records. Required.
+	Names *ipns.Namer
+	// Log, when nil, drops everything.
+	Log *slog.Logger
 }
 
 // Archivist archives names. Safe for concurrent use.
@@ -38,16 +44,64 @@ type Report struct {
 }
 
 // New makes an Archivist.
-func New(cfg Config) *Archivist { return &Archivist{cfg} }
-
-// Archive follows each name and returns when everything public of its newest
-// version is held. It asks peers first; when none answers and ask is false,
-// the record held is enough. There is a Report for each name also when err is
-// not nil; err joins what went wrong.
-func (a *Archivist) Archive(ctx context.Context, targets []string, ask bool, progress func(ipns.Name, follow.Progress)) ([]Report, error) {
-	panic("soon")
+func New(cfg Config) *Archivist {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Archivist{cfg}
 }
 
-// Run keeps what is followed in sync, re-puts the records and serves, until
-// ctx ends.
-func (a *Archivist) Run(ctx context.Context) error { panic("soon") }
+// Archive follows each target (a name or link, as follow.Follow takes) and
+// returns when everything public of its newest version is held and pinned, and
+// its record handed on to whoever wants it. With ask it asks peers for that
+// record and reads all that is held; without, a record held is enough. There
+// is a Report for each target in its order, also when err is not nil; err
+// joins what went wrong with any.
+func (a *Archivist) Archive(ctx context.Context, targets []string, ask bool, progress func(ipns.Name, follow.Progress)) ([]Report, error) {
+	reports := make([]Report, len(targets))
+	errs := make([]error, len(targets))
+	var wg sync.WaitGroup
+	var mu sync.Mutex // progress is called from one goroutine at a time
+	for i, target := range targets {
+		name, err := a.cfg.Follow.Follow(ctx, target)
+		if err != nil {
+			errs[i] = fmt.Errorf("archive: %w", err)
+			continue
+		}
+		wg.Go(func() {
+			opt := follow.Options{Ask: ask}
+			if progress != nil {
+				opt.Progress = func(p follow.Progress) {
+					mu.Lock()
+					defer mu.Unlock()
+					progress(name, p)
+				}
+			}
+			if _, err := a.cfg.Follow.Sync(ctx, name, opt); err != nil {
+				errs[i] = fmt.Errorf("archive: %w", err)
+			} else if _, err := a.cfg.Names.Spread(ctx, name); err != nil {
+				errs[i] = fmt.Errorf("archive: %w", err)
+			}
+			reports[i] = a.Report(name)
+		})
+	}
+	wg.Wait()
+	return reports, errors.Join(errs...)
+}
+
+// Report is what is held of name now.
+func (a *Archivist) Report(name ipns.Name) Report {
+	r := Report{Name: name}
+	for _, s := range a.cfg.Follow.Follows() {
+		if s.Name == name {
+			p := s.Progress
+			r.Seq, r.Envelope = s.Seq, s.Envelope
+			r.Blocks, r.Bytes, r.Missing = p.Blocks-p.Missing, p.Bytes, p.Missing
+		}
+	}
+	return r
+}
+
+// Run keeps what is followed in sync until ctx ends; its error is ctx's. The
+// Namer's Run beside it keeps the records alive.
+func (a *Archivist) Run(ctx context.Context) error { return a.cfg.Follow.Run(ctx) }

@@ -38,13 +38,16 @@ type Names interface {
 	Newest(name ipns.Name) (ipns.Record, error)
 }
 
-// Config is what a Publisher needs. All but Workers and Log are required.
+// Config is what a Publisher needs. All but Audio, Workers and Log are
+// required.
 type Config struct {
 	Keys   *Keyring
 	Blocks node.Putter
 	Store  Store
 	Names  Names
 	Now    func() time.Time
+	// Audio chooses the decoders that analyse.
+	Audio audio.Options
 	// Workers is how many files are worked on at once; 0 means one a core.
 	Workers int
 	// Log, when nil, drops everything.
@@ -181,7 +184,7 @@ func (p *Publisher) Publish(ctx context.Context, paths []string, opt Options) (R
 // takeAll takes every file of paths into the library, several at a time, and
 // returns their tracks in the files' order.
 func (p *Publisher) takeAll(ctx context.Context, paths []string, opt Options, res *Result) ([]cid.Cid, error) {
-	found := Walk(paths, func(path string) (Place, error) { return placeOf(ctx, path) })
+	found := Walk(paths, func(path string) (Place, error) { return PlaceOf(ctx, path) })
 	var meter meter
 	meter.tell = opt.Progress
 	for _, f := range found {
@@ -233,8 +236,8 @@ func (p *Publisher) takeAll(ctx context.Context, paths []string, opt Options, re
 	return add, nil
 }
 
-// placeOf reads a file's tags for its place in its album.
-func placeOf(ctx context.Context, path string) (Place, error) {
+// PlaceOf reads a file's tags for its place in its album.
+func PlaceOf(ctx context.Context, path string) (Place, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return Place{}, err

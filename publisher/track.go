@@ -98,7 +98,7 @@ func (p *Publisher) seal(ctx context.Context, f *os.File, size int64, path strin
 	var key seal.FileKey
 	g, both := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		if found, err = src.Analyse(both); err != nil && both.Err() == nil {
+		if found, err = src.Analyse(both, p.cfg.Audio); err != nil && both.Err() == nil {
 			// A decoder's weakness is no reason to refuse a track: it goes
 			// out without what only decoding tells.
 			found, err = audio.Analysis{Loudness: math.Inf(-1)}, nil

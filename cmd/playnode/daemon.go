@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"playnode/daemon"
+)
+
+func (a *app) daemonCmd() *cobra.Command {
+	var node nodeFlags
+	c := &cobra.Command{
+		Use:   "daemon",
+		Short: "run the node: serve, follow, keep names alive, answer the other commands",
+		Args:  exactly(0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			d, err := daemon.Open(c.Context(), daemon.Options{
+				Dir: a.dir, Flags: changed(c.Flags()), Version: version, Log: a.err, Serve: true,
+			})
+			if err != nil {
+				return err
+			}
+			err = d.Run(c.Context(), func(r daemon.Ready) {
+				a.result(r, func() {
+					a.printf("playnode is ready: peer %s\n", r.Peer)
+					for _, addr := range r.Addrs {
+						a.printf("  %s\n", addr)
+					}
+					if r.Gateway != "" {
+						a.printf("  gateway http://%s\n", r.Gateway)
+					}
+				})
+			})
+			if errors.Is(err, context.Canceled) {
+				err = nil // asked to stop, and did
+			}
+			return errors.Join(err, d.Close())
+		},
+	}
+	node.add(c)
+	return c
+}
+
+func (a *app) statusCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "what is followed, held, leased, playing and wrong",
+		Args:  exactly(0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := call(a, c, daemon.OpStatus, struct{}{})
+			if err != nil {
+				return err
+			}
+			return a.result(s, func() {
+				a.printf("name   %s\npeers  %d\n", s.Name, s.Peers)
+				for _, f := range s.Follows {
+					a.followed(f)
+				}
+				for _, l := range s.Leases {
+					a.leased(l)
+				}
+				if s.Playing != nil {
+					a.printf("playing  %s - %s\n", clean(s.Playing.Artist), clean(s.Playing.Title))
+				}
+				a.printf("sent %s, received %s\n", size(s.Traffic.Sent), size(s.Traffic.Received))
+				for from, n := range s.Traffic.BySource {
+					a.printf("  from %-8s %s\n", from, size(n))
+				}
+			})
+		},
+	}
+}
+
+func (a *app) versionCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "version, commit, Go and platform",
+		Args:  exactly(0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			v := struct {
+				Version  string `json:"version"`
+				Commit   string `json:"commit"`
+				Go       string `json:"go"`
+				Platform string `json:"platform"`
+			}{Version: version}
+			if b, ok := debug.ReadBuildInfo(); ok {
+				v.Go = b.GoVersion
+				goos, arch := "", ""
+				for _, s := range b.Settings {
+					switch s.Key {
+					case "vcs.revision":
+						v.Commit = s.Value
+					case "GOOS":
+						goos = s.Value
+					case "GOARCH":
+						arch = s.Value
+					}
+				}
+				v.Platform = goos + "/" + arch
+			}
+			return a.result(v, func() { a.printf("playnode %s %s %s\n", v.Version, v.Go, v.Platform) })
+		},
+	}
+}
+
+// absolute makes a path of the user's one that a daemon elsewhere can open.
+func absolute(path string) (string, error) { return filepath.Abs(path) }
+
+// self is this program, for commands that run others.
+func self() (string, error) {
+	if p, err := os.Executable(); err == nil {
+		return p, nil
+	}
+	return exec.LookPath("playnode")
+}

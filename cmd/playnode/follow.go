@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"playnode/daemon"
+)
+
+func (a *app) followCmd() *cobra.Command {
+	var node nodeFlags
+	var once bool
+	c := &cobra.Command{
+		Use:   "follow NAME",
+		Short: "follow a DJ's name or link: resolve, verify, hold",
+		Args:  exactly(1, "a name (k51...) or a link (playnode://...)"),
+		RunE: func(c *cobra.Command, args []string) error {
+			f, err := call(a, c, daemon.OpFollow, daemon.FollowRequest{Link: args[0], Once: once, Node: node.request()})
+			if err != nil {
+				return err
+			}
+			return a.result(f, func() { a.followed(f) })
+		},
+	}
+	node.add(c)
+	c.Flags().BoolVar(&once, "once", false, "ask the peers first, then return when everything public is held")
+	return c
+}
+
+func (a *app) followed(f daemon.Followed) {
+	a.printf("%s  revision %d, %d of %s held\n", f.Name, f.Seq, f.Held, plural(f.Tracks, "track"))
+	if len(f.Selections) > 0 {
+		a.printf("  to lease: %s\n", clean(strings.Join(f.Selections, ", ")))
+	}
+	if f.Stale != nil {
+		a.printf("  stale since %s: the DJ has been away; what is held goes on\n", day(*f.Stale))
+	}
+}
+
+func (a *app) unfollowCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "unfollow NAME",
+		Short: "stop following a name",
+		Args:  exactly(1, "a name"),
+		RunE: func(c *cobra.Command, args []string) error {
+			_, err := call(a, c, daemon.OpUnfollow, daemon.UnfollowRequest{Name: args[0]})
+			return err
+		},
+	}
+}
+
+func (a *app) followsCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "follows",
+		Short: "the names followed here",
+		Args:  exactly(0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			res, err := call(a, c, daemon.OpFollows, struct{}{})
+			if err != nil {
+				return err
+			}
+			return a.result(map[string]any{"follows": res}, func() {
+				for _, f := range res {
+					a.followed(f)
+				}
+			})
+		},
+	}
+}
+
+func (a *app) archiveCmd() *cobra.Command {
+	var node nodeFlags
+	var once bool
+	c := &cobra.Command{
+		Use:   "archive NAME...",
+		Short: "keep a DJ's catalogue alive, unread",
+		Long: `Pins a name's catalogue and every later version, keeps its record alive, and
+serves both. With a daemon running, the daemon goes on with it; without one,
+this command does, until ^C. It has no key and cannot read what it keeps.`,
+		Args: atLeast(1, "a name (k51...) or a link (playnode://...)"),
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.open(c)
+			if err != nil {
+				return err
+			}
+			res, err := daemon.Call(c.Context(), cl, daemon.OpArchive, daemon.ArchiveRequest{Names: args, Once: once, Node: node.request()}, a.bar.event)
+			a.bar.close()
+			for _, r := range res {
+				if perr := a.result(r, func() {
+					a.printf("%s  revision %d: %d blocks, %s, %d missing\n", r.Name, r.Seq, r.Blocks, size(r.Bytes), r.Missing)
+				}); perr != nil {
+					err = errors.Join(err, perr)
+				}
+			}
+			if d, ok := cl.(*daemon.Daemon); ok && err == nil && !once {
+				a.say("keeping it alive; ^C stops")
+				if err = d.Run(c.Context(), nil); errors.Is(err, context.Canceled) {
+					err = nil
+				}
+			}
+			return errors.Join(err, cl.Close())
+		},
+	}
+	node.add(c)
+	c.Flags().BoolVar(&once, "once", false, "return when everything is held")
+	return c
+}
+
+func (a *app) playCmd() *cobra.Command {
+	var node nodeFlags
+	var req daemon.PlayRequest
+	c := &cobra.Command{
+		Use:   "play [NAME[/P]]",
+		Short: "play what is leased, gapless",
+		Long: `Plays a name's playlist, or without a name all that is leased here.
+
+A sink is default, alsa[:device], pulse[:device], wav:FILE, raw:FILE, raw:-
+(s16le on stdout) or null. With --once, wav, raw to a file and null go as fast
+as they can.`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError{errors.New("wants one name, NAME or NAME/P"), c.CommandPath()}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				req.Name = args[0]
+			}
+			req.Node = node.request()
+			return a.play(c, req)
+		},
+	}
+	node.add(c)
+	f := c.Flags()
+	f.StringVar(&req.Sink, "sink", "", "where the sound goes (the setting sink, when empty)")
+	f.BoolVar(&req.Once, "once", false, "end after one pass")
+	f.IntVar(&req.Rate, "rate", 0, "sample rate in Hz (0: the device's, or the first track's)")
+	f.StringVar(&req.Loudness, "loudness", "", "off, or a target such as -16 (LUFS)")
+	return c
+}
+
+func (a *app) play(c *cobra.Command, req daemon.PlayRequest) (err error) {
+	cl, err := a.open(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cl.Close()) }()
+	kind, arg, _ := strings.Cut(req.Sink, ":")
+	out := io.Writer(a.out)
+	switch {
+	case (kind == "wav" || kind == "raw") && arg == "":
+		return usageError{fmt.Errorf("--sink %s wants a file: %s:FILE", kind, kind), c.CommandPath()}
+	case req.Sink == "raw:-":
+		// Samples own stdout: events go to stderr with --json.
+		out = a.err
+		if cl.Remote() {
+			path, wait, perr := pipeTo(a.out)
+			if perr != nil {
+				return perr
+			}
+			req.Sink = "raw:" + path
+			defer func() { err = errors.Join(err, wait()) }()
+		}
+	case kind == "wav" || kind == "raw":
+		if arg, err = filepath.Abs(arg); err != nil {
+			return err
+		}
+		req.Sink = kind + ":" + arg
+	}
+	events := &app{out: out, json: a.json}
+	_, err = daemon.Call(c.Context(), cl, daemon.OpPlay, req, func(e daemon.Event) {
+		if e.Play == nil {
+			a.bar.event(e)
+			return
+		}
+		p := *e.Play
+		if p.Kind != "" {
+			p.Code = codes[p.Kind].code
+		}
+		events.result(p, func() {
+			switch p.Event {
+			case "track":
+				a.say("%s - %s", clean(p.Artist), clean(p.Title))
+			case "underrun", "lapse", "error":
+				a.say("%s: %s", p.Event, clean(p.Message))
+			case "done":
+				a.say("played %d samples, %s, %d skipped", p.Samples, plural(p.Joins, "join"), p.Skipped)
+			}
+		})
+	})
+	return err
+}

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"playnode/daemon"
+)
+
+// nodeFlags are on daemon and every command that may open the node. Their
+// values reach it as settings; only what a single request needs is here.
+type nodeFlags struct {
+	peers   []string
+	timeout duration
+}
+
+func (n *nodeFlags) add(c *cobra.Command) {
+	f := c.Flags()
+	f.StringArrayVar(&n.peers, "peer", nil, "a full multiaddr to connect to and keep (repeatable)")
+	f.StringArray("listen", nil, "a multiaddr to listen on (repeatable)")
+	f.String("http", "", "address for pages and API")
+	f.String("gateway", "", "address for the trustless gateway and IPNS records")
+	f.String("network", "public", "public, lan or none")
+	f.StringArray("bootstrap", nil, "a bootstrap peer instead of the public ones (repeatable)")
+	f.StringArray("origin", nil, "a trustless gateway to ask for blocks as well (repeatable)")
+	n.timeout = duration(time.Minute)
+	f.Var(&n.timeout, "timeout", "how long to wait while nothing arrives")
+}
+
+func (n *nodeFlags) request() daemon.NodeRequest {
+	return daemon.NodeRequest{Peers: n.peers, Timeout: time.Duration(n.timeout)}
+}

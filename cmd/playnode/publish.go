@@ -1,0 +1,173 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"playnode/daemon"
+)
+
+func (a *app) publishCmd() *cobra.Command {
+	var node nodeFlags
+	var req daemon.PublishRequest
+	c := &cobra.Command{
+		Use:   "publish [PATH...]",
+		Short: "seal files and folders, sign them into a playlist, publish it under your name",
+		Long: `Adds files and folders to a playlist, seals each track under a fresh key, signs
+the catalogue and publishes it under your name. Without PATH it publishes what
+has changed. Run again after an interruption it resumes; nothing is sealed twice.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			for _, p := range args {
+				abs, err := absolute(p)
+				if err != nil {
+					return err
+				}
+				req.Paths = append(req.Paths, abs)
+			}
+			req.Node = node.request()
+			res, err := call(a, c, daemon.OpPublish, req)
+			if err != nil && res.Name == "" {
+				return err
+			}
+			for _, s := range res.Skipped {
+				a.say("skipped %s: %s", s.Path, s.Why)
+			}
+			if perr := a.result(res, func() {
+				for _, p := range res.Playlists {
+					a.printf("%s: %s\n", clean(p.Name), plural(len(p.Tracks), "track"))
+				}
+				a.printf("published %s (revision %d)\n  manifest %s\n", res.Name, res.Seq, res.Manifest)
+			}); perr != nil {
+				return perr
+			}
+			if err != nil {
+				return err
+			}
+			switch {
+			case len(res.Skipped) == 0:
+			case res.Added == 0:
+				return errors.New("nothing could be published")
+			default:
+				return partly{fmt.Errorf("%s skipped", plural(len(res.Skipped), "file"))}
+			}
+			return nil
+		},
+	}
+	node.add(c)
+	f := c.Flags()
+	f.StringVar(&req.Playlist, "playlist", "main", "the playlist to add to; it is made when new")
+	f.BoolVar(&req.NoArchiveKey, "no-archive-key", false, "seal without your archive key: only this repo can ever recover the tracks")
+	return c
+}
+
+func (a *app) playlistCmd() *cobra.Command {
+	c := &cobra.Command{Use: "playlist", Short: "your playlists"}
+	c.AddCommand(&cobra.Command{
+		Use:   "ls",
+		Short: "list playlists",
+		Args:  exactly(0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			res, err := call(a, c, daemon.OpPlaylists, struct{}{})
+			if err != nil {
+				return err
+			}
+			return a.result(map[string]any{"playlists": res}, func() {
+				for _, p := range res {
+					var ms int64
+					for _, t := range p.Tracks {
+						ms += t.Ms
+					}
+					a.printf("%-20s %s, %s\n", clean(p.Name), plural(len(p.Tracks), "track"), clock(ms))
+				}
+			})
+		},
+	}, &cobra.Command{
+		Use:   "show P",
+		Short: "show one playlist",
+		Args:  exactly(1, "a playlist's name"),
+		RunE: func(c *cobra.Command, args []string) error {
+			p, err := call(a, c, daemon.OpPlaylist, daemon.PlaylistRequest{Name: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.result(p, func() {
+				for i, t := range p.Tracks {
+					loud := ""
+					if t.LUFS != nil {
+						loud = fmt.Sprintf("%6.1f LUFS", *t.LUFS)
+					}
+					a.printf("%3d  %s  %-40s %6s %s\n", i+1, t.CID, clean(t.Artist+" - "+t.Title), clock(t.Ms), loud)
+				}
+			})
+		},
+	})
+	return c
+}
+
+func (a *app) shareCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "share P",
+		Short: "a link that a venue can follow",
+		Args:  exactly(1, "a playlist's name"),
+		RunE: func(c *cobra.Command, args []string) error {
+			s, err := call(a, c, daemon.OpShare, daemon.PlaylistRequest{Name: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.result(s, func() { a.printf("%s\n", s.Link) })
+		},
+	}
+}
+
+func (a *app) checkCmd() *cobra.Command {
+	var req daemon.CheckRequest
+	c := &cobra.Command{
+		Use:   "check PATH...",
+		Short: "what a venue would hear of your files, before publishing",
+		Args:  atLeast(1, "files or folders"),
+		RunE: func(c *cobra.Command, args []string) error {
+			req.Paths = args
+			res, err := daemon.Check(c.Context(), req, a.bar.event)
+			a.bar.close()
+			if err != nil {
+				return err
+			}
+			bad := 0
+			perr := a.result(res, func() {
+				for _, f := range res.Files {
+					if f.Codec == "" {
+						a.printf("%s\n", clean(filepath.Base(f.Path)))
+					} else {
+						a.printf("%s\n  %s %d Hz, %d channels, %d samples (%s)", clean(filepath.Base(f.Path)), f.Codec, f.Rate, f.Channels, f.Samples, clock(f.Samples*1000/int64(f.Rate)))
+						if f.LUFS != nil {
+							a.printf(", %.1f LUFS, peak %.1f dBTP", *f.LUFS, *f.Peak)
+						}
+						a.printf("\n")
+					}
+					for _, p := range f.Problems {
+						a.printf("  ! %s\n", clean(p))
+					}
+				}
+			})
+			if perr != nil {
+				return perr
+			}
+			for _, f := range res.Files {
+				if f.Codec == "" {
+					bad++
+				}
+			}
+			if bad > 0 && bad == len(res.Files) {
+				return errors.New("no file could be read")
+			} else if bad > 0 {
+				return partly{fmt.Errorf("%s could not be read", plural(bad, "file"))}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&req.WAVDir, "wav", "", "write what would be heard to DIR/<name>.wav")
+	return c
+}

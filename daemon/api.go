@@ -1,0 +1,308 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Op is one request that a Client carries, with its types. Its text is its
+// name on the socket.
+type Op[Req, Res any] string
+
+// The operations. A result is the document that the command of the same name
+// prints with --json.
+const (
+	OpID          Op[struct{}, Identity]         = "id"
+	OpStatus      Op[struct{}, Status]           = "status"
+	OpPublish     Op[PublishRequest, Published]  = "publish"
+	OpPlaylists   Op[struct{}, []Playlist]       = "playlists"
+	OpPlaylist    Op[PlaylistRequest, Playlist]  = "playlist"
+	OpShare       Op[PlaylistRequest, Shared]    = "share"
+	OpLeaseGrant  Op[GrantRequest, Granted]      = "lease-grant"
+	OpLeaseImport Op[ImportRequest, Leased]      = "lease-import"
+	OpLeases      Op[struct{}, []Leased]         = "leases"
+	OpKeysArchive Op[struct{}, ArchiveKey]       = "keys-archive"
+	OpFollow      Op[FollowRequest, Followed]    = "follow"
+	OpUnfollow    Op[UnfollowRequest, struct{}]  = "unfollow"
+	OpFollows     Op[struct{}, []Followed]       = "follows"
+	OpArchive     Op[ArchiveRequest, []Archived] = "archive"
+	OpPlay        Op[PlayRequest, Played]        = "play"
+)
+
+// Client runs operations, in a daemon over its socket or in this process.
+// Safe for concurrent use.
+type Client interface {
+	// Do runs the operation named op. Each event is handed to emit, in
+	// order, from one goroutine; a nil emit drops them. An error is an
+	// *Error. Ending ctx ends the operation.
+	Do(ctx context.Context, op string, req json.RawMessage, emit func(Event)) (json.RawMessage, error)
+	// Remote tells whether a daemon does the work.
+	Remote() bool
+	Close() error
+}
+
+// Call runs op with its types.
+func Call[Req, Res any](ctx context.Context, c Client, op Op[Req, Res], req Req, emit func(Event)) (Res, error) {
+	var res Res
+	in, err := json.Marshal(req)
+	if err != nil {
+		return res, fmt.Errorf("encode %s request: %w", op, err)
+	}
+	out, err := c.Do(ctx, string(op), in, emit)
+	if err != nil {
+		return res, err
+	}
+	if err := json.Unmarshal(out, &res); err != nil {
+		return res, fmt.Errorf("decode %s result: %w", op, err)
+	}
+	return res, nil
+}
+
+// Event is what an operation tells while it works; one field is set.
+type Event struct {
+	// Progress is for a bar.
+	Progress *Progress `json:"progress,omitempty"`
+	// Play is one line of play's --json.
+	Play *PlayEvent `json:"play,omitempty"`
+	// Note is one sentence for people.
+	Note string `json:"note,omitempty"`
+}
+
+// Progress counts long work. Total may grow while it is still being found
+// out; Done never falls.
+type Progress struct {
+	What  string `json:"what"`
+	Done  int64  `json:"done"`
+	Total int64  `json:"total"`
+	// Unit is "bytes", "tracks" or "blocks".
+	Unit string `json:"unit"`
+}
+
+// Identity says who this repo is.
+type Identity struct {
+	// Name is the DJ's IPNS name, Root the fingerprint of her first root.
+	Name string `json:"name"`
+	Root string `json:"root"`
+	// Device is what a DJ needs to lease to this box ("pndev1...").
+	Device string   `json:"device"`
+	Peer   string   `json:"peer"`
+	Addrs  []string `json:"addrs"`
+	Repo   string   `json:"repo"`
+}
+
+// Track is one published track. LUFS is its integrated loudness and Peak its
+// true peak in dBTP; null where there is nothing to measure.
+type Track struct {
+	CID     string   `json:"cid"`
+	Title   string   `json:"title"`
+	Artist  string   `json:"artist"`
+	Album   string   `json:"album"`
+	Ms      int64    `json:"ms"`
+	Samples int64    `json:"samples"`
+	Rate    int      `json:"rate"`
+	LUFS    *float64 `json:"lufs"`
+	Peak    *float64 `json:"peak"`
+}
+
+// Playlist is an ordered list of tracks, leased as one selection.
+type Playlist struct {
+	Name   string  `json:"name"`
+	Tracks []Track `json:"tracks"`
+}
+
+// Skipped is a file that was not taken, and why.
+type Skipped struct {
+	Path string `json:"path"`
+	Why  string `json:"why"`
+}
+
+// PublishRequest adds Paths (absolute) to Playlist; none publishes what has
+// changed.
+type PublishRequest struct {
+	Paths        []string    `json:"paths,omitempty"`
+	Playlist     string      `json:"playlist,omitempty"`
+	NoArchiveKey bool        `json:"noArchiveKey,omitempty"`
+	Node         NodeRequest `json:"node"`
+}
+
+// NodeRequest is what a command may say about the network.
+type NodeRequest struct {
+	// Peers are full multiaddrs to connect to first.
+	Peers []string `json:"peers,omitempty"`
+	// Timeout bounds every wait in which nothing arrives; 0 means 60 s.
+	Timeout time.Duration `json:"timeout,omitempty"`
+}
+
+func (n NodeRequest) timeout() time.Duration {
+	if n.Timeout <= 0 {
+		return time.Minute
+	}
+	return n.Timeout
+}
+
+// Published is the DJ's catalogue after a publish.
+type Published struct {
+	Name string `json:"name"`
+	Seq  uint64 `json:"seq"`
+	// Manifest is the CID of the head's envelope, the IPNS record's value.
+	Manifest  string     `json:"manifest"`
+	Playlists []Playlist `json:"playlists"`
+	Skipped   []Skipped  `json:"skipped"`
+	// Added counts tracks new in the playlist, Sealed those of them that
+	// were not sealed before.
+	Added  int `json:"added"`
+	Sealed int `json:"sealed"`
+	// Holders counts the peers that took the new record.
+	Holders int `json:"holders"`
+}
+
+// PlaylistRequest names a playlist.
+type PlaylistRequest struct {
+	Name string `json:"name"`
+}
+
+// Shared is a link that opens the way to a selection.
+type Shared struct {
+	Link string `json:"link"`
+}
+
+// GrantRequest leases Playlist to Device for so long, From 0 meaning now.
+type GrantRequest struct {
+	Playlist string        `json:"playlist"`
+	Device   string        `json:"device"`
+	From     int64         `json:"from,omitempty"`
+	For      time.Duration `json:"for"`
+}
+
+// Granted is a grant, sealed to its device.
+type Granted struct {
+	Leased
+	// Blob is the file that lease import takes.
+	Blob []byte `json:"blob,omitempty"`
+}
+
+// ImportRequest takes in a grant.
+type ImportRequest struct {
+	Blob []byte `json:"blob"`
+}
+
+// Leased is one lease. From and Until are Unix seconds in UTC.
+type Leased struct {
+	Lease    string    `json:"lease"`
+	DJ       string    `json:"dj"`
+	Device   string    `json:"device"`
+	Playlist string    `json:"playlist"`
+	From     time.Time `json:"from"`
+	Until    time.Time `json:"until"`
+	// State is "active", "future" or "lapsed".
+	State string `json:"state"`
+}
+
+// ArchiveKey is the identity that stock age takes.
+type ArchiveKey struct {
+	Identity string `json:"identity"`
+}
+
+// FollowRequest follows a name or link. Once asks peers for the newest record
+// first, and returns when everything public of it is held.
+type FollowRequest struct {
+	Link string      `json:"link"`
+	Once bool        `json:"once,omitempty"`
+	Node NodeRequest `json:"node"`
+}
+
+// UnfollowRequest forgets a name.
+type UnfollowRequest struct {
+	Name string `json:"name"`
+}
+
+// Followed is how a followed name stands.
+type Followed struct {
+	Name     string `json:"name"`
+	DJ       string `json:"dj"`
+	Seq      uint64 `json:"seq"`
+	Manifest string `json:"manifest"`
+	Tracks   int    `json:"tracks"`
+	// Held counts tracks that are whole here, Missing those that are not.
+	Held       int        `json:"held"`
+	Missing    int        `json:"missing"`
+	Selections []string   `json:"selections"`
+	Stale      *time.Time `json:"stale,omitempty"`
+}
+
+// ArchiveRequest keeps names alive.
+type ArchiveRequest struct {
+	Names []string `json:"names"`
+	Once  bool     `json:"once,omitempty"`
+	Node  NodeRequest
+}
+
+// Archived is how an archived name stands.
+type Archived struct {
+	Name     string `json:"name"`
+	Seq      uint64 `json:"seq"`
+	Manifest string `json:"manifest"`
+	Blocks   int64  `json:"blocks"`
+	Bytes    int64  `json:"bytes"`
+	Missing  int64  `json:"missing"`
+}
+
+// PlayRequest plays a name's selection. See the command play for the fields.
+type PlayRequest struct {
+	// Name is NAME, NAME/P or empty for all that is leased.
+	Name     string      `json:"name,omitempty"`
+	Sink     string      `json:"sink,omitempty"`
+	Once     bool        `json:"once,omitempty"`
+	Rate     int         `json:"rate,omitempty"`
+	Loudness string      `json:"loudness,omitempty"`
+	Node     NodeRequest `json:"node"`
+}
+
+// PlayEvent is one line of play's --json. At counts samples since the first.
+type PlayEvent struct {
+	Event    string `json:"event"`
+	Name     string `json:"name,omitempty"`
+	Playlist string `json:"playlist,omitempty"`
+	CID      string `json:"cid,omitempty"`
+	Title    string `json:"title,omitempty"`
+	Artist   string `json:"artist,omitempty"`
+	At       int64  `json:"at"`
+	Rate     int    `json:"rate"`
+	Code     int    `json:"code,omitempty"`
+	Kind     Kind   `json:"kind,omitempty"`
+	Message  string `json:"message,omitempty"`
+	// Samples, Joins and Skipped come with done.
+	Samples int64 `json:"samples"`
+	Joins   int   `json:"joins"`
+	Skipped int   `json:"skipped"`
+}
+
+// Played is what was handed to the sink.
+type Played struct {
+	Samples int64 `json:"samples"`
+	Joins   int   `json:"joins"`
+	Skipped int   `json:"skipped"`
+}
+
+// Status is the whole box on one page.
+type Status struct {
+	Name    string     `json:"name"`
+	Peer    string     `json:"peer"`
+	Peers   int        `json:"peers"`
+	Follows []Followed `json:"follows"`
+	Leases  []Leased   `json:"leases"`
+	Playing *PlayEvent `json:"playing"`
+	Storage struct {
+		Pins int `json:"pins"`
+	} `json:"storage"`
+	Traffic Traffic `json:"traffic"`
+}
+
+// Traffic is bytes of blocks, since the process began.
+type Traffic struct {
+	Sent     int64            `json:"sent"`
+	Received int64            `json:"received"`
+	BySource map[string]int64 `json:"bySource"`
+}

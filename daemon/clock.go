@@ -1,0 +1,14 @@
+package daemon
+
+import "time"
+
+// boxClock is what the box knows of the time: now is the wall clock.
+type boxClock struct{ now func() time.Time }
+
+// Wall is the system's clock, and whether it is synchronised from outside.
+func (c boxClock) Wall() (unix int64, synchronised bool) {
+	return c.now().Unix(), clockSynchronised()
+}
+
+// Boot is how long the box has been up, sleep included, and this boot's id.
+func (c boxClock) Boot() (id string, up time.Duration) { return bootID(), uptime() }

@@ -1,0 +1,376 @@
+// Package daemon is the composition root: it opens the repo, makes the node
+// and the roles from it, and runs their requests, for itself and, over the
+// repo's socket, for other commands.
+//
+// What comes in: settings, and requests from whoever may open the socket,
+// who is trusted like the repo's owner. What goes out: the results of the
+// roles, as the documents that the command line prints, and errors of a Kind.
+// What is trusted: the repo. What comes from the network is verified by the
+// rooms below.
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
+
+	"playnode/archivist"
+	"playnode/fetch"
+	"playnode/follow"
+	"playnode/internal/repo"
+	"playnode/ipns"
+	"playnode/lease"
+	"playnode/node"
+	"playnode/node/embedded"
+	nodehttp "playnode/node/http"
+	"playnode/player"
+	"playnode/publisher"
+)
+
+// Options is how a repo is opened.
+type Options struct {
+	// Dir is the repo's directory.
+	Dir string
+	// Flags go before the environment and config.yaml where they have the
+	// name of a setting; nil means none.
+	Flags *pflag.FlagSet
+	// Version is told to those who ask.
+	Version string
+	// Log is where the log goes; nil drops it.
+	Log io.Writer
+	// Serve says that Run will be called to serve: the node then listens as
+	// configured, else only as far as fetching needs.
+	Serve bool
+	// Now is the clock; nil means the system's.
+	Now func() time.Time
+}
+
+// Daemon is an open repo with its node and roles. It is a Client of itself.
+// Safe for concurrent use.
+type Daemon struct {
+	opt  Options
+	repo *repo.Repo
+	now  func() time.Time
+	log  *slog.Logger
+
+	// net is opened by the first request that needs it.
+	net func() (*network, error)
+
+	keys   *publisher.Keyring
+	device lease.Identity
+	venue  *lease.Venue
+
+	mu      sync.Mutex // guards what follows
+	opened  *network
+	playing *PlayEvent
+}
+
+// network is the node and what is made of it.
+type network struct {
+	node      *embedded.Node
+	fetch     *fetch.Scheduler
+	names     *ipns.Namer
+	follow    *follow.Follower
+	archivist *archivist.Archivist
+	publisher *publisher.Publisher
+	player    *player.Player
+}
+
+// DefaultRepo is where the repo lies unless told otherwise.
+func DefaultRepo() string { return repo.DefaultDir() }
+
+// Init makes a repo with keys and settings where there is none, and finishes
+// one whose making was interrupted.
+func Init(ctx context.Context, opt Options) error {
+	cfg, err := repo.LoadConfig(opt.Dir, opt.Flags)
+	if err != nil {
+		return &Error{Kind: Usage, Message: err.Error(), cause: err}
+	}
+	if err := repo.Create(opt.Dir, cfg); err != nil {
+		return err
+	}
+	if c, ok := Dial(ctx, opt.Dir); ok {
+		return c.Close() // a daemon has it open: it is whole
+	}
+	d, err := Open(ctx, opt)
+	if err != nil {
+		return err
+	}
+	return d.Close()
+}
+
+// Open opens the repo at opt.Dir for this process alone. The caller closes it.
+func Open(ctx context.Context, opt Options) (*Daemon, error) {
+	cfg, err := repo.LoadConfig(opt.Dir, opt.Flags)
+	if err != nil {
+		return nil, &Error{Kind: Usage, Message: err.Error(), cause: err}
+	}
+	r, err := repo.Open(opt.Dir, cfg)
+	if err != nil {
+		return nil, crossing(err)
+	}
+	d := &Daemon{opt: opt, repo: r, now: opt.Now, log: logger(opt.Log, cfg.LogLevel)}
+	if d.now == nil {
+		d.now = time.Now
+	}
+	d.net = sync.OnceValues(func() (*network, error) {
+		n, err := d.openNetwork(context.WithoutCancel(ctx))
+		if err == nil {
+			d.mu.Lock()
+			d.opened = n
+			d.mu.Unlock()
+		}
+		return n, err
+	})
+	if err := d.openKeys(); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func logger(w io.Writer, level string) *slog.Logger {
+	if w == nil {
+		w = io.Discard
+	}
+	var l slog.Level
+	if l.UnmarshalText([]byte(level)) != nil {
+		l = slog.LevelInfo
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l}))
+}
+
+// openNetwork makes the node and all that stands on it.
+func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
+	cfg := d.repo.Config
+	key, err := d.identity()
+	if err != nil {
+		return nil, err
+	}
+	listen := cfg.Listen
+	if !d.opt.Serve && len(listen) == 0 {
+		// Enough for others to send us what we ask for; nobody is told.
+		listen = []string{"/ip4/127.0.0.1/tcp/0"}
+	}
+	n, err := embedded.New(ctx, embedded.Config{
+		Dir: d.repo.NodeDir(), Identity: key, Listen: listen, Peers: cfg.Peers,
+		Network: embedded.Network(cfg.Network), Bootstrap: cfg.Bootstrap, Now: d.now, Log: d.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start node: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			n.Close()
+		}
+	}()
+	w := &network{node: n, fetch: fetch.New(fetch.Config{Local: n, Now: d.now})}
+	w.fetch.Add(fetch.Source{Name: "bitswap", Getter: n})
+	var routers []ipns.Router
+	if cfg.Network == "public" {
+		routers = append(routers, ipns.DHT(n))
+	}
+	for _, o := range cfg.Origins {
+		g, err := nodehttp.NewClient(nodehttp.ClientConfig{URL: o})
+		if err != nil {
+			return nil, fmt.Errorf("use origin %s: %w", o, err)
+		}
+		w.fetch.Add(fetch.Source{Name: "http " + o, Getter: g})
+	}
+	if w.names, err = ipns.New(ipns.Config{
+		Store: d.repo.Bucket("ipns"), Now: d.now, Peers: n, Routers: routers, Log: d.log,
+	}); err != nil {
+		return nil, err
+	}
+	if w.follow, err = follow.New(follow.Config{
+		Names: w.names, Fetch: w.fetch, Blocks: n, Pinner: n, Store: d.repo.Bucket("follow"),
+		Now: d.now, Peers: n, Log: d.log,
+	}); err != nil {
+		return nil, err
+	}
+	w.archivist = archivist.New(archivist.Config{Follow: w.follow, Names: w.names, Log: d.log})
+	if w.publisher, err = d.openPublisher(w); err != nil {
+		return nil, err
+	}
+	if w.player, err = d.openPlayer(w); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// Remote is false: the work is done here.
+func (d *Daemon) Remote() bool { return false }
+
+// Close stops the node and gives the repo back.
+func (d *Daemon) Close() error {
+	d.mu.Lock()
+	n := d.opened
+	d.opened = nil
+	d.mu.Unlock()
+	err := d.venue.Persist()
+	if n != nil {
+		err = errors.Join(err, n.node.Close())
+	}
+	return errors.Join(err, d.repo.Close())
+}
+
+// Ready is the line that a daemon prints when it serves.
+type Ready struct {
+	Ready   bool     `json:"ready"`
+	Peer    string   `json:"peer"`
+	Addrs   []string `json:"addrs"`
+	HTTP    string   `json:"http"`
+	Gateway string   `json:"gateway"`
+}
+
+// Run serves, follows, keeps names alive and answers the socket until ctx
+// ends, whose error it returns. ready, when not nil, is called once.
+func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
+	n, err := d.net()
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	r := Ready{Ready: true, Peer: n.node.ID(), Addrs: n.node.Addrs()}
+	if a := d.repo.Config.Gateway; a != "" {
+		l, err := net.Listen("tcp", a)
+		if err != nil {
+			return fmt.Errorf("open gateway: %w", err)
+		}
+		r.Gateway = l.Addr().String()
+		g.Go(func() error { return serveHTTP(ctx, l, d.gateway(n)) })
+	}
+	sock, err := listenSocket(d.repo.Dir)
+	if err != nil {
+		return err
+	}
+	g.Go(func() error { return serveHTTP(ctx, sock, socketHandler(d.Do)) })
+	g.Go(func() error { return n.names.Run(ctx) })
+	g.Go(func() error { return n.archivist.Run(ctx) })
+	g.Go(func() error { return d.keepPublished(ctx, n) })
+	g.Go(func() error { return d.keepTime(ctx) })
+	if ready != nil {
+		ready(r)
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// gateway serves what is held here: blocks, CARs and name records.
+func (d *Daemon) gateway(n *network) http.Handler {
+	return nodehttp.NewHandler(nodehttp.HandlerConfig{
+		Blocks: n.node,
+		Record: func(name string) ([]byte, error) {
+			p, err := ipns.ParseName(name)
+			if err != nil {
+				return nil, err
+			}
+			rec, err := n.names.Newest(p)
+			return rec.Raw, err
+		},
+	})
+}
+
+// Do runs one operation here; see Client.
+func (d *Daemon) Do(ctx context.Context, op string, req json.RawMessage, emit func(Event)) (json.RawMessage, error) {
+	if emit == nil {
+		emit = func(Event) {}
+	}
+	h, ok := d.handlers()[op]
+	if !ok {
+		return nil, &Error{Kind: Usage, Message: fmt.Sprintf("this playnode (%s) knows no request %q", d.opt.Version, op)}
+	}
+	var mu sync.Mutex // one event at a time
+	res, err := h(ctx, req, func(e Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		emit(e)
+	})
+	if err != nil {
+		return res, crossing(err)
+	}
+	return res, nil
+}
+
+type handler func(ctx context.Context, req json.RawMessage, emit func(Event)) (json.RawMessage, error)
+
+// handlers is every operation that crosses the socket.
+func (d *Daemon) handlers() map[string]handler {
+	hs := map[string]handler{}
+	on(hs, OpID, d.id)
+	on(hs, OpStatus, d.status)
+	on(hs, opSettings, d.settings)
+	on(hs, OpPublish, d.publish)
+	on(hs, OpPlaylists, d.playlists)
+	on(hs, OpPlaylist, d.playlist)
+	on(hs, OpShare, d.share)
+	on(hs, OpLeaseGrant, d.leaseGrant)
+	on(hs, OpLeaseImport, d.leaseImport)
+	on(hs, OpLeases, d.leases)
+	on(hs, OpKeysArchive, d.keysArchive)
+	on(hs, OpFollow, d.followName)
+	on(hs, OpUnfollow, d.unfollow)
+	on(hs, OpFollows, d.follows)
+	on(hs, OpArchive, d.archive)
+	on(hs, OpPlay, d.play)
+	return hs
+}
+
+// on gives an operation its handler, types and all.
+func on[Req, Res any](hs map[string]handler, op Op[Req, Res], f func(context.Context, Req, func(Event)) (Res, error)) {
+	hs[string(op)] = func(ctx context.Context, in json.RawMessage, emit func(Event)) (json.RawMessage, error) {
+		var req Req
+		if err := json.Unmarshal(in, &req); err != nil {
+			return nil, &Error{Kind: Usage, Message: fmt.Sprintf("read %s request: %v", op, err)}
+		}
+		res, err := f(ctx, req, emit)
+		if err != nil {
+			return nil, err
+		}
+		out, err := json.Marshal(res)
+		if err != nil {
+			return nil, fmt.Errorf("encode %s result: %w", op, err)
+		}
+		return out, nil
+	}
+}
+
+// kinds say what the rooms' errors mean.
+var kinds = []struct {
+	err  error
+	kind Kind
+}{
+	{repo.ErrNoRepo, NoRepo},
+	{repo.ErrLocked, Locked},
+	{repo.ErrNewer, Locked},
+	{node.ErrNoSpace, NoSpace},
+	{lease.ErrLapsed, NoLease},
+	{lease.ErrNoLease, NoLease},
+	{lease.ErrNotYours, NoLease},
+	{lease.ErrNotYet, NoLease},
+	{lease.ErrRevoked, NoLease},
+	{lease.ErrOld, Verify},
+	{lease.ErrRefused, Verify},
+	{lease.ErrFuture, Verify},
+	{publisher.ErrNoPlaylist, Failed},
+	{publisher.ErrLabel, Usage},
+	{follow.ErrVerify, Verify},
+	{ipns.ErrRollback, Verify},
+	{ipns.ErrInvalid, Verify},
+	{follow.ErrNotFound, NotFound},
+	{ipns.ErrNotFound, NotFound},
+	{ipns.ErrExpired, NotFound},
+	{node.ErrNotFound, NotFound},
+}

@@ -1,0 +1,223 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"playnode/manifests"
+	"playnode/publisher"
+)
+
+func (d *Daemon) openPublisher(n *network) (*publisher.Publisher, error) {
+	return publisher.New(publisher.Config{
+		Keys: d.keys, Blocks: n.node, Store: d.repo.Bucket("library"), Names: n.names, Now: d.now, Audio: d.audio(), Log: d.log,
+	})
+}
+
+// id says who this repo is.
+func (d *Daemon) id(context.Context, struct{}, func(Event)) (Identity, error) {
+	key, err := d.identity()
+	if err != nil {
+		return Identity{}, err
+	}
+	peer, err := peerID(key)
+	if err != nil {
+		return Identity{}, err
+	}
+	device, err := d.device.Record()
+	if err != nil {
+		return Identity{}, err
+	}
+	id := Identity{
+		Name: string(d.keys.Name()), Root: d.keys.DJ().String(), Device: manifests.DeviceText(device),
+		Peer: peer, Addrs: []string{}, Repo: d.repo.Dir,
+	}
+	d.mu.Lock()
+	n := d.opened
+	d.mu.Unlock()
+	if n != nil && d.opt.Serve {
+		id.Addrs = n.node.Addrs()
+	}
+	return id, nil
+}
+
+// publish brings files out under the DJ's name. It never needs the network:
+// the record goes to the peers that are there, within reach seconds.
+func (d *Daemon) publish(ctx context.Context, req PublishRequest, emit func(Event)) (Published, error) {
+	n, err := d.net()
+	if err != nil {
+		return Published{}, err
+	}
+	if !d.opt.Serve && len(req.Node.Peers) > 0 {
+		reach, cancel := context.WithTimeout(ctx, d.reach())
+		d.connect(reach, n, req.Node.Peers)
+		cancel()
+	}
+	res, err := n.publisher.Publish(ctx, req.Paths, publisher.Options{
+		Playlist: req.Playlist, NoArchiveKey: req.NoArchiveKey,
+		Progress: func(done, total int64) {
+			emit(Event{Progress: &Progress{What: "seal", Done: done, Total: total, Unit: "bytes"}})
+		},
+	})
+	out := published(res)
+	if errors.Is(err, publisher.ErrNothing) {
+		return out, nil // what was skipped says why
+	}
+	if err != nil {
+		return out, err
+	}
+	if !d.opt.Serve {
+		emit(Event{Note: "committed here; nothing is served until the daemon runs: playnode daemon"})
+	}
+	return out, nil
+}
+
+// reach is how long a command that only writes tries peers for.
+func (d *Daemon) reach() time.Duration { return 3 * time.Second }
+
+func published(res publisher.Result) Published {
+	out := Published{
+		Name: string(res.Name), Seq: res.Seq, Playlists: []Playlist{}, Skipped: []Skipped{},
+		Added: res.Added, Sealed: res.Sealed, Holders: res.Holders,
+	}
+	if res.Head.Defined() {
+		out.Manifest = res.Head.String()
+	}
+	for _, p := range res.Playlists {
+		out.Playlists = append(out.Playlists, playlistOf(p))
+	}
+	for _, s := range res.Skipped {
+		out.Skipped = append(out.Skipped, Skipped{Path: s.Path, Why: s.Err.Error()})
+	}
+	return out
+}
+
+func playlistOf(p publisher.Playlist) Playlist {
+	out := Playlist{Name: p.Label, Tracks: []Track{}}
+	for _, t := range p.Tracks {
+		x := Track{
+			CID: t.CID.String(), Title: t.Title, Artist: t.Artist, Album: t.Album,
+			Ms: t.Samples * 1000 / int64(max(1, t.Rate)), Samples: t.Samples, Rate: t.Rate,
+		}
+		if l := t.Loudness; l != nil {
+			x.LUFS, x.Peak = thousandth(l.Integrated), thousandth(l.Peak)
+		}
+		out.Tracks = append(out.Tracks, x)
+	}
+	return out
+}
+
+func thousandth(n int) *float64 {
+	v := float64(n) / 1000
+	return &v
+}
+
+func (d *Daemon) playlists(context.Context, struct{}, func(Event)) ([]Playlist, error) {
+	n, err := d.net()
+	if err != nil {
+		return nil, err
+	}
+	all, err := n.publisher.Playlists()
+	if err != nil {
+		return nil, err
+	}
+	out := []Playlist{}
+	for _, p := range all {
+		out = append(out, playlistOf(p))
+	}
+	return out, nil
+}
+
+func (d *Daemon) playlist(_ context.Context, req PlaylistRequest, _ func(Event)) (Playlist, error) {
+	n, err := d.net()
+	if err != nil {
+		return Playlist{}, err
+	}
+	p, err := n.publisher.Playlist(req.Name)
+	if err != nil {
+		return Playlist{}, err
+	}
+	return playlistOf(p), nil
+}
+
+// share makes the link of a playlist.
+func (d *Daemon) share(ctx context.Context, req PlaylistRequest, emit func(Event)) (Shared, error) {
+	if _, err := d.playlist(ctx, req, emit); err != nil {
+		return Shared{}, err
+	}
+	dj := d.keys.DJ()
+	l := manifests.Link{DJ: &dj, Label: req.Name, Name: d.keys.Name(), Addrs: d.hints()}
+	return Shared{Link: l.String()}, nil
+}
+
+// hints are a few addresses at which this daemon can be found.
+func (d *Daemon) hints() []string {
+	d.mu.Lock()
+	n := d.opened
+	d.mu.Unlock()
+	if n == nil || !d.opt.Serve {
+		return nil
+	}
+	addrs := n.node.Addrs()
+	return addrs[:min(4, len(addrs))]
+}
+
+func (d *Daemon) leaseGrant(_ context.Context, req GrantRequest, _ func(Event)) (Granted, error) {
+	n, err := d.net()
+	if err != nil {
+		return Granted{}, err
+	}
+	var from time.Time
+	if req.From != 0 {
+		from = time.Unix(req.From, 0)
+	}
+	l, blob, err := n.publisher.Grant(req.Playlist, req.Device, from, req.For, d.hints())
+	if errors.Is(err, publisher.ErrTerms) {
+		return Granted{}, usage("%v", err)
+	}
+	if err != nil {
+		return Granted{}, err
+	}
+	return Granted{d.granted(l), blob}, nil
+}
+
+// granted is a lease as its DJ sees it.
+func (d *Daemon) granted(l publisher.Lease) Leased {
+	return d.leased(l.ID.String(), d.keys.DJ().String(), l.Device.String(), l.Label, l.From, l.Until)
+}
+
+func (d *Daemon) leased(id, dj, device, label string, from, until int64) Leased {
+	out := Leased{
+		Lease: id, DJ: dj, Device: device, Playlist: label,
+		From: time.Unix(from, 0).UTC(), Until: time.Unix(until, 0).UTC(), State: "active",
+	}
+	switch now := d.now().Unix(); {
+	case now < from:
+		out.State = "future"
+	case now >= until:
+		out.State = "lapsed"
+	}
+	return out
+}
+
+func (d *Daemon) keysArchive(context.Context, struct{}, func(Event)) (ArchiveKey, error) {
+	return ArchiveKey{Identity: d.keys.Archive().Reveal()}, nil
+}
+
+// keepPublished publishes anew what the passing of time changes: the period,
+// and the record before its end.
+func (d *Daemon) keepPublished(ctx context.Context, n *network) error {
+	t := time.NewTicker(time.Minute)
+	defer t.Stop()
+	for {
+		if _, err := n.publisher.Publish(ctx, nil, publisher.Options{}); err != nil && ctx.Err() == nil {
+			d.log.Error("publish anew", "err", err)
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+
+	"playnode/follow"
+	"playnode/internal/audio"
+	"playnode/lease"
+	"playnode/player"
+)
+
+func (d *Daemon) openPlayer(n *network) (*player.Player, error) {
+	return player.New(player.Config{
+		Catalogues: n.follow, Leases: d.venue, Fetch: n.fetch, Now: d.now, Audio: d.audio(), Log: d.log,
+	})
+}
+
+// audio is the decoders that the settings choose.
+func (d *Daemon) audio() audio.Options {
+	if d.repo.Config.MP3 == "exact" {
+		return audio.Options{Engine: audio.OwnMP3}
+	}
+	return audio.Options{Engine: audio.GoMP3}
+}
+
+// play plays until it is done, or ctx ends.
+func (d *Daemon) play(ctx context.Context, req PlayRequest, emit func(Event)) (Played, error) {
+	n, err := d.net()
+	if err != nil {
+		return Played{}, err
+	}
+	if err := d.connect(ctx, n, req.Node.Peers); err != nil {
+		d.log.Warn("connect", "err", err) // what is held plays all the same
+	}
+	if req.Sink == "" {
+		req.Sink = d.repo.Config.Sink
+	}
+	file := len(req.Sink) > 4 && (req.Sink[:4] == "wav:" || req.Sink[:4] == "raw:")
+	if req.Loudness == "" && !file {
+		req.Loudness = d.repo.Config.Loudness
+	}
+	if req.Rate == 0 {
+		req.Rate = d.repo.Config.Rate
+	}
+	res, err := n.player.Play(ctx, player.Request{
+		Name: req.Name, Sink: req.Sink, Rate: req.Rate, Once: req.Once, Loudness: req.Loudness,
+		Paced: d.opt.Serve && req.Sink == "null",
+	}, func(e player.Event) {
+		ev := &PlayEvent{
+			Event: string(e.Kind), Name: e.Name, Playlist: e.Playlist, CID: e.CID, Title: e.Title, Artist: e.Artist,
+			At: e.At, Rate: e.Rate, Samples: e.Played.Samples, Joins: e.Played.Joins, Skipped: e.Played.Skipped,
+		}
+		if e.Err != nil {
+			ev.Kind, ev.Message = KindOf(e.Err), e.Err.Error()
+		}
+		d.mu.Lock()
+		switch e.Kind {
+		case player.NewTrack:
+			d.playing = ev
+		case player.Done:
+			d.playing = nil
+		}
+		d.mu.Unlock()
+		emit(Event{Play: ev})
+	})
+	out := Played{Samples: res.Samples, Joins: res.Joins, Skipped: res.Skipped}
+	if errors.Is(err, player.ErrSink) {
+		return out, usage("%v", err)
+	}
+	if errors.Is(err, follow.ErrNotFound) && req.Name != "" {
+		return out, &Error{Kind: NotFound, Message: err.Error() + "; follow it first: playnode follow " + req.Name, cause: err}
+	}
+	return out, err
+}
+
+// leaseImport takes in a grant.
+func (d *Daemon) leaseImport(_ context.Context, req ImportRequest, _ func(Event)) (Leased, error) {
+	l, err := d.venue.Import(req.Blob)
+	if err != nil {
+		return Leased{}, err
+	}
+	return d.held(l), nil
+}
+
+// held is a lease as its venue sees it.
+func (d *Daemon) held(l lease.Lease) Leased {
+	out := d.leased(l.ID.String(), l.DJ.String(), l.Grant.Dev.String(), d.label(l), l.From, l.Until)
+	// A venue's state is by the time that its leases are judged by.
+	switch now := d.venue.Now(l.DJ); {
+	case now < l.From:
+		out.State = "future"
+	case now >= l.Until:
+		out.State = "lapsed"
+	default:
+		out.State = "active"
+	}
+	return out
+}
+
+// label is a leased selection's label, where its DJ is followed here already,
+// else the selection's id.
+func (d *Daemon) label(l lease.Lease) string {
+	n, err := d.net()
+	if err != nil {
+		return l.Sel.String()
+	}
+	for _, s := range n.follow.Follows() {
+		c, err := n.follow.Newest(s.Name)
+		if err != nil || c.DJ != l.DJ {
+			continue
+		}
+		for _, sel := range c.Selections {
+			if sel.ID == l.Sel {
+				return sel.Label
+			}
+		}
+	}
+	return l.Sel.String()
+}
+
+// leases lists what was granted here and what is held here.
+func (d *Daemon) leases(context.Context, struct{}, func(Event)) ([]Leased, error) {
+	n, err := d.net()
+	if err != nil {
+		return nil, err
+	}
+	out := []Leased{}
+	granted, err := n.publisher.Leases()
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range granted {
+		out = append(out, d.granted(l))
+	}
+	for _, l := range d.venue.Leases() {
+		out = append(out, d.held(l))
+	}
+	return out, nil
+}

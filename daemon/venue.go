@@ -1,0 +1,202 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"playnode/follow"
+	"playnode/ipns"
+)
+
+// followName follows a name or link and brings its newest version here.
+func (d *Daemon) followName(ctx context.Context, req FollowRequest, emit func(Event)) (Followed, error) {
+	n, err := d.net()
+	if err != nil {
+		return Followed{}, err
+	}
+	name, err := n.follow.Follow(ctx, req.Link)
+	if err != nil {
+		if errors.Is(err, follow.ErrVerify) {
+			return Followed{}, err
+		}
+		return Followed{}, usage("%v", err)
+	}
+	ctx, alive, stop := patience(ctx, req.Node.timeout())
+	defer stop()
+	if err := d.connect(ctx, n, req.Node.Peers); err != nil && req.Once {
+		return Followed{}, err
+	}
+	_, err = n.follow.Sync(ctx, name, follow.Options{
+		Ask: true,
+		Progress: func(p follow.Progress) {
+			alive()
+			emit(Event{Progress: &Progress{What: "fetch", Done: int64(p.Blocks - p.Missing), Total: int64(p.Blocks), Unit: "blocks"}})
+		},
+	})
+	if err != nil {
+		if _, held := n.follow.Newest(name); held != nil || req.Once || !errors.Is(err, follow.ErrNotFound) {
+			return Followed{}, waited(ctx, err)
+		}
+		emit(Event{Note: "no peer answered; what is held stays in use"})
+	}
+	return d.followed(n, name)
+}
+
+// patience is a context that ends when alive has not been called for d.
+func patience(ctx context.Context, d time.Duration) (_ context.Context, alive func(), stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	t := time.AfterFunc(d, func() {
+		cancel(&Error{Kind: NotFound, Message: fmt.Sprintf("nothing arrived for %s", d)})
+	})
+	return ctx, func() { t.Reset(d) }, func() { t.Stop(); cancel(nil) }
+}
+
+// waited says that patience ran out, where that is why err came.
+func waited(ctx context.Context, err error) error {
+	if e := (*Error)(nil); errors.As(context.Cause(ctx), &e) {
+		return &Error{Kind: e.Kind, Message: err.Error() + ": " + e.Message, cause: err}
+	}
+	return err
+}
+
+// connect dials peers, all at once, and fails when none can be reached.
+func (d *Daemon) connect(ctx context.Context, n *network, peers []string) error {
+	errs := make([]error, len(peers))
+	var wg sync.WaitGroup
+	for i, p := range peers {
+		wg.Go(func() { errs[i] = n.node.Connect(ctx, p) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err == nil {
+			return nil
+		}
+	}
+	if len(peers) == 0 {
+		return nil
+	}
+	return &Error{Kind: NotFound, Message: errors.Join(errs...).Error()}
+}
+
+func (d *Daemon) followed(n *network, name ipns.Name) (Followed, error) {
+	for _, s := range n.follow.Follows() {
+		if s.Name == name {
+			return d.followedAs(n, s), nil
+		}
+	}
+	return Followed{}, fmt.Errorf("%s is not followed: %w", name, follow.ErrNotFound)
+}
+
+func (d *Daemon) followedAs(n *network, s follow.Status) Followed {
+	f := Followed{
+		Name: s.Name.String(), DJ: s.DJ, Seq: s.Seq,
+		Tracks: s.Progress.Tracks, Held: s.Progress.Held, Missing: s.Progress.Tracks - s.Progress.Held,
+		Selections: []string{},
+	}
+	if s.Envelope.Defined() {
+		f.Manifest = s.Envelope.String()
+	}
+	if c, err := n.follow.Newest(s.Name); err == nil {
+		for _, sel := range c.Selections {
+			f.Selections = append(f.Selections, sel.Label)
+		}
+		if c.Stale(d.now()) {
+			t := time.Unix(c.Head.Exp, 0).UTC()
+			f.Stale = &t
+		}
+	}
+	return f
+}
+
+func (d *Daemon) follows(_ context.Context, _ struct{}, _ func(Event)) ([]Followed, error) {
+	n, err := d.net()
+	if err != nil {
+		return nil, err
+	}
+	out := []Followed{}
+	for _, s := range n.follow.Follows() {
+		out = append(out, d.followedAs(n, s))
+	}
+	return out, nil
+}
+
+func (d *Daemon) unfollow(ctx context.Context, req UnfollowRequest, _ func(Event)) (struct{}, error) {
+	n, err := d.net()
+	if err != nil {
+		return struct{}{}, err
+	}
+	name, err := ipns.ParseName(req.Name)
+	if err != nil {
+		return struct{}{}, usage("%v", err)
+	}
+	return struct{}{}, n.follow.Unfollow(ctx, name)
+}
+
+// archive keeps names alive here.
+func (d *Daemon) archive(ctx context.Context, req ArchiveRequest, emit func(Event)) ([]Archived, error) {
+	n, err := d.net()
+	if err != nil {
+		return nil, err
+	}
+	ctx, alive, stop := patience(ctx, req.Node.timeout())
+	defer stop()
+	if err := d.connect(ctx, n, req.Node.Peers); err != nil {
+		return nil, err
+	}
+	// With the record held and no peer given, that record is enough.
+	ask := len(req.Node.Peers) > 0 || len(d.repo.Config.Peers) > 0
+	reports, err := n.archivist.Archive(ctx, req.Names, ask, func(name ipns.Name, p follow.Progress) {
+		alive()
+		emit(Event{Progress: &Progress{What: "archive " + name.String(), Done: int64(p.Blocks - p.Missing), Total: int64(p.Blocks), Unit: "blocks"}})
+	})
+	if err != nil {
+		return nil, waited(ctx, err)
+	}
+	out := []Archived{}
+	for _, r := range reports {
+		a := Archived{Name: r.Name.String(), Seq: r.Seq, Blocks: int64(r.Blocks), Bytes: r.Bytes, Missing: int64(r.Missing)}
+		if r.Envelope.Defined() {
+			a.Manifest = r.Envelope.String()
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// status is the whole box on one page.
+func (d *Daemon) status(ctx context.Context, _ struct{}, emit func(Event)) (Status, error) {
+	n, err := d.net()
+	if err != nil {
+		return Status{}, err
+	}
+	id, err := d.id(ctx, struct{}{}, emit)
+	if err != nil {
+		return Status{}, err
+	}
+	s := Status{Name: id.Name, Peer: id.Peer, Peers: len(n.node.Connected())}
+	if s.Follows, err = d.follows(ctx, struct{}{}, emit); err != nil {
+		return Status{}, err
+	}
+	if s.Leases, err = d.leases(ctx, struct{}{}, emit); err != nil {
+		return Status{}, err
+	}
+	pins, err := n.node.Pins(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	s.Storage.Pins = len(pins)
+	t := n.node.Traffic()
+	s.Traffic = Traffic{Sent: t.Sent, Received: t.Received, BySource: map[string]int64{}}
+	for name, c := range n.fetch.Counts() {
+		if name != "local" {
+			s.Traffic.BySource[name] = c.Bytes
+		}
+	}
+	d.mu.Lock()
+	s.Playing = d.playing
+	d.mu.Unlock()
+	return s, nil
+}

@@ -1,0 +1,150 @@
+package player
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"playnode/internal/audio"
+	"playnode/internal/seal"
+	"playnode/lease"
+	"playnode/manifests"
+	"playnode/node"
+)
+
+const (
+	// blockFrames is how many sample frames a deck decodes at once.
+	blockFrames = 4096
+	// aheadBlocks bounds what a deck decodes ahead: 1.5 s at 44.1 kHz.
+	aheadBlocks = 16
+)
+
+// block is a stretch of decoded sound; the last one of a track has no frames.
+type block struct {
+	samples []float32 // interleaved, of the track's channels
+	frames  int
+	err     error // io.EOF after the track's last frame
+}
+
+// deck is one decoding track. It decodes ahead in a goroutine of its own into
+// a fixed set of blocks, until it is closed.
+type deck struct {
+	item   item
+	info   *manifests.Info
+	format audio.Format
+
+	cancel context.CancelFunc
+	full   chan *block
+	free   chan *block
+	done   chan struct{}
+}
+
+// openDeck opens a track's keys, its metadata and its first samples.
+func (p *Player) openDeck(ctx context.Context, it item, u *lease.Unlocked) (_ *deck, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		if err != nil {
+			cancel()
+			err = fmt.Errorf("open track %s: %w", it.entry.Track, err)
+		}
+	}()
+	info, err := p.info(ctx, it, u)
+	if err != nil {
+		return nil, err
+	}
+	key, err := u.FileKey(it.entry)
+	if err != nil {
+		return nil, err
+	}
+	defer key.Zero()
+	f, err := p.openFile(ctx, it.entry.Track, it.entry.Size)
+	if err != nil {
+		return nil, err
+	}
+	plain, size, err := seal.OpenTrack(key, f, f.size)
+	if err != nil {
+		return nil, err
+	}
+	dec, err := audio.Open(plain, size, trackOf(info), p.cfg.Audio)
+	if err != nil {
+		return nil, err
+	}
+	d := &deck{
+		item: it, info: info, format: dec.Format(), cancel: cancel,
+		full: make(chan *block, aheadBlocks), free: make(chan *block, aheadBlocks), done: make(chan struct{}),
+	}
+	for range aheadBlocks {
+		d.free <- &block{samples: make([]float32, blockFrames*d.format.Channels)}
+	}
+	go d.run(ctx, dec)
+	return d, nil
+}
+
+// info opens a track's sealed metadata.
+func (p *Player) info(ctx context.Context, it item, u *lease.Unlocked) (*manifests.Info, error) {
+	wait, cancel := context.WithTimeout(ctx, p.cfg.Patience)
+	defer cancel()
+	sealed, err := p.cfg.Fetch.Get(wait, it.entry.Info, node.Want{Class: node.Next})
+	if err != nil {
+		return nil, err
+	}
+	return u.Info(it.entry, sealed)
+}
+
+func trackOf(i *manifests.Info) audio.Track {
+	return audio.Track{
+		Codec: i.Codec, Rate: i.Rate, Channels: i.Channels, Samples: i.Samples,
+		SamplesPerFrame: i.SamplesPerFrame, Delay: i.Delay, Padding: i.Padding, Index: i.Index,
+	}
+}
+
+// run decodes until the end, an error, or ctx's end. A decoder that panics
+// ends its own track and nothing else.
+func (d *deck) run(ctx context.Context, dec audio.Decoder) {
+	defer close(d.done)
+	defer dec.Close()
+	for {
+		var b *block
+		select {
+		case b = <-d.free:
+		case <-ctx.Done():
+			return
+		}
+		b.frames, b.err = read(dec, b.samples)
+		last := b.err != nil
+		select {
+		case d.full <- b:
+		case <-ctx.Done():
+			return
+		}
+		if last {
+			return
+		}
+	}
+}
+
+func read(dec audio.Decoder, dst []float32) (n int, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			n, err = 0, fmt.Errorf("decoder gave up: %v: %w", r, audio.ErrDamaged)
+		}
+	}()
+	n, err = dec.Read(dst)
+	if n == 0 && err == nil {
+		err = io.ErrNoProgress
+	}
+	return n, err
+}
+
+// close ends the deck and waits for its goroutine.
+func (d *deck) close() {
+	d.cancel()
+	<-d.done
+}
+
+// damaged tells whether err is the track's own fault, or its blocks', and so
+// no reason to stop.
+func damaged(err error) bool {
+	return err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, context.Canceled)
+}

@@ -1,0 +1,13 @@
+// Package player is the journey in: what a lease unlocks is decrypted in
+// memory, decoded ahead, joined at the exact sample and handed to a sink.
+//
+// What comes in: catalogues that follow has verified, keys that lease has
+// opened, and blocks by deadline. What goes out: samples, to a sink, and
+// events that say what was heard. What is trusted: the lease's keys. Sealed
+// bytes and what is inside them are hostile until they have been opened and
+// decoded: a crafted track can at worst lose itself.
+//
+// The way of a sample: queue (which track) → file (its sealed bytes, block by
+// block) → deck (decrypted and decoded ahead) → mix (one rate, two channels,
+// its loudness) → sink.
+package player

@@ -1,0 +1,130 @@
+package testnet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Scenario is a story with pass marks.
+type Scenario struct {
+	Name  string `json:"name"`
+	Story string `json:"story"`
+	run   func(context.Context, RunConfig, string) (any, error)
+}
+
+// Scenarios lists what Run can tell.
+func Scenarios() []Scenario {
+	return []Scenario{
+		{"first-light", "a DJ publishes, a venue is leased and plays, an archivist joins, the DJ leaves, the lease lapses", firstLight},
+	}
+}
+
+// RunConfig is what to run.
+type RunConfig struct {
+	// Binary is playnode itself. Required.
+	Binary string
+	// Scenarios by name; none means all.
+	Scenarios []string
+	// Nodes is how many venues; 0 means the scenario's own number.
+	Nodes int
+	// Report is a file for the results as JSON; empty means none.
+	Report string
+	Out    io.Writer
+	JSON   bool
+}
+
+// Result is how one scenario ended.
+type Result struct {
+	Scenario string  `json:"scenario"`
+	Passed   bool    `json:"passed"`
+	Why      string  `json:"why,omitempty"`
+	Seconds  float64 `json:"seconds"`
+	Report   any     `json:"report,omitempty"`
+}
+
+// Run runs scenarios one after the other; an error says that one fell short.
+func Run(ctx context.Context, cfg RunConfig) error {
+	all := Scenarios()
+	todo := all
+	if len(cfg.Scenarios) > 0 {
+		todo = nil
+		for _, name := range cfg.Scenarios {
+			found := false
+			for _, s := range all {
+				if s.Name == name {
+					todo, found = append(todo, s), true
+				}
+			}
+			if !found {
+				return fmt.Errorf("there is no scenario %q: playnode testnet ls lists them", name)
+			}
+		}
+	}
+	var results []Result
+	failed := 0
+	for _, s := range todo {
+		dir, err := os.MkdirTemp("", "pn-")
+		if err != nil {
+			return fmt.Errorf("make the scenario's directory: %w", err)
+		}
+		begin := time.Now()
+		rep, err := s.run(ctx, cfg, dir)
+		r := Result{Scenario: s.Name, Passed: err == nil, Seconds: time.Since(begin).Seconds(), Report: rep}
+		os.RemoveAll(dir)
+		if err != nil {
+			failed++
+			r.Why = err.Error()
+		}
+		results = append(results, r)
+		if cfg.JSON {
+			err = json.NewEncoder(cfg.Out).Encode(r)
+		} else {
+			verdict := "passed"
+			if !r.Passed {
+				verdict = "FELL SHORT: " + r.Why
+			}
+			_, err = fmt.Fprintf(cfg.Out, "%-16s %6.1f s  %s\n", r.Scenario, r.Seconds, verdict)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if cfg.Report != "" {
+		b, err := json.MarshalIndent(results, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(cfg.Report, append(b, '\n'), 0o644); err != nil {
+			return fmt.Errorf("write report: %w", err)
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d scenarios fell short", failed, len(todo))
+	}
+	return nil
+}
+
+// firstLight is the demo, told without a sound card, and its pass marks.
+func firstLight(ctx context.Context, cfg RunConfig, dir string) (any, error) {
+	d := &demo{cfg: DemoConfig{Binary: cfg.Binary, WAV: filepath.Join(dir, "demo.wav"), Sink: "none", Out: io.Discard, JSON: true}, dir: dir, began: time.Now()}
+	err := d.tellAll(ctx)
+	r := d.report
+	switch {
+	case err != nil:
+	case r.Tracks != 3 || r.Joins != 2 || r.Skipped != 0 || r.Samples == 0:
+		err = errors.New("not all of the music was played")
+	case r.ArchivistRead != 0:
+		err = errors.New("the archivist could read a title")
+	case !r.DJAway:
+		err = errors.New("it did not play with the DJ away")
+	case r.Seconds > 60:
+		err = fmt.Errorf("it took %d s, over a minute", r.Seconds)
+	}
+	return r, err
+}
