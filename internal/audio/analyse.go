@@ -91,10 +91,17 @@ func (w *wave) write(src []float32) {
 		b := int(w.pos * buckets / w.total)
 		end := ((int64(b)+1)*w.total + buckets - 1) / buckets // first frame of the next bucket
 		n := int(min(end-w.pos, int64(len(src)/w.channels)))
+		low, high, sum := w.low[b], w.high[b], 0.0
 		for _, v := range src[:n*w.channels] {
-			w.low[b], w.high[b] = min(w.low[b], v), max(w.high[b], v)
-			w.sum[b] += float64(v) * float64(v)
+			if v < low {
+				low = v
+			}
+			if v > high {
+				high = v
+			}
+			sum += float64(v) * float64(v)
 		}
+		w.low[b], w.high[b], w.sum[b] = low, high, w.sum[b]+sum
 		w.n[b] += int64(n * w.channels)
 		w.pos += int64(n)
 		src = src[n*w.channels:]

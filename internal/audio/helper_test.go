@@ -16,7 +16,7 @@ import (
 )
 
 // tool runs an encoder or decoder and returns what it writes to stdout.
-func tool(t *testing.T, name string, args ...string) []byte {
+func tool(t testing.TB, name string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	var stderr bytes.Buffer
@@ -29,7 +29,7 @@ func tool(t *testing.T, name string, args ...string) []byte {
 }
 
 // writeWAV writes samples as a 16-bit file.
-func writeWAV(t *testing.T, path string, rate, channels int, pcm []float32) {
+func writeWAV(t testing.TB, path string, rate, channels int, pcm []float32) {
 	t.Helper()
 	f, err := os.Create(path)
 	if err != nil {
@@ -49,7 +49,7 @@ func writeWAV(t *testing.T, path string, rate, channels int, pcm []float32) {
 }
 
 // encode makes a file of the kind that ext names with lame, flac or ffmpeg.
-func encode(t *testing.T, ext string, rate, channels int, pcm []float32, args ...string) string {
+func encode(t testing.TB, ext string, rate, channels int, pcm []float32, args ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	src, dst := filepath.Join(dir, "src.wav"), filepath.Join(dir, "track."+ext)
@@ -65,7 +65,7 @@ func encode(t *testing.T, ext string, rate, channels int, pcm []float32, args ..
 	return dst
 }
 
-func ingestBytes(t *testing.T, b []byte) *audio.Source {
+func ingestBytes(t testing.TB, b []byte) *audio.Source {
 	t.Helper()
 	s, err := audio.Ingest(context.Background(), bytes.NewReader(b), int64(len(b)), "test")
 	if err != nil {
@@ -74,7 +74,7 @@ func ingestBytes(t *testing.T, b []byte) *audio.Source {
 	return s
 }
 
-func ingest(t *testing.T, path string) *audio.Source {
+func ingest(t testing.TB, path string) *audio.Source {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -83,7 +83,7 @@ func ingest(t *testing.T, path string) *audio.Source {
 	return ingestBytes(t, b)
 }
 
-func sealed(t *testing.T, s *audio.Source) []byte {
+func sealed(t testing.TB, s *audio.Source) []byte {
 	t.Helper()
 	r, size := s.Sealable()
 	b, err := io.ReadAll(r)
@@ -93,7 +93,7 @@ func sealed(t *testing.T, s *audio.Source) []byte {
 	return b
 }
 
-func open(t *testing.T, s *audio.Source, opt audio.Options) audio.Decoder {
+func open(t testing.TB, s *audio.Source, opt audio.Options) audio.Decoder {
 	t.Helper()
 	b := sealed(t, s)
 	d, err := audio.Open(bytes.NewReader(b), int64(len(b)), s.Track, opt)

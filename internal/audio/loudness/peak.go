@@ -77,7 +77,12 @@ func (p *peak) look() {
 		line := p.line[c][:]
 		var high float32
 		for _, v := range line {
-			high = max(high, v, -v)
+			if v < 0 {
+				v = -v
+			}
+			if v > high {
+				high = v
+			}
 		}
 		p.max = max(p.max, high)
 		if high*p.gain > p.max { // else no phase can reach it
@@ -85,13 +90,19 @@ func (p *peak) look() {
 				w := line[i : i+2*lobes]
 				for k := range p.phases {
 					row := &p.phases[k]
-					var a, b float32
-					for j := 0; j < 2*lobes; j += 2 {
+					var a, b, c, d float32
+					for j := 0; j+3 < 2*lobes; j += 4 {
 						a += row[j] * w[j]
 						b += row[j+1] * w[j+1]
+						c += row[j+2] * w[j+2]
+						d += row[j+3] * w[j+3]
 					}
-					a += b
-					p.max = max(p.max, a, -a)
+					if a += b + c + d; a < 0 {
+						a = -a
+					}
+					if a > p.max {
+						p.max = a
+					}
 				}
 			}
 		}

@@ -46,11 +46,6 @@ func Clean(s string) string {
 	for len(s) > MaxText {
 		_, n := utf8.DecodeLastRuneInString(s)
 		s = s[:len(s)-n]
-		if len(s) <= MaxText { // do not leave half of a character with its marks
-			if i := norm.NFC.LastBoundary([]byte(s)); i > 0 {
-				s = s[:i]
-			}
-		}
 	}
 	return strings.TrimRight(s, " ")
 }
