@@ -29,3 +29,20 @@ func (d dht) Get(ctx context.Context, name Name, found func(raw []byte)) error {
 	found(raw)
 	return nil
 }
+
+// Source is the Router that only reads, by one function: an HTTP gateway's,
+// say.
+func Source(get func(ctx context.Context, name string) ([]byte, error)) Router { return source(get) }
+
+type source func(ctx context.Context, name string) ([]byte, error)
+
+func (source) Put(context.Context, Name, []byte) (int, error) { return 0, nil }
+
+func (s source) Get(ctx context.Context, name Name, found func(raw []byte)) error {
+	raw, err := s(ctx, string(name))
+	if err != nil {
+		return err
+	}
+	found(raw)
+	return nil
+}

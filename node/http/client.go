@@ -1,0 +1,118 @@
+// Package http speaks trustless gateways, both ways: Client reads blocks from
+// one, NewHandler serves this box's blocks and IPNS records as one.
+//
+// What comes in: bytes from gateways and requests from anyone. What goes out:
+// blocks that hash to their CID; to requesters, raw blocks, CARs and signed
+// IPNS records, never deserialized content. What is trusted: nothing.
+package http
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"playnode/node"
+)
+
+const (
+	rawType    = "application/vnd.ipld.raw"
+	recordType = "application/vnd.ipfs.ipns-record"
+	// maxRecord is the largest IPNS record that the standard allows, in bytes.
+	maxRecord = 10 << 10
+)
+
+// ClientConfig is how a Client reaches its gateway.
+type ClientConfig struct {
+	// URL is the gateway's root, such as "https://gateway.example". Required.
+	URL string
+	// HTTP is the client used; nil means one of its own, with a limit of 60 s
+	// a request and 3 redirects.
+	HTTP *http.Client
+}
+
+// Client reads single blocks and IPNS records from one trustless gateway. It
+// is a node.Getter. Safe for concurrent use.
+type Client struct {
+	root string
+	http *http.Client
+}
+
+// NewClient makes a Client; it does not dial.
+func NewClient(cfg ClientConfig) (*Client, error) {
+	u, err := url.Parse(cfg.URL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("gateway %.200q is not like https://gateway.example", cfg.URL)
+	}
+	c := &Client{strings.TrimSuffix(u.String(), "/"), cfg.HTTP}
+	if c.http == nil {
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.MaxIdleConnsPerHost = 16
+		c.http = &http.Client{Transport: t, Timeout: time.Minute, CheckRedirect: func(_ *http.Request, via []*http.Request) error {
+			if len(via) > 3 {
+				return errors.New("over 3 redirects")
+			}
+			return nil
+		}}
+	}
+	return c, nil
+}
+
+// Get reads one block; see node.Getter. Wrong bytes give node.ErrVerify, all
+// other refusals and failures of the gateway node.ErrNotFound.
+func (c *Client) Get(ctx context.Context, id cid.Cid, w node.Want) ([]byte, error) {
+	data, err := c.read(ctx, "/ipfs/"+id.String()+"?format=raw", rawType, node.MaxBlock)
+	if err == nil {
+		err = node.Verify(id, data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get %s from %s: %w", id, c.root, err)
+	}
+	return data, nil
+}
+
+// Record reads a name's IPNS record, of at most 10 KiB and not verified.
+func (c *Client) Record(ctx context.Context, name string) ([]byte, error) {
+	data, err := c.read(ctx, "/ipns/"+url.PathEscape(name)+"?format=ipns-record", recordType, maxRecord)
+	if err == nil && len(data) > maxRecord {
+		err = fmt.Errorf("over %d bytes: %w", maxRecord, node.ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get record of %s from %s: %w", name, c.root, err)
+	}
+	return data, nil
+}
+
+// read returns at most limit+1 bytes of an answer of the type asked for.
+func (c *Client) read(ctx context.Context, path, accept string, limit int64) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.root+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", accept)
+	res, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("%w: %w", node.ErrNotFound, err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("status %s: %w", res.Status, node.ErrNotFound)
+	}
+	data, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("%w: %w", node.ErrNotFound, err)
+	}
+	return data, nil
+}
