@@ -41,6 +41,7 @@ type composer struct {
 	mode    Mode
 	ext     int // mode_extension
 	crc     bool
+	bitrate byte  // index
 	blocks  []int // block types to draw from
 	mixed   bool
 	pairs   [32][16][16]codeword
@@ -50,7 +51,7 @@ type composer struct {
 type codeword struct{ bits, length int }
 
 func newComposer(seed uint64) *composer {
-	c := &composer{rng: rand.New(rand.NewPCG(seed, 3)), blocks: []int{0}}
+	c := &composer{rng: rand.New(rand.NewPCG(seed, 3)), bitrate: 14, blocks: []int{0}}
 	each := func(leaves string, f func(value int, w codeword)) {
 		at := uint64(0)
 		for _, leaf := range strings.Fields(leaves) {
@@ -72,7 +73,6 @@ func newComposer(seed uint64) *composer {
 
 // stream composes n frames.
 func (c *composer) stream(n int) []byte {
-	const bitrateIndex = 14
 	side, channels := 32, 2
 	switch {
 	case c.version == MPEG1 && c.mode == Mono, c.version != MPEG1 && c.mode != Mono:
@@ -91,7 +91,7 @@ func (c *composer) stream(n int) []byte {
 	var areas [][2]int // of out: where main data goes
 	start, at := 0, 0  // in main data: of this frame's area, and of its data
 	for range n {
-		header := []byte{0xff, 0, bitrateIndex<<4 | byte(c.rate)<<2, byte(c.mode)<<6 | byte(c.ext)<<4}
+		header := []byte{0xff, 0, c.bitrate<<4 | byte(c.rate)<<2, byte(c.mode)<<6 | byte(c.ext)<<4}
 		header[1] = map[Version]byte{MPEG1: 0xfa, MPEG2: 0xf2, MPEG25: 0xe2}[c.version]
 		if !c.crc {
 			header[1] |= 1

@@ -167,6 +167,42 @@ func TestCRC(t *testing.T) {
 	}
 }
 
+// TestModeChange wants a second channel that begins after mono to begin from silence, as after a seek.
+func TestModeChange(t *testing.T) {
+	p := shortPiece(6)
+	stereo := frames(t, lame(t, p, "-b", "128", "--nores", "-m", "s"))
+	mono := frames(t, lame(t, p, "-b", "64", "--nores", "-m", "m"))
+	var d Decoder
+	decodeAll(t, &d, append(stereo[:20:20], mono[20:22]...))
+	var e Decoder
+	decodeAll(t, &e, mono[20:22])
+	got, want := decodeAll(t, &d, stereo[22:24]), decodeAll(t, &e, stereo[22:24])
+	for i := 1; i < len(got); i += 2 {
+		if got[i] != want[i] {
+			t.Fatalf("sample %d of the second channel is %v, not %v", i/2, got[i], want[i])
+		}
+	}
+}
+
+// TestQuadsOverrun drops the quadruple that does not end within its granule (2.4.3.4.6).
+func TestQuadsOverrun(t *testing.T) {
+	tab := loadTables()
+	var m mainData
+	m[0] = 0b0000_1111 // table B: 1111 and its four signs, negative
+	m[1] = 0b1111_0000 // then 0000, and 1111
+	for limit, want := range map[int]int{0: 0, 7: 0, 8: 4, 9: 4, 11: 4, 12: 8, 13: 8} {
+		dst := make([]float32, 16)
+		n := tab.decodeQuads(&m, 0, limit, 1, dst)
+		sum := float32(0)
+		for _, v := range dst {
+			sum += v
+		}
+		if n != want || sum != float32(-4*min(1, want)) {
+			t.Errorf("%d bits: %d values, sum %v, want %d", limit, n, sum, want)
+		}
+	}
+}
+
 func TestAllocations(t *testing.T) {
 	all := frames(t, lame(t, shortPiece(5), "-V", "2"))
 	var d Decoder

@@ -108,6 +108,23 @@ func TestReaderEdges(t *testing.T) {
 	}
 }
 
+// TestReaderLoss takes bytes out of one frame, and wants that frame alone to be lost.
+func TestReaderLoss(t *testing.T) {
+	for i, args := range kinds {
+		music := lame(t, shortPiece(uint64(40+i)), append(args, "-t")...)
+		all, _ := readAll(t, NewReader(bytes.NewReader(music)), music)
+		want := append(all[:15:15], all[16:]...)
+		start := len(bytes.Join(all[:15], nil))
+		for _, n := range []int{1, 7, len(all[15]) / 2} {
+			file := append(music[:start+len(all[15])/3:start+len(all[15])/3], music[start+len(all[15])/3+n:]...)
+			got, _ := readAll(t, NewReader(bytes.NewReader(file)), file)
+			if !bytes.Equal(bytes.Join(got, nil), bytes.Join(want, nil)) {
+				t.Errorf("%v, %d bytes lost: %d frames, want %d", args, n, len(got), len(want))
+			}
+		}
+	}
+}
+
 func TestReaderErrors(t *testing.T) {
 	music := lame(t, shortPiece(31), "-b", "128", "-t")
 	broken := errors.New("broken")
