@@ -1,0 +1,157 @@
+// Opens testdata/vectors with libraries that playnode did not write: @ipld/dag-cbor
+// for every record, node's crypto for signatures, key derivation and locks,
+// @noble/ciphers for metadata, @hpke for a grant. The directory is the one
+// argument. Every derivation is built here from SPEC.md's words, not read from the
+// vector. Prints how many checks of each kind held; throws at the first that
+// does not.
+import { strict as assert } from 'node:assert'
+import { createDecipheriv, createHash, createPublicKey, hkdfSync, verify } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import * as cbor from '@ipld/dag-cbor'
+import { Chacha20Poly1305 } from '@hpke/chacha20poly1305'
+import { CipherSuite, HkdfSha256 } from '@hpke/core'
+import { XWing } from '@hpke/hybridkem-x-wing'
+import { xchacha20poly1305 } from '@noble/ciphers/chacha.js'
+import { CID } from 'multiformats/cid'
+import * as Digest from 'multiformats/hashes/digest'
+
+// Node 18 has this only in its module.
+globalThis.crypto ??= (await import('node:crypto')).webcrypto
+
+const dir = process.argv[2]
+const file = name => new Uint8Array(readFileSync(join(dir, name)))
+const json = name => JSON.parse(readFileSync(join(dir, name), 'utf8'))
+const hex = text => new Uint8Array(Buffer.from(text, 'hex'))
+const sha256 = (...parts) => parts.reduce((h, p) => h.update(p), createHash('sha256')).digest()
+const same = (got, want, what) => assert.equal(Buffer.from(got).toString('hex'), Buffer.from(want).toString('hex'), what)
+const join8 = parts => new Uint8Array(Buffer.concat(parts.map(p => Buffer.from(p))))
+const counts = {}
+const held = kind => { counts[kind] = (counts[kind] ?? 0) + 1 }
+
+function uvarint (n) {
+  const out = []
+  for (; n >= 0x80; n = Math.floor(n / 128)) out.push(n % 128 | 0x80)
+  return [...out, n]
+}
+
+// context is SPEC's CTX.
+const context = (label, ...parts) =>
+  join8([Buffer.from('playnode/v1/' + label), [0], ...parts.flatMap(p => [uvarint(p.length), p])])
+
+// derived is SPEC's KDF, held against the vector.
+function derived (v) {
+  const info = context(v.label, ...v.parts.map(hex))
+  same(info, hex(v.ctx), `context of ${v.label}`)
+  const key = new Uint8Array(hkdfSync('sha256', hex(v.secret), new Uint8Array(0), info, 32))
+  same(key, hex(v.key), `key of ${v.label}`)
+  held('derivation')
+  return key
+}
+
+// chacha opens under nonce 0.
+function chacha (key, aad, sealed) {
+  const d = createDecipheriv('chacha20-poly1305', key, new Uint8Array(12), { authTagLength: 16 })
+  d.setAAD(aad)
+  d.setAuthTag(sealed.subarray(sealed.length - 16))
+  return join8([d.update(sealed.subarray(0, sealed.length - 16)), d.final()])
+}
+
+// xchacha opens nonce24 || ciphertext and takes the padding off.
+const xchacha = (key, aad, sealed, unit) =>
+  unpadded(xchacha20poly1305(key, sealed.subarray(0, 24), aad).decrypt(sealed.subarray(24)), unit)
+
+function unpadded (padded, unit) {
+  assert.equal(padded.length % unit, 0, 'padded to its unit')
+  const length = Buffer.from(padded).readUInt32BE(0)
+  assert.ok(padded.subarray(4 + length).every(b => b === 0), 'padding is zeros')
+  return padded.subarray(4, 4 + length)
+}
+
+// shown is dag-json of a decoded value.
+function shown (value) {
+  if (value instanceof Uint8Array) return { '/': { bytes: Buffer.from(value).toString('base64').replace(/=+$/, '') } }
+  const cid = CID.asCID(value)
+  if (cid) return { '/': cid.toString() }
+  if (Array.isArray(value)) return value.map(shown)
+  if (value && typeof value === 'object') return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, shown(v)]))
+  return value
+}
+
+// Every record: its CID, its value, and that this library writes it alike.
+const listed = json('index.json')
+for (const { name, file: path, cid, value } of listed) {
+  const block = file(path)
+  assert.equal(CID.createV1(cbor.code, Digest.create(0x12, new Uint8Array(sha256(block)))).toString(), cid, name)
+  const decoded = cbor.decode(block)
+  same(cbor.encode(decoded), block, `${name} is canonical`)
+  if (value !== undefined) assert.deepEqual(shown(decoded), value, name)
+  held('record')
+}
+const unlisted = readdirSync(dir).filter(f => f.endsWith('.cbor') && !listed.some(l => l.file === f))
+assert.deepEqual(unlisted, [], 'every record is in the index')
+
+const boxes = cbor.decode(file('boxes.cbor'))
+assert.equal(boxes.e.length, 64)
+boxes.e.forEach(([id, [version, kem, enc, ct]], i) => {
+  assert.deepEqual([id.length, version, kem, enc.length, ct.length], [16, 1, 0x647a, 1120, 2064], `mailbox ${i}`)
+  if (i > 0) assert.ok(Buffer.compare(boxes.e[i - 1][0], id) < 0, 'ids ascend')
+  held('mailbox')
+})
+
+for (const v of json('signatures.json')) {
+  const env = cbor.decode(file(v.env))
+  const payload = Digest.create(0x12, new Uint8Array(sha256(file(v.payload))))
+  assert.ok(env.v === 1 && env.t === v.type && env.p.equals(CID.createV1(cbor.code, payload)), v.name)
+  const type = Buffer.from(env.t)
+  const message = join8([Buffer.from('playnode/v1\0'), uvarint(type.length), type, uvarint(env.p.bytes.length), env.p.bytes])
+  same(message, hex(v.message), `message of ${v.name}`)
+  assert.equal(env.sigs.length, v.keys.length, v.name)
+  env.sigs.forEach(({ k, s }, i) => {
+    same(k, hex(v.keys[i]), `signer of ${v.name}`)
+    const spki = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), k])
+    const key = createPublicKey({ key: spki, format: 'der', type: 'spki' })
+    assert.ok(verify(null, message, key, s), `signature of ${v.name}`)
+    assert.ok(!verify(null, join8([message.subarray(1), [0]]), key, s), 'and of nothing else')
+    held('signature')
+  })
+}
+
+const keys = json('keys.json')
+const manifest = cbor.decode(file('manifest.cbor'))
+derived(keys.periodKey)
+same(derived(keys.gid).subarray(0, 16), manifest.gid, 'gid')
+same(derived(keys.rid), manifest.rid, 'rid')
+same(manifest.lock[0], hex(keys.lock), 'lock')
+same(chacha(derived(keys.lockKey), hex(keys.lockAAD), hex(keys.lock)), hex(keys.mk), 'MK behind the lock')
+const entries = cbor.decode(file('shard.cbor'))
+for (const w of keys.wraps) {
+  same(chacha(derived(w.key), hex(w.aad), hex(w.wrap)), hex(w.fileKey), `file key of ${w.cid}`)
+  const text = JSON.stringify(shown(entries))
+  assert.ok(text.includes(w.cid) && text.includes(shown(hex(w.wrap))['/'].bytes), `${w.cid} in the shard`)
+  held('wrap')
+}
+same(xchacha(derived(keys.metaKey), hex(keys.metaAAD), file(keys.meta), 1024), file(keys.metaPlain), 'metadata')
+
+for (const t of json('tracks.json')) {
+  same(xchacha(derived(t.infoKey), hex(t.infoAAD), file(t.info), 1024), file(t.infoPlain), `info of ${t.name}`)
+  held('info')
+}
+
+const g = json('grant.json')
+const [version, dj, [blobVersion, kem, enc, ct]] = cbor.decode(file(g.file))
+assert.deepEqual([version, blobVersion, kem], [1, 1, 0x647a])
+same(dj, manifest.dj, 'dj')
+same(context('grant', dj, cbor.decode(file('grant.cbor')).dev), hex(g.info), 'HPKE info')
+const suite = new CipherSuite({ kem: new XWing(), kdf: new HkdfSha256(), aead: new Chacha20Poly1305() })
+const recipientKey = await suite.kem.importKey('raw', hex(g.xwingSeed).buffer, false)
+const opened = new Uint8Array(await suite.open({ recipientKey, enc, info: hex(g.info) }, ct))
+assert.equal(opened.length, g.paddedTo)
+same(unpadded(opened, 4096), file(g.plain), 'delivery')
+await assert.rejects(suite.open({ recipientKey, enc, info: context('grant', dj, new Uint8Array(32)) }, ct), 'opened for another device')
+const delivery = cbor.decode(file(g.plain))
+same(context('keys', delivery.mbox, ...delivery.keys), hex(g.kcHashed), 'kc input')
+same(sha256(hex(g.kcHashed)), cbor.decode(delivery.payload ?? file('grant.cbor')).kc, 'kc')
+held('grant')
+
+console.log(JSON.stringify(counts))
