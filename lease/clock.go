@@ -67,24 +67,28 @@ func (c *clockState) read() reading {
 	return r
 }
 
-// now is the time for a DJ's leases. It is provisional while it rests on a
-// claim: then playing may stop, and nothing may be erased.
-func (c *clockState) now(dj manifests.DJ, r reading) (t int64, provisional bool) {
+// now is the time for a DJ's leases, and firm, at most that, the time up to
+// which keys may be erased: while now rests on a claim that no synchronised
+// clock has confirmed, playing stops by it, but only what the box's own clock
+// agrees to is erased. (A box that is never told that its clock is
+// synchronised would else never erase anything.)
+func (c *clockState) now(dj manifests.DJ, r reading) (t, firm int64) {
 	t = c.high
-	f := c.djs[dj]
-	if f != nil {
+	claimed := int64(0)
+	if f := c.djs[dj]; f != nil {
 		c.settle(f, r)
 		t = max(t, f.Solid.at(r.boot, r.up))
 		if f.Claim != nil {
-			if claimed := f.Claim.at(r.boot, r.up); claimed > t {
-				t, provisional = claimed, true
-			}
+			claimed = f.Claim.at(r.boot, r.up)
 		}
 	}
+	firm = max(t, min(claimed, r.wall))
+	t = max(t, claimed)
 	if !r.sync && r.wall > t {
 		t = min(r.wall, t+manifests.Day)
+		firm = t
 	}
-	return t, provisional
+	return t, firm
 }
 
 // settle judges a claim once the clock is synchronised: it becomes certain,

@@ -363,8 +363,8 @@ func (v *Venue) persist(r reading) error {
 }
 
 // Sweep erases the keys of past periods, and all period keys of lapsed
-// grants; grants and mailbox keys stay. Where a DJ's time rests on a claim
-// that no synchronised clock has confirmed, nothing of hers is erased.
+// grants; grants and mailbox keys stay. Where a DJ's time rests on a date that
+// no synchronised clock has confirmed, the box's own clock must agree first.
 func (v *Venue) Sweep() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -373,21 +373,18 @@ func (v *Venue) Sweep() error {
 
 func (v *Venue) sweep(r reading) error {
 	live := map[string]uint64{} // least period still wanted, by key prefix
-	firm := map[string]bool{}   // prefixes that may be erased under
+	known := map[string]bool{}  // prefixes that a grant is here for
 	for _, h := range v.grants {
-		now, provisional := v.time.now(h.g.DJ, r)
-		if provisional {
-			continue
-		}
-		firm[h.prefix()] = true
-		if now < h.g.End() {
-			live[h.prefix()] = manifests.Period(now, h.g.Unit)
+		_, firm := v.time.now(h.g.DJ, r)
+		known[h.prefix()] = true
+		if firm < h.g.End() {
+			live[h.prefix()] = manifests.Period(firm, h.g.Unit)
 		}
 	}
 	var gone []string
 	err := v.store.Each(keyRow, func(row string, _ []byte) error {
 		prefix := row[:strings.LastIndexByte(row, '/')+1]
-		if !firm[prefix] {
+		if !known[prefix] {
 			return nil
 		}
 		if least, ok := live[prefix]; !ok || row < periodRow(prefix, least) {

@@ -526,6 +526,36 @@ func TestProvisionalDateErasesNothing(t *testing.T) {
 	}
 }
 
+// A box that is never told that its clock is synchronised erases when its
+// own clock agrees with the DJ's dates, and no sooner.
+func TestUnsynchronisedBoxErasesWhenItsClockAgrees(t *testing.T) {
+	d, v := newDJ(t, manifests.Day), newVenue(t)
+	d.addTrack("one")
+	m := d.publish()
+	v.clock.sync = false
+	v.lease(d, start, start+100)
+	v.clock.pass(99)
+	if _, err := v.Unlock(m); err != nil {
+		t.Fatal(err)
+	}
+	v.clock.pass(1)
+	_, err := v.Unlock(m)
+	wantErr(t, "at the end", err, ErrLapsed)
+	if got := v.store.keys(); len(got) != 0 {
+		t.Errorf("keys %v left", got)
+	}
+	w := newVenue(t)
+	w.clock.sync, w.clock.wall = false, 0
+	w.lease(d, start, start+100)
+	before := w.store.keys()
+	w.clock.pass(100)
+	_, err = w.Unlock(m)
+	wantErr(t, "at the end, in 1970", err, ErrLapsed)
+	if got := w.store.keys(); !slices.Equal(got, before) {
+		t.Errorf("keys %v erased to %v by a date that nothing on the box agrees to", before, got)
+	}
+}
+
 func TestClockSetBackDoesNotLengthenALease(t *testing.T) {
 	d, v := newDJ(t, manifests.Day), newVenue(t)
 	d.addTrack("one")
