@@ -60,9 +60,10 @@ func (b *bench) ok(err error) {
 // tool is the path of a stock program, or of a directory, in PLAYNODE_TOOLS.
 func (b *bench) tool(path string) string {
 	b.Helper()
-	full := filepath.Join(os.Getenv("PLAYNODE_TOOLS"), path)
-	if _, err := os.Stat(full); err != nil {
-		b.Fatalf("%v: run `make interop`, which builds it", err)
+	dir := os.Getenv("PLAYNODE_TOOLS")
+	full := filepath.Join(dir, path)
+	if _, err := os.Stat(full); err != nil || dir == "" {
+		b.Fatalf("PLAYNODE_TOOLS=%q has no %s: run `make interop`, which builds it", dir, path)
 	}
 	return full
 }
