@@ -5,14 +5,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 
 	"github.com/ipfs/boxo/blockstore"
+	dshelp "github.com/ipfs/boxo/datastore/dshelp"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	flatfs "github.com/ipfs/go-ds-flatfs"
 	ipld "github.com/ipfs/go-ipld-format"
+	"golang.org/x/sync/errgroup"
 
 	"playnode/node"
 )
@@ -21,15 +26,54 @@ import (
 // from it, so that a damaged block is never sent.
 type store struct {
 	blockstore.Blockstore
+	dir   string
+	shard *flatfs.ShardIdV1
 	files *flatfs.Datastore
 }
 
+// openStore has flatfs sync nothing by itself: it would sync the directories
+// of a batch one after the other, which is most of the time that a write takes.
 func openStore(dir string) (*store, error) {
-	files, err := flatfs.CreateOrOpen(dir, flatfs.NextToLast(2), true)
+	shard := flatfs.NextToLast(2)
+	files, err := flatfs.CreateOrOpen(dir, shard, false)
 	if err != nil {
 		return nil, err
 	}
-	return &store{blockstore.NewBlockstore(files, blockstore.NoPrefix(), blockstore.WriteThrough(true)), files}, nil
+	return &store{blockstore.NewBlockstore(files, blockstore.NoPrefix(), blockstore.WriteThrough(true)), dir, shard, files}, nil
+}
+
+// sync makes a batch durable: all files at once, then all directories, which
+// a journal joins into few commits. A cut before it ends leaves files that do
+// not verify, and are absent.
+func (s *store) sync(batch []blocks.Block) error {
+	dirs := map[string]bool{s.dir: true}
+	var files errgroup.Group
+	for _, b := range batch {
+		key := dshelp.MultihashToDsKey(b.Cid().Hash()).String()[1:]
+		dir := filepath.Join(s.dir, s.shard.Func()(key))
+		dirs[dir] = true
+		files.Go(func() error { return syncPath(filepath.Join(dir, key+".data"), os.O_RDWR) })
+	}
+	if err := files.Wait(); err != nil {
+		return err
+	}
+	if runtime.GOOS == "windows" { // directories cannot be synced there
+		return nil
+	}
+	var all errgroup.Group
+	for dir := range dirs {
+		all.Go(func() error { return syncPath(dir, os.O_RDONLY) })
+	}
+	return all.Wait()
+}
+
+func syncPath(path string, flag int) error {
+	f, err := os.OpenFile(path, flag, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
 }
 
 func (s *store) close() error { return s.files.Close() }
@@ -74,7 +118,11 @@ func (n *Node) Put(ctx context.Context, batch ...node.Block) error {
 		}
 	}
 	if len(fresh) > 0 {
-		if err := n.store.PutMany(ctx, fresh); err != nil {
+		err := n.store.PutMany(ctx, fresh)
+		if err == nil {
+			err = n.store.sync(fresh)
+		}
+		if err != nil {
 			if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 				err = fmt.Errorf("%w: %w", node.ErrNoSpace, err)
 			}
