@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"playnode/daemon"
+	"playnode/testnet/binary"
 	"playnode/testnet/music"
 )
 
@@ -246,7 +247,7 @@ func (d *demo) listen(ctx context.Context) error {
 	}
 	d.report.WAV = wav
 	began := time.Now()
-	code, said, err := d.play(ctx, "wav:"+wav, func(e daemon.PlayEvent) {
+	code, said, err := d.play(ctx, "wav:"+wav, func(e binary.Event) {
 		switch e.Event {
 		case "start":
 			d.report.FirstSampleMs = time.Since(began).Milliseconds()
@@ -266,9 +267,9 @@ func (d *demo) listen(ctx context.Context) error {
 	return nil
 }
 
-func (d *demo) play(ctx context.Context, sink string, on func(daemon.PlayEvent)) (int, string, error) {
+func (d *demo) play(ctx context.Context, sink string, on func(binary.Event)) (int, string, error) {
 	return d.venue.run(ctx, func(m json.RawMessage) error {
-		var e daemon.PlayEvent
+		var e binary.Event
 		if err := json.Unmarshal(m, &e); err != nil {
 			return err
 		}
@@ -296,7 +297,7 @@ func (d *demo) leave(ctx context.Context) error {
 	}
 	if card != "none" {
 		sounded := false
-		code, said, err := d.play(ctx, card, func(e daemon.PlayEvent) {
+		code, said, err := d.play(ctx, card, func(e binary.Event) {
 			if e.Event == "start" {
 				sounded = true
 				d.tell("It plays on, from what the venue holds, to your sound card.")
@@ -316,7 +317,7 @@ func (d *demo) leave(ctx context.Context) error {
 		d.tell("No sound card here; %s has it all.", d.cfg.WAV)
 	}
 	var n int64
-	code, said, err := d.play(ctx, "wav:"+filepath.Join(d.dir, "away.wav"), func(e daemon.PlayEvent) {
+	code, said, err := d.play(ctx, "wav:"+filepath.Join(d.dir, "away.wav"), func(e binary.Event) {
 		if e.Event == "done" {
 			n = e.Samples
 		}
@@ -342,7 +343,7 @@ func (d *demo) lapse(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	code, said, err := d.play(ctx, "wav:"+filepath.Join(d.dir, "lapsed.wav"), func(daemon.PlayEvent) {})
+	code, said, err := d.play(ctx, "wav:"+filepath.Join(d.dir, "lapsed.wav"), func(binary.Event) {})
 	if err != nil {
 		return err
 	}
@@ -367,7 +368,7 @@ func (d *demo) account(ctx context.Context) error {
 		if len(t.Title) < 4 {
 			continue // too short to mean anything when found
 		}
-		found, err := contains(d.archivist.dir, t.Title)
+		found, err := contains(d.archivist.Repo, t.Title)
 		if err != nil {
 			return err
 		}

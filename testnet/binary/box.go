@@ -96,9 +96,45 @@ func (b Box) JSON(ctx context.Context, v any, args ...string) error {
 	return nil
 }
 
+// Stream runs a command with --json and hands each document it prints to line
+// as it comes. The error is about running it only; how it ended is in the
+// Output, whose Stdout is empty.
+func (b Box) Stream(ctx context.Context, line func(json.RawMessage) error, args ...string) (Output, error) {
+	var stderr bytes.Buffer
+	cmd := b.Command(ctx, append([]string{"--json"}, args...)...)
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return Output{}, fmt.Errorf("run playnode %s: %w", strings.Join(args, " "), err)
+	}
+	dec := json.NewDecoder(stdout)
+	for err == nil {
+		var m json.RawMessage
+		if err = dec.Decode(&m); err == nil {
+			err = line(m)
+		}
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	io.Copy(io.Discard, stdout)
+	werr := cmd.Wait()
+	if exit := (*exec.ExitError)(nil); werr != nil && !errors.As(werr, &exit) {
+		err = errors.Join(err, werr)
+	}
+	if err != nil {
+		err = fmt.Errorf("run playnode %s: %w", strings.Join(args, " "), err)
+	}
+	return Output{Stderr: stderr.Bytes(), Code: cmd.ProcessState.ExitCode()}, err
+}
+
 // Event is one line of play's --json.
 type Event struct {
 	Event, Name, Playlist, CID string
+	Title, Artist, Message     string
 	// At counts samples since the first one played.
 	At      int64
 	Rate    int
