@@ -184,7 +184,7 @@ func album(t *testing.T, n int) (paths []string, data [][]byte) {
 	dir := t.TempDir()
 	for i := range n {
 		paths = append(paths, filepath.Join(dir, string(rune('a'+i))+".wav"))
-		data = append(data, writeWAV(t, paths[i], uint64(i), 22000+100*i))
+		data = append(data, writeWAV(t, paths[i], uint64(i), 18000+100*i))
 	}
 	return paths, data
 }
