@@ -42,8 +42,11 @@ type Dialer interface {
 	Connect(ctx context.Context, addr string) error
 }
 
-// Config is what a Follower needs. All but Peers, Every, Parallel and Log are
-// required.
+// dialing bounds the wait for the peers of a link.
+const dialing = 5 * time.Second
+
+// Config is what a Follower needs. All but Judge, Peers, Every, Parallel and
+// Log are required.
 type Config struct {
 	Names *ipns.Namer
 	// Fetch reads blocks from anywhere and keeps them in Blocks.
@@ -52,7 +55,10 @@ type Config struct {
 	Pinner node.Pinner
 	Store  Store
 	// Now dates what is accepted and refuses what is dated over a day ahead.
-	Now   func() time.Time
+	Now func() time.Time
+	// Judge, when set, is asked last before a version is accepted; its error
+	// refuses the version, and is ErrVerify.
+	Judge func(*Catalogue) error
 	Peers Dialer
 	// Every is how often Run asks by itself; 0 means 10 minutes.
 	Every time.Duration
@@ -188,14 +194,27 @@ func (f *Follower) Follow(ctx context.Context, target string) (ipns.Name, error)
 	if err := f.take(name, link); err != nil {
 		return "", fmt.Errorf("follow %s: %w", name, err)
 	}
-	if f.cfg.Peers != nil {
-		for _, a := range link.Addrs {
+	f.dial(ctx, link.Addrs)
+	return name, nil
+}
+
+// dial has the peers at addrs connected and kept; it waits a little for those
+// that answer.
+func (f *Follower) dial(ctx context.Context, addrs []string) {
+	if f.cfg.Peers == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialing)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, a := range addrs {
+		wg.Go(func() {
 			if err := f.cfg.Peers.Connect(ctx, a); err != nil {
 				f.cfg.Log.Info("peer from a link does not answer yet", "addr", a, "err", err)
 			}
-		}
+		})
 	}
-	return name, nil
+	wg.Wait()
 }
 
 // take notes, durably, that name is followed.

@@ -51,18 +51,12 @@ func (f *Follower) Run(ctx context.Context) error {
 
 // attend keeps one name in sync until ctx ends.
 func (f *Follower) attend(ctx context.Context, n *followed, name ipns.Name) {
-	if f.cfg.Peers != nil {
-		f.mu.Lock()
-		addrs := n.row.Addrs
-		f.mu.Unlock()
-		for _, a := range addrs {
-			if err := f.cfg.Peers.Connect(ctx, a); err != nil {
-				f.cfg.Log.Debug("peer from a link", "addr", a, "err", err)
-			}
-		}
-	}
+	f.mu.Lock()
+	addrs := n.row.Addrs
+	f.mu.Unlock()
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	wg.Go(func() { f.dial(ctx, addrs) })
 	wg.Go(func() { f.refresh(ctx, name) })
 	for ctx.Err() == nil {
 		wait := f.syncUntilKicked(ctx, n, name)

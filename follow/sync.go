@@ -112,6 +112,11 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bo
 	if err := f.covered(ctx, w, v); err != nil {
 		return nil, err
 	}
+	if f.cfg.Judge != nil {
+		if err := f.cfg.Judge(v.catalogue(name)); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrVerify, err)
+		}
+	}
 	c, err := f.accept(n, name, v)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package follow
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -106,75 +105,4 @@ func dataField(data []byte) ([]byte, error) {
 		data = data[n+k:][size:]
 	}
 	return nil, io.ErrUnexpectedEOF
-}
-
-// File is a sealed track as bytes, read leaf by leaf from wherever a leaf is
-// soonest had. Safe for concurrent use.
-type File struct {
-	get  node.Getter
-	root cid.Cid
-	size uint64
-}
-
-// OpenFile reads nothing yet; e is a verified manifest's entry.
-func OpenFile(get node.Getter, e manifests.Entry) *File { return &File{get, e.Track, e.Size} }
-
-// Size is the file's size in bytes, as signed.
-func (f *File) Size() int64 { return int64(f.size) }
-
-// At is the file as an io.ReaderAt, whose reads end when ctx does and say w to
-// the getter. Errors wrap node.ErrNotFound, ErrVerify or ctx's.
-func (f *File) At(ctx context.Context, w node.Want) io.ReaderAt { return fileAt{ctx, f, w} }
-
-// fileAt binds a context, as io.ReaderAt has no place for one.
-type fileAt struct {
-	ctx  context.Context
-	file *File
-	want node.Want
-}
-
-func (r fileAt) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, fmt.Errorf("read %s at %d: negative offset", r.file.root, off)
-	}
-	n := 0
-	for n < len(p) {
-		if uint64(off) >= r.file.size {
-			return n, io.EOF
-		}
-		leaf, start, err := r.file.leaf(r.ctx, uint64(off), r.want)
-		if err != nil {
-			return n, fmt.Errorf("read %s at %d: %w", r.file.root, off, err)
-		}
-		k := copy(p[n:], leaf[uint64(off)-start:])
-		n, off = n+k, off+int64(k)
-	}
-	return n, nil
-}
-
-// leaf finds the leaf that covers off, and where it starts.
-func (f *File) leaf(ctx context.Context, off uint64, w node.Want) (data []byte, start uint64, err error) {
-	c, size := f.root, f.size
-	for range maxDepth {
-		data, err := f.get.Get(ctx, c, w)
-		if err != nil {
-			return nil, 0, err
-		}
-		if c.Prefix().Codec == cid.Raw {
-			if uint64(len(data)) != size {
-				return nil, 0, refuse("leaf %s has %d bytes, not %d", c, len(data), size)
-			}
-			return data, start, nil
-		}
-		b, err := readBranch(c, data, size)
-		if err != nil {
-			return nil, 0, err
-		}
-		i := 0
-		for ; start+b.sizes[i] <= off; i++ { // the sizes add up past off
-			start += b.sizes[i]
-		}
-		c, size = b.links[i], b.sizes[i]
-	}
-	return nil, 0, refuse("file %s is over %d levels deep", f.root, maxDepth)
 }
