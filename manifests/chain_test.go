@@ -118,11 +118,12 @@ func TestOneKeyCountsOnce(t *testing.T) {
 }
 
 func TestSignersAreHeldToRoleTimeAndRoot(t *testing.T) {
-	rootKey, all, grants, wrong := testKey(1), testKey(2), testKey(3), testKey(4)
+	rootKey, all, grants, wrong, always := testKey(1), testKey(2), testKey(3), testKey(4), testKey(5)
 	r := testRoot(rootKey)
 	r.IAT, r.Pub = 1_700_000_000, []Publisher{
 		{K: pub(all), Roles: []Role{RoleGrant, RoleManifest}, NBF: 1_750_000_000, Exp: 1_850_000_000},
 		{K: pub(grants), Roles: []Role{RoleGrant}, Exp: 2_000_000_000},
+		{K: pub(always), Roles: []Role{RoleManifest}, Exp: 2_000_000_000},
 	}
 	slices.SortFunc(r.Pub, func(a, b Publisher) int { return bytes.Compare(a.K[:], b.K[:]) })
 	r.Gens = []LeastGen{{SelID{3}, 1}}
@@ -156,7 +157,7 @@ func TestSignersAreHeldToRoleTimeAndRoot(t *testing.T) {
 		"the root key":       manifest(rootKey, func(m *Manifest) {}),
 		"before nbf":         manifest(all, func(m *Manifest) { m.IAT = 1_749_999_999 }),
 		"at exp":             manifest(all, func(m *Manifest) { m.IAT = 1_850_000_000 }),
-		"before its root":    manifest(all, func(m *Manifest) { m.IAT = 1_699_999_999 }),
+		"before its root":    manifest(always, func(m *Manifest) { m.IAT = 1_699_999_999 }),
 		"another root":       manifest(all, func(m *Manifest) { m.RootN = 2 }),
 		"rootn 2^53-1":       manifest(all, func(m *Manifest) { m.RootN = MaxInt }),
 		"another DJ":         manifest(all, func(m *Manifest) { m.DJ[0] ^= 1 }),
@@ -165,6 +166,9 @@ func TestSignersAreHeldToRoleTimeAndRoot(t *testing.T) {
 		if !errors.Is(err, ErrUnauthorised) {
 			t.Errorf("manifest by %s: %v", name, err)
 		}
+	}
+	if err := manifest(always, func(m *Manifest) { m.IAT = 1_700_000_000 }); err != nil {
+		t.Errorf("at its root's date: %v", err)
 	}
 	if err := manifest(all, func(m *Manifest) { m.IAT = 1_750_000_000 }); err != nil {
 		t.Errorf("at nbf: %v", err)
@@ -198,6 +202,24 @@ func TestSignersAreHeldToRoleTimeAndRoot(t *testing.T) {
 	}
 	if _, err := OpenEnvelope(data); !errors.Is(err, ErrInvalid) {
 		t.Errorf("a grant's signature replayed as a manifest's: %v", err)
+	}
+	// A manifest that its own key signed as a head.
+	m := testManifest()
+	m.DJ = chain.DJ()
+	if payload, err = m.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	h := Envelope{Type: TypeHead, Payload: NewBlock(payload).CID}
+	h.Sigs = []Sig{{pub(always), [64]byte(ed25519.Sign(always, signedBytes(TypeHead, h.Payload)))}}
+	if data, err = encode(&h, maxEnv); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chain.OpenManifest(Signed{NewBlock(data), NewBlock(payload)}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a manifest signed as a head: %v", err)
+	}
+	// One signature too many.
+	if _, err := Sign(TypeManifest, payload, always, all); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a manifest with two signatures: %v", err)
 	}
 }
 
