@@ -269,7 +269,8 @@ func (s *session) pass(ctx context.Context, passes []pass) (heard int, err error
 				o.deck.close()
 			}
 			if ended == nil {
-				ended = err
+				ended = s.p.terms(q.ps.dj, q.ps.sel, err)
+				err = ended
 				s.tell(Event{Kind: Lapsed, Name: q.it.name.String(), Playlist: q.it.label, Err: err})
 			}
 			continue

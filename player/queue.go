@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -26,6 +27,7 @@ type item struct {
 // pass is one selection, unlocked and in its DJ's order.
 type pass struct {
 	name     ipns.Name
+	dj       manifests.DJ
 	sel      *follow.Selection
 	unlocked *lease.Unlocked
 	items    []item
@@ -43,7 +45,7 @@ func (p *Player) selections(req Request) ([]ipns.Name, string, error) {
 			}
 		}
 		if len(names) == 0 {
-			return nil, "", fmt.Errorf("play: %w here; ask the DJ, giving this box's device: playnode id", lease.ErrNoLease)
+			return nil, "", fmt.Errorf("%w here; %s", lease.ErrNoLease, askFor)
 		}
 		return names, "", nil
 	}
@@ -89,9 +91,9 @@ func (p *Player) passes(ctx context.Context, req Request) ([]pass, error) {
 				continue
 			}
 			found = true
-			ps, err := p.unlock(ctx, n, s)
+			ps, err := p.unlock(ctx, c, s)
 			if err != nil {
-				note(err)
+				note(p.terms(c.DJ, s, err))
 				continue
 			}
 			out = append(out, ps)
@@ -101,24 +103,44 @@ func (p *Player) passes(ctx context.Context, req Request) ([]pass, error) {
 		}
 	}
 	if len(out) == 0 {
-		if errors.Is(first, lease.ErrNoLease) {
-			first = fmt.Errorf("%w; ask the DJ for one, giving this box's device (playnode id), then: playnode lease import FILE", first)
-		}
 		return nil, first
 	}
 	return out, nil
 }
 
+// askFor says how a venue comes by a lease.
+const askFor = "ask the DJ for one, giving this box's device (playnode id), then: playnode lease import FILE"
+
+// terms puts the reason why a selection stays locked into words.
+func (p *Player) terms(dj manifests.DJ, s *follow.Selection, err error) error {
+	switch {
+	case errors.Is(err, lease.ErrNoLease):
+		return fmt.Errorf("%w here for %q; %s", lease.ErrNoLease, s.Label, askFor)
+	case errors.Is(err, lease.ErrLapsed), errors.Is(err, lease.ErrNotYet):
+		var from, until int64
+		for _, l := range p.cfg.Leases.Leases() {
+			if l.DJ == dj && l.Sel == s.ID && l.Until > until {
+				from, until = l.From, l.Until
+			}
+		}
+		if errors.Is(err, lease.ErrNotYet) {
+			return fmt.Errorf("%w: that of %q begins %s", lease.ErrNotYet, s.Label, time.Unix(from, 0).UTC().Format(time.RFC1123))
+		}
+		return fmt.Errorf("%w: that of %q ended %s; %s", lease.ErrLapsed, s.Label, time.Unix(until, 0).UTC().Format(time.RFC1123), askFor)
+	}
+	return fmt.Errorf("%q: %w", s.Label, err)
+}
+
 // unlock opens one selection's keys and order.
-func (p *Player) unlock(ctx context.Context, n ipns.Name, s *follow.Selection) (pass, error) {
+func (p *Player) unlock(ctx context.Context, c *follow.Catalogue, s *follow.Selection) (pass, error) {
 	u, err := p.cfg.Leases.Unlock(s.Manifest)
 	if err != nil {
 		return pass{}, err
 	}
 	var sealed [][]byte
-	for _, c := range s.Manifest.Meta {
+	for _, m := range s.Manifest.Meta {
 		wait, cancel := context.WithTimeout(ctx, p.cfg.Patience)
-		b, err := p.cfg.Fetch.Get(wait, c, node.Want{Class: node.Now})
+		b, err := p.cfg.Fetch.Get(wait, m, node.Want{Class: node.Now})
 		cancel()
 		if err != nil {
 			return pass{}, fmt.Errorf("read playlist %q: %w", s.Label, err)
@@ -133,10 +155,10 @@ func (p *Player) unlock(ctx context.Context, n ipns.Name, s *follow.Selection) (
 	for _, e := range s.Entries {
 		entries[e.Track] = e
 	}
-	ps := pass{name: n, sel: s, unlocked: u}
+	ps := pass{name: c.Name, dj: c.DJ, sel: s, unlocked: u}
 	for _, l := range lists {
-		for _, c := range l.Tracks {
-			ps.items = append(ps.items, item{n, s.Label, entries[c]})
+		for _, t := range l.Tracks {
+			ps.items = append(ps.items, item{c.Name, s.Label, entries[t]})
 		}
 	}
 	return ps, nil

@@ -54,7 +54,7 @@ func (a *app) exit(err error) int {
 		code, hint = exitUsage, "see: "+u.cmd+" --help"
 	case errors.As(err, &p):
 		code = exitPartly
-	case strings.HasPrefix(err.Error(), "unknown command"):
+	case strings.HasPrefix(err.Error(), "unknown command"), strings.HasPrefix(err.Error(), "required flag"):
 		code, hint = exitUsage, "see: playnode --help"
 	default:
 		c := codes[daemon.KindOf(err)]

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"playnode": main})
+}
+
+// TestScripts runs testdata/*.txtar: the command line as users type it, in
+// processes of its own, under the race detector where the tests are.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			// Sockets' names are short; the work directory's is not.
+			run, err := os.MkdirTemp("", "pn")
+			if err != nil {
+				return err
+			}
+			e.Defer(func() { os.RemoveAll(run) })
+			e.Setenv("XDG_RUNTIME_DIR", run)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "serve": serve, "tone": tone, "get": get, "samples": samples, "flip": flip,
+		},
+	})
+}
+
+// exits CODE PROGRAM ARG...: runs it and wants that exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARG...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if x := (*exec.ExitError)(nil); errors.As(err, &x) {
+		got = x.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("%s exited %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+// serve REPO [FLAG...]: runs a daemon on loopback until the script ends or
+// stops it (kill REPO), and puts its address into $REPO_ADDR and its gateway
+// into $REPO_GATEWAY.
+func serve(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 1 {
+		ts.Fatalf("usage: [!] serve REPO [FLAG...]")
+	}
+	name := args[0]
+	key := "daemon " + ts.MkAbs(name)
+	if neg {
+		stopDaemon(ts, key)
+		return
+	}
+	exe, err := exec.LookPath("playnode")
+	if err != nil {
+		for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+			if p := filepath.Join(dir, "playnode"); exists(p) {
+				exe = p
+				break
+			}
+		}
+	}
+	c := exec.Command(exe, append([]string{"--repo", ts.MkAbs(name), "--json", "daemon", "--listen", "/ip4/127.0.0.1/tcp/0"}, args[1:]...)...)
+	c.Dir = ts.MkAbs(".")
+	c.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+ts.Getenv("XDG_RUNTIME_DIR"), "PATH="+ts.Getenv("PATH"))
+	log, err := os.Create(ts.MkAbs(name + ".log"))
+	ts.Check(err)
+	c.Stderr = log
+	out, err := c.StdoutPipe()
+	ts.Check(err)
+	ts.Check(c.Start())
+	daemons.Store(key, c)
+	ts.Defer(func() {
+		if daemons.CompareAndDelete(key, c) {
+			c.Process.Kill()
+			c.Wait()
+		}
+		log.Close()
+	})
+	var ready struct {
+		Ready   bool
+		Addrs   []string
+		Gateway string
+	}
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	if err != nil || json.Unmarshal(line, &ready) != nil || !ready.Ready || len(ready.Addrs) == 0 {
+		said, _ := os.ReadFile(log.Name())
+		ts.Fatalf("daemon of %s is not ready: %q %v\n%s", name, line, err, said)
+	}
+	ts.Setenv(name+"_ADDR", ready.Addrs[0])
+	ts.Setenv(name+"_GATEWAY", ready.Gateway)
+}
+
+// daemons are those that run, by their repo.
+var daemons sync.Map
+
+func stopDaemon(ts *testscript.TestScript, key string) {
+	d, ok := daemons.LoadAndDelete(key)
+	if !ok {
+		ts.Fatalf("no %s", key)
+	}
+	c := d.(*exec.Cmd)
+	ts.Check(c.Process.Signal(os.Interrupt))
+	if err := c.Wait(); err != nil {
+		ts.Fatalf("%s stopped badly: %v", key, err)
+	}
+}
+
+func exists(p string) bool {
+	_, err := os.Stat(p)
+	return err == nil
+}
+
+// tone FILE HZ FRAMES RATE: writes a stereo 16-bit WAV of a sine.
+func tone(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: tone FILE HZ FRAMES RATE")
+	}
+	n := make([]int, 3)
+	for i := range n {
+		var err error
+		n[i], err = strconv.Atoi(args[i+1])
+		ts.Check(err)
+	}
+	hz, frames, rate := n[0], n[1], n[2]
+	b := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x02\x00")
+	le := binary.LittleEndian
+	b = le.AppendUint32(b, uint32(rate))
+	b = le.AppendUint32(b, uint32(4*rate))
+	b = append(b, "\x04\x00\x10\x00data"...)
+	b = le.AppendUint32(b, uint32(4*frames))
+	le.PutUint32(b[4:], uint32(36+4*frames))
+	for i := range frames {
+		v := int16(8000 * math.Sin(2*math.Pi*float64(hz)*float64(i)/float64(rate)))
+		b = le.AppendUint16(le.AppendUint16(b, uint16(v)), uint16(-v))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o644))
+}
+
+// get VAR PATH: puts a value of the last command's JSON (dots between keys,
+// numbers for places in lists) into $VAR.
+func get(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: get VAR PATH")
+	}
+	out := strings.TrimSpace(ts.ReadFile("stdout"))
+	lines := strings.Split(out, "\n")
+	var v any
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &v); err != nil {
+		ts.Fatalf("stdout is not JSON: %v", err)
+	}
+	for _, k := range strings.Split(args[1], ".") {
+		switch x := v.(type) {
+		case map[string]any:
+			v = x[k]
+		case []any:
+			i, err := strconv.Atoi(k)
+			if err != nil || i >= len(x) {
+				ts.Fatalf("no place %s in %s", k, args[1])
+			}
+			v = x[i]
+		}
+	}
+	if f, ok := v.(float64); ok {
+		v = strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	ts.Setenv(args[0], fmt.Sprint(v))
+}
+
+// samples WAV FILE...: wants the WAV's samples to be those of the files, one
+// after the other, bit for bit.
+func samples(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: [!] samples WAV FILE...")
+	}
+	var want []byte
+	for _, f := range args[1:] {
+		want = append(want, ts.ReadFile(f)[44:]...)
+	}
+	got := ts.ReadFile(args[0])
+	if same := got[44:] == string(want); same == neg {
+		ts.Fatalf("%s: equal is %v (%d bytes, %d)", args[0], same, len(got)-44, len(want))
+	}
+}
+
+// flip FILE: turns one bit in the middle of a file.
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	for _, f := range args {
+		b := []byte(ts.ReadFile(f))
+		b[len(b)/2] ^= 1
+		ts.Check(os.WriteFile(ts.MkAbs(f), b, 0o600))
+	}
+}
+
+func TestParseDuration(t *testing.T) {
+	for s, want := range map[string]string{"90s": "1m30s", "12h": "12h0m0s", "30d": "720h0m0s", "4w": "672h0m0s", "1d12h": "36h0m0s"} {
+		if d, err := parseDuration(s); err != nil || d.String() != want {
+			t.Errorf("%q is %v (%v), want %s", s, d, err, want)
+		}
+	}
+	for _, s := range []string{"", "0s", "5", "d", "-1d", "1.5h", "9999999999w", "1x", "1d 2h"} {
+		if d, err := parseDuration(s); err == nil {
+			t.Errorf("%q passed as %v", s, d)
+		}
+	}
+}
