@@ -21,3 +21,16 @@ func checksum(crc uint16, b []byte) uint16 {
 	}
 	return crc
 }
+
+// checksum goes on with the bits from up to to.
+func (m *mainData) checksum(crc uint16, from, to int) uint16 {
+	for ; from < to; from++ {
+		bit := uint16(m.bits(from, 1))
+		if crc>>15 != bit {
+			crc = crc<<1 ^ 0x8005
+		} else {
+			crc <<= 1
+		}
+	}
+	return crc
+}

@@ -13,11 +13,11 @@ type Decoder struct {
 	held   int  // bytes in main that are left of earlier frames: the reservoir
 	stereo bool // channel 1 holds state
 
-	raw  [576]float32        // decoded values, in the order of the stream
-	freq [2][576]float32     // lines, in the order of frequency
-	sub  [slots * 32]float32 // subband samples, a time slot after the other
-	over [2][32][18]float32  // the overlap of 2.4.3.4.10.4
-	rows [2]rows             // the synthesis' history
+	raw  [576]float32           // decoded values, in the order of the stream
+	freq [2][576]float32        // lines, in the order of frequency
+	sub  [2][slots * 32]float32 // subband samples, a time slot after the other
+	over [2][32][18]float32     // the overlap of 2.4.3.4.10.4
+	rows [2]rows                // the synthesis' history
 }
 
 // reservoirSize is how far main_data_begin reaches back: 9 bits of bytes.
@@ -36,7 +36,7 @@ func (d *Decoder) Decode(frame []byte, dst []float32) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if h.Layer != 3 {
+	if h.Layer != 3 && h.Version == MPEG25 {
 		return 0, ErrLayer
 	}
 	n = h.Samples()
@@ -59,6 +59,15 @@ func (d *Decoder) Decode(frame []byte, dst []float32) (n int, err error) {
 	}
 	if len(frame) > MaxFrame {
 		frame, whole = frame[:MaxFrame], false
+	}
+	if h.Layer != 3 {
+		if err = ErrDamaged; whole && len(frame) >= h.sideStart() {
+			err = d.layers12(h, frame, dst)
+		}
+		if err != nil {
+			d.silence12(h, dst)
+		}
+		return n, err
 	}
 	start := h.sideStart() + h.sideSize()
 	if len(frame) < start {
@@ -135,8 +144,8 @@ func (d *Decoder) granule(h Header, bd *bands, gr, bit, limit int, dst []float32
 	}
 	for ch := range channels {
 		g := &d.side.gr[gr][ch]
-		d.t.hybrid(g, nz[ch], &d.freq[ch], &d.over[ch], &d.sub)
-		d.rows[ch].synth(d.t, &d.sub, dst[ch:], channels)
+		d.t.hybrid(g, nz[ch], &d.freq[ch], &d.over[ch], &d.sub[ch])
+		d.rows[ch].synth(d.t, &d.sub[ch], slots, dst[ch:], channels)
 	}
 	return bit, true
 }
@@ -168,8 +177,8 @@ func (d *Decoder) silence(h Header, gr int, dst []float32) {
 	for ; gr < h.Samples()/576; gr++ {
 		for ch := range channels {
 			d.freq[ch] = [576]float32{}
-			d.t.hybrid(&g, 0, &d.freq[ch], &d.over[ch], &d.sub)
-			d.rows[ch].synth(d.t, &d.sub, dst[gr*576*channels+ch:], channels)
+			d.t.hybrid(&g, 0, &d.freq[ch], &d.over[ch], &d.sub[ch])
+			d.rows[ch].synth(d.t, &d.sub[ch], slots, dst[gr*576*channels+ch:], channels)
 		}
 	}
 }

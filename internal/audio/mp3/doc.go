@@ -1,4 +1,4 @@
-// Package mp3 decodes MPEG audio Layer III: frames go in, float32 PCM comes out.
+// Package mp3 decodes MPEG audio, Layer III and the older I and II: frames go in, float32 PCM comes out.
 //
 // It is written from ISO/IEC 11172-3 (MPEG-1), ISO/IEC 13818-3 (MPEG-2, the "lower sampling
 // frequencies" or LSF) and the 2.5 extension, which adds 12, 11.025 and 8 kHz to LSF. All bit rates,

@@ -5,8 +5,8 @@ import "errors"
 var (
 	// ErrHeader says that the bytes do not begin with an MPEG audio header.
 	ErrHeader = errors.New("mp3: no frame header")
-	// ErrLayer says that the frame is Layer I or II, which this package refuses.
-	ErrLayer = errors.New("mp3: not layer III")
+	// ErrLayer says that the frame is Layer I or II of MPEG-2.5, which is not defined.
+	ErrLayer = errors.New("mp3: MPEG-2.5 has layer III only")
 	// ErrShort says that dst holds less than the frame's samples. Nothing was decoded.
 	ErrShort = errors.New("mp3: destination too short")
 	// ErrReservoir says that the frame's main data begins in frames that the decoder was not given.

@@ -3,6 +3,7 @@ package mp3
 import (
 	"bytes"
 	"errors"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -21,6 +22,9 @@ func seeds() [][]byte {
 			c.blocks, c.mixed, c.crc = []int{0, 1, 2, 3}, true, i%2 == 0
 			all = append(all, c.stream(4))
 		}
+	}
+	for version := MPEG1; version <= MPEG2; version++ {
+		all = append(all, composeLayer1(rand.New(rand.NewPCG(1, 2)), version, 1, 4, Joint, 1, true, 4))
 	}
 	return all
 }
@@ -71,7 +75,7 @@ func FuzzDecode(f *testing.F) {
 		h, err := ParseHeader(b)
 		n, errDecode := d.Decode(b, buf[:])
 		switch {
-		case err == nil && h.Layer == 3:
+		case err == nil && (h.Layer == 3 || h.Version != MPEG25):
 			if n != h.Samples() {
 				t.Fatalf("%d samples of %d, %v", n, h.Samples(), errDecode)
 			}

@@ -67,8 +67,7 @@ var rates = [3][3]int{
 	{11025, 12000, 8000},
 }
 
-// ParseHeader reads the header at the start of b. It accepts all layers, so that a caller can say what
-// it found; only [Decoder] refuses Layers I and II. The error is [ErrHeader].
+// ParseHeader reads the header at the start of b. The error is [ErrHeader].
 func ParseHeader(b []byte) (Header, error) {
 	if len(b) < HeaderSize || b[0] != 0xff || b[1]&0xe0 != 0xe0 {
 		return Header{}, ErrHeader
@@ -145,13 +144,14 @@ func (h Header) sizeAt(bitrate int) int {
 	return h.Samples()/8*bitrate/h.Rate + pad
 }
 
-// Warmup returns how many frames before the wanted one must decode whole after a Reset: the overlap
+// Warmup returns how many frames before the wanted one must decode whole after a Reset: Layer III's overlap
 // reaches back one granule and the synthesis window 15/18 of another, and LSF has one granule a frame.
+// Layer I has 12 slots a frame for the window's 15.
 func (h Header) Warmup() int {
-	if h.Version == MPEG1 {
-		return 1
+	if h.Layer == 1 || h.Layer == 3 && h.Version != MPEG1 {
+		return 2
 	}
-	return 2
+	return 1
 }
 
 // Compatible reports whether two frames can belong to one stream: the same version, layer and rate.
@@ -180,16 +180,17 @@ func (h Header) sideStart() int {
 }
 
 // MainDataBegin returns how many bytes before this frame's own main data its main data begins, and how
-// many bytes of main data the frame itself carries (2.4.2.7). A seek index keeps both.
+// many bytes of main data the frame itself carries (2.4.2.7). A seek index keeps both. Layers I and II have no
+// reservoir: back is 0.
 func MainDataBegin(frame []byte) (back, own int, err error) {
 	h, err := ParseHeader(frame)
 	if err != nil {
 		return 0, 0, err
 	}
-	if h.Layer != 3 {
-		return 0, 0, ErrLayer
-	}
 	start := h.sideStart()
+	if h.Layer != 3 {
+		return 0, max(0, len(frame)-start), nil
+	}
 	own = len(frame) - start - h.sideSize()
 	if own < 0 {
 		return 0, 0, ErrDamaged

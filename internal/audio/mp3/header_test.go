@@ -48,7 +48,7 @@ func TestMainDataBegin(t *testing.T) {
 	if _, own, err := MainDataBegin(frame[:36]); own != 0 || err != nil {
 		t.Errorf("no main data: %d, %v", own, err)
 	}
-	if _, _, err := MainDataBegin([]byte{0xff, 0xfd, 0x90, 0}); !errors.Is(err, ErrLayer) {
-		t.Errorf("layer II: %v", err)
+	if back, own, err := MainDataBegin([]byte{0xff, 0xfd, 0x90, 0, 1, 2}); back != 0 || own != 2 || err != nil {
+		t.Errorf("layer II: %d, %d, %v", back, own, err)
 	}
 }

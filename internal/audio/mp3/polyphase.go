@@ -13,7 +13,7 @@ import "math"
 // C[15] down to C[0], so that both halves are read upwards.
 
 const (
-	slots   = 18 // of a granule
+	slots   = 18 // of a granule of Layer III, half a frame of Layer II
 	history = 15 // rows that outlive it
 )
 
@@ -129,13 +129,14 @@ func dct32(s, row *[32]float32) {
 	row[15] = p[7]
 }
 
-// synth turns a granule's subband samples into 18*32 samples, every step-th of dst (2.4.3.2.2).
-func (v *rows) synth(t *tables, sub *[slots * 32]float32, dst []float32, step int) {
-	for s := range slots {
+// synth turns n time slots of subband samples, at most slots, into n*32 samples, every step-th of dst
+// (2.4.3.2.2).
+func (v *rows) synth(t *tables, sub *[slots * 32]float32, n int, dst []float32, step int) {
+	for s := range min(n, slots) {
 		dct32((*[32]float32)(sub[s*32:]), (*[32]float32)(v[(history+s)*32:]))
 		window(t, (*[16 * 32]float32)(v[s*32:]), dst[s*32*step:], step)
 	}
-	copy(v[:history*32], v[slots*32:])
+	copy(v[:history*32], v[n*32:])
 }
 
 // window computes one slot's 32 samples from 16 rows, the oldest first. x is C[16+j] and y C[16-j] of two

@@ -128,7 +128,7 @@ func TestSynthesisFormula(t *testing.T) {
 			sub[i] = rng.Float32()*2 - 1
 		}
 		got := make([]float32, 2*slots*32)
-		r.synth(tab, &sub, got[1:], 2)
+		r.synth(tab, &sub, slots, got[1:], 2)
 		for s := range slots {
 			copy(v[64:], v[:960])
 			for i := range 64 {

@@ -16,12 +16,13 @@ import (
 // directory that MP3_VECTORS names, within ISO/IEC 11172-4's limits for full accuracy: RMS below
 // 2^-15/sqrt(12) and no difference above 2^-14, of full scale. Build with -tags vectors.
 //
-// Some references leave out leading frames whose reservoir is missing, and up to two at the end. Streams
+// Some references leave out leading frames whose reservoir is missing, or up to two at the end, or go on in
+// silence. Streams
 // named nonstandard are damaged on purpose: what to play in their place is nobody's standard.
 func TestVectors(t *testing.T) {
 	dir := os.Getenv("MP3_VECTORS")
 	var files []string
-	for _, pattern := range []string{"l3-*.bit", "M2L3_*.bit"} {
+	for _, pattern := range []string{"l*-*.bit", "M2L3_*.bit", "ILL*.bit"} {
 		match, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
 			t.Fatal(err)
@@ -65,7 +66,13 @@ func TestVectors(t *testing.T) {
 					got = append(got, float32(max(-32768, min(32767, v)))/32768)
 				}
 			}
-			if len(want) > len(got) || len(got)-len(want) > 2*2*MaxSamples || len(want) == 0 {
+			for len(want) > len(got) && want[len(want)-1] == 0 {
+				want = want[:len(want)-1]
+			}
+			if len(want) > len(got) && len(want)-len(got) <= 2*481 { // the filter bank's last breath
+				want = want[:len(got)]
+			}
+			if len(want) > len(got) || len(got)-len(want) > 2*2*MaxSamples {
 				t.Fatalf("%d samples, reference %d", len(got), len(want))
 			}
 			peak, rms := difference(got[:len(want)], want)
