@@ -97,7 +97,7 @@ func (w *dagWriter) flush(ctx context.Context) error {
 	}
 	err := w.to.Put(ctx, w.batch...)
 	w.batch, w.size = nil, 0
-	return err
+	return onDisk(err)
 }
 
 var errWriteOnly = errors.New("the builder only writes")

@@ -59,7 +59,11 @@ func (p *Publisher) grant(label, device string, from time.Time, length time.Dura
 	}
 	k := p.cfg.Keys
 	t := lease.Terms{Device: *dev, From: from.Unix(), Until: from.Add(length).Unix()}
-	d, err := row.selection(k.DJ()).Grant(now, k.rootN(), k.publisher, t)
+	sel, err := row.selection()
+	if err != nil {
+		return Lease{}, nil, err
+	}
+	d, err := sel.Grant(now, k.rootN(), k.publisher, t)
 	if err != nil {
 		return Lease{}, nil, err
 	}

@@ -76,7 +76,7 @@ func TestKillAnywhere(t *testing.T) {
 				w := newWorld(t)
 				w.start()
 				w.killAt, w.lands = k, lands
-				if err := story(w); err == nil || !w.dead {
+				if err := story(w); !errors.Is(err, errKilled) {
 					t.Fatalf("write %d was not reached: %v", k, err)
 				}
 				p := w.start()
@@ -141,10 +141,14 @@ func (w *world) noReuse(p *Publisher) {
 			continue
 		}
 		for _, l := range lists {
-			if !bytes.Equal(l.Sel, m.Sel[:]) {
+			s, err := l.selection()
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			if s.Sel != m.Sel {
 				continue // of a run whose secrets never reached the disk: it can have no successor
 			}
-			r := seal.Key(l.R)
+			r := s.R
 			var mk seal.Key
 			for i, lock := range m.Lock {
 				n := m.Cur + uint64(i)

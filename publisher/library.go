@@ -50,35 +50,21 @@ func (t *trackRow) track() lease.Track {
 	return lease.Track{CID: t.CID, Key: seal.FileKey(t.Key), Size: t.Size, Sec: t.Sec, Info: t.Info}
 }
 
-// listRow is a playlist, which is a selection of its own, with the secrets of
-// the selection's last revision.
+// listRow is a playlist, which is a selection of its own.
 type listRow struct {
 	Label  string
 	Tracks []cid.Cid
-
-	Sel       []byte
-	Unit      int64
-	Gen       uint64
-	R         []byte
-	RootN     uint64
-	Seq       uint64
-	Prev      []byte
-	Cur       uint64
-	MKGen     uint64
-	MK        []byte
-	SelTracks []cid.Cid
-	Meta      []metaRow
-	Boxes     []cid.Cid
-
-	// Env is the last signed revision's envelope, Exp and IAT its times.
+	// Selection is the secrets and counters of the last revision.
+	Selection []byte
+	// Of the last signed revision, nil and zero before: its envelope, its
+	// times, and order as it was.
 	Env      *cid.Cid
 	Exp, IAT int64
-	// SealedOrder is Order as of the last signed revision.
-	SealedOrder string
+	Sealed   string
 }
 
-// Order is a digest of the playlist's order.
-func (l *listRow) Order() string {
+// order is a digest of the playlist's order.
+func (l *listRow) order() string {
 	h := sha256.New()
 	for _, c := range l.Tracks {
 		h.Write(c.Bytes())
@@ -86,41 +72,13 @@ func (l *listRow) Order() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-type metaRow struct {
-	Plain []byte
-	CID   cid.Cid
-}
-
-// selection is the row as lease takes it.
-func (l *listRow) selection(dj manifests.DJ) lease.Selection {
-	s := lease.Selection{
-		DJ: dj, Sel: manifests.SelID(l.Sel), Unit: l.Unit, Gen: l.Gen, R: seal.Key(l.R),
-		RootN: l.RootN, Seq: l.Seq, Cur: l.Cur, MKGen: l.MKGen, Tracks: l.SelTracks, Boxes: l.Boxes,
-	}
-	if l.Seq > 0 {
-		s.MK = seal.Key(l.MK)
-	}
-	if l.Prev != nil {
-		p := [32]byte(l.Prev)
-		s.Prev = &p
-	}
-	for _, m := range l.Meta {
-		s.Meta = append(s.Meta, lease.MetaBlock{Plain: [32]byte(m.Plain), CID: m.CID})
-	}
-	return s
-}
+// selection is the last revision's.
+func (l *listRow) selection() (lease.Selection, error) { return lease.DecodeSelection(l.Selection) }
 
 // keep puts a selection into the row.
-func (l *listRow) keep(s lease.Selection) {
-	l.Sel, l.Unit, l.Gen, l.R = s.Sel[:], s.Unit, s.Gen, s.R[:]
-	l.RootN, l.Seq, l.Cur, l.MKGen, l.MK = s.RootN, s.Seq, s.Cur, s.MKGen, s.MK[:]
-	l.SelTracks, l.Boxes, l.Prev, l.Meta = s.Tracks, s.Boxes, nil, nil
-	if s.Prev != nil {
-		l.Prev = s.Prev[:]
-	}
-	for _, m := range s.Meta {
-		l.Meta = append(l.Meta, metaRow{m.Plain[:], m.CID})
-	}
+func (l *listRow) keep(s lease.Selection) (err error) {
+	l.Selection, err = s.Encode()
+	return err
 }
 
 // headRow is the newest head.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -164,6 +165,37 @@ func TestBadFilesAreSkipped(t *testing.T) {
 		if _, err := p.Publish(context.Background(), paths, Options{Playlist: label}); !errors.Is(err, ErrLabel) {
 			t.Errorf("playlist %q: %v", label, err)
 		}
+	}
+}
+
+// A file that is written to while it is read is not sealed under the digest
+// of what it was.
+func TestAFileThatChangesIsSkipped(t *testing.T) {
+	w := newWorld(t)
+	p := w.start()
+	paths, _ := album(t, 2)
+	var once sync.Once
+	r := mustPublish(t, p, paths[:1], Options{Playlist: "main"})
+	if r.Added != 1 {
+		t.Fatalf("%+v", r)
+	}
+	_, err := p.Publish(context.Background(), paths[1:], Options{Playlist: "main", Progress: func(int64, int64) {
+		once.Do(func() {
+			f, err := os.OpenFile(paths[1], os.O_WRONLY|os.O_APPEND, 0)
+			if err == nil {
+				_, err = f.Write(make([]byte, 4))
+				f.Close()
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}})
+	if !errors.Is(err, ErrNothing) {
+		t.Errorf("published: %v", err)
+	}
+	if r := mustPublish(t, p, paths[1:], Options{Playlist: "main"}); r.Added != 1 || r.Sealed != 1 {
+		t.Errorf("at rest again: %+v", r)
 	}
 }
 

@@ -208,7 +208,7 @@ func (p *Publisher) takeAll(ctx context.Context, paths []string, opt Options, re
 			switch {
 			case ctx.Err() != nil:
 				return ctx.Err()
-			case errors.Is(err, node.ErrNoSpace):
+			case errors.As(err, new(diskError)):
 				return fmt.Errorf("publish %s: %w", filepath.Base(found[i].Path), err)
 			case err != nil:
 				found[i].Err = err

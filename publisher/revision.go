@@ -44,11 +44,18 @@ func (p *Publisher) revise(ctx context.Context, label string, add []cid.Cid) err
 		i := slices.IndexFunc(lists, func(l *listRow) bool { return l.Label == label })
 		if i < 0 {
 			l := &listRow{Label: label}
-			l.keep(lease.NewSelection(p.cfg.Keys.DJ(), 0))
+			if err := l.keep(lease.NewSelection(p.cfg.Keys.DJ(), 0)); err != nil {
+				return err
+			}
 			lists, i = append(lists, l), len(lists)
 		}
+		have := make(map[cid.Cid]bool, len(lists[i].Tracks)+len(add))
+		for _, c := range lists[i].Tracks {
+			have[c] = true
+		}
 		for _, c := range add {
-			if !slices.Contains(lists[i].Tracks, c) {
+			if !have[c] {
+				have[c] = true
 				lists[i].Tracks = append(lists[i].Tracks, c)
 			}
 		}
@@ -61,10 +68,14 @@ func (p *Publisher) revise(ctx context.Context, label string, add []cid.Cid) err
 	now := p.cfg.Now().Unix()
 	puts := map[string][]byte{}
 	for _, l := range lists {
-		if p.current(l, now) {
+		s, err := l.selection()
+		if err == nil && p.current(l, s, now) {
 			continue
 		}
-		if err := p.reviseList(ctx, l, now); err != nil {
+		if err == nil {
+			err = p.reviseList(ctx, l, s, now)
+		}
+		if err != nil {
 			return fmt.Errorf("playlist %q: %w", l.Label, err)
 		}
 		puts[rowList+l.Label] = marshal(l)
@@ -83,14 +94,12 @@ func (p *Publisher) revise(ctx context.Context, label string, add []cid.Cid) err
 }
 
 // current tells whether a playlist's last manifest says what is so at now.
-func (p *Publisher) current(l *listRow, now int64) bool {
-	if l.Env == nil || l.RootN != p.cfg.Keys.rootN() || l.Cur != manifests.Period(max(now, l.IAT), l.Unit) {
-		return false
-	}
-	return l.Order() == l.SealedOrder
+func (p *Publisher) current(l *listRow, s lease.Selection, now int64) bool {
+	return l.Env != nil && s.RootN == p.cfg.Keys.rootN() &&
+		s.Cur == manifests.Period(max(now, l.IAT), s.Unit) && l.order() == l.Sealed
 }
 
-func (p *Publisher) reviseList(ctx context.Context, l *listRow, now int64) error {
+func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selection, now int64) error {
 	d := lease.Draft{
 		// A clock that was set back must not make a manifest older than the
 		// last: followers would refuse it.
@@ -104,7 +113,7 @@ func (p *Publisher) reviseList(ctx context.Context, l *listRow, now int64) error
 		}
 		d.Tracks = append(d.Tracks, row.track())
 	}
-	rev, next, err := l.selection(p.cfg.Keys.DJ()).Revise(d)
+	rev, next, err := s.Revise(d)
 	if err != nil {
 		return err
 	}
@@ -112,16 +121,15 @@ func (p *Publisher) reviseList(ctx context.Context, l *listRow, now int64) error
 	if err != nil {
 		return err
 	}
-	s, err := manifests.Sign(manifests.TypeManifest, payload, p.cfg.Keys.publisher.Private())
+	m, err := manifests.Sign(manifests.TypeManifest, payload, p.cfg.Keys.publisher.Private())
 	if err != nil {
 		return err
 	}
-	if err := p.put(ctx, append(rev.Blocks, s.Payload, s.Env)); err != nil {
+	if err := p.put(ctx, append(rev.Blocks, m.Payload, m.Env)); err != nil {
 		return err
 	}
-	l.keep(next.Signed(s.Payload))
-	l.Env, l.IAT, l.Exp, l.SealedOrder = &s.Env.CID, rev.Manifest.IAT, rev.Manifest.Exp, l.Order()
-	return nil
+	l.Env, l.IAT, l.Exp, l.Sealed = &m.Env.CID, rev.Manifest.IAT, rev.Manifest.Exp, l.order()
+	return l.keep(next.Signed(m.Payload))
 }
 
 func (p *Publisher) reviseHead(ctx context.Context, row *headRow, lists []*listRow, now int64) error {
@@ -134,7 +142,11 @@ func (p *Publisher) reviseHead(ctx context.Context, row *headRow, lists []*listR
 		h.Seq = 1
 	}
 	for _, l := range lists {
-		h.Sels = append(h.Sels, manifests.Listed{Sel: manifests.SelID(l.Sel), Label: l.Label, Manifest: *l.Env})
+		s, err := l.selection()
+		if err != nil {
+			return err
+		}
+		h.Sels = append(h.Sels, manifests.Listed{Sel: s.Sel, Label: l.Label, Manifest: *l.Env})
 		h.Exp, h.IAT = max(h.Exp, l.Exp), max(h.IAT, l.IAT)
 	}
 	slices.SortFunc(h.Sels, func(a, b manifests.Listed) int { return slices.Compare(a.Sel[:], b.Sel[:]) })

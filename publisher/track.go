@@ -29,6 +29,18 @@ const (
 	analyserVersion = 1
 )
 
+// diskError is a failure of our own store, which no other file would escape.
+type diskError struct{ error }
+
+func (e diskError) Unwrap() error { return e.error }
+
+func onDisk(err error) error {
+	if err == nil {
+		return nil
+	}
+	return diskError{err}
+}
+
 // take brings one file into the library: a row that is there already where
 // these very bytes were sealed before, else a newly sealed track. count is
 // told of bytes as they are worked through: each byte of the file twice.
@@ -55,22 +67,26 @@ func (p *Publisher) take(ctx context.Context, path string, archive seal.ArchiveR
 	var known cid.Cid
 	ok, err := load(p.cfg.Store, file, &known)
 	if err != nil {
-		return row, false, err
+		return row, false, onDisk(err)
 	}
 	if ok {
 		if ok, err = load(p.cfg.Store, rowTrack+known.String(), &row); err != nil || ok {
 			count(st.Size())
-			return row, false, err
+			return row, false, onDisk(err)
 		}
 	}
 	if row, err = p.seal(ctx, f, st.Size(), path, archive, count); err != nil {
 		return row, false, err
 	}
+	// What was sealed must be what was digested.
+	if now, err := f.Stat(); err != nil || now.Size() != st.Size() || !now.ModTime().Equal(st.ModTime()) {
+		return row, false, errors.New("it changed while it was read; publish it again")
+	}
 	// All blocks are durable before this row says so: a kill before it seals
 	// this file once more, a kill after it never.
-	return row, true, p.cfg.Store.Apply(map[string][]byte{
+	return row, true, onDisk(p.cfg.Store.Apply(map[string][]byte{
 		file: marshal(row.CID), rowTrack + row.CID.String(): marshal(row),
-	}, nil)
+	}, nil))
 }
 
 // counted tells of the bytes that pass.
@@ -137,7 +153,7 @@ func (p *Publisher) seal(ctx context.Context, f *os.File, size int64, path strin
 		return row, err
 	}
 	if err := p.cfg.Blocks.Put(ctx, node.Block(block)); err != nil {
-		return row, fmt.Errorf("store info: %w", err)
+		return row, onDisk(fmt.Errorf("store info: %w", err))
 	}
 	row.Info, row.Key = block.CID, key[:]
 	row.Sec = uint64((t.Samples + int64(t.Rate) - 1) / int64(t.Rate))
