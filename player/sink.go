@@ -85,7 +85,7 @@ func (s sinkSpec) open(ctx context.Context, rate int, paced bool, expect int64) 
 // openCard tries the ways to a sound card in the order of the platform.
 func openCard(ctx context.Context, s sinkSpec, rate int) (Sink, error) {
 	var errs []error
-	for _, c := range cards {
+	for _, c := range cards() {
 		if s.kind != "default" && s.kind != c.kind {
 			continue
 		}
