@@ -212,7 +212,9 @@ func TestQuadsOverrun(t *testing.T) {
 }
 
 func TestAllocations(t *testing.T) {
-	all := frames(t, lame(t, shortPiece(5), "-V", "2"))
+	p := shortPiece(5)
+	all := frames(t, lame(t, p, "-V", "2"))
+	all = append(all, frames(t, tool(t, p.samples, "ffmpeg", "-v", "error", "-f", "s16le", "-ar", "44100", "-ac", "2", "-i", "-", "-c:a", "mp2", "-f", "mp2", "-"))...)
 	var d Decoder
 	var buf [2 * MaxSamples]float32
 	decodeAll(t, &d, all)

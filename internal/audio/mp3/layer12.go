@@ -1,7 +1,5 @@
 package mp3
 
-import "math"
-
 // quantiser is how a subband's samples are coded in Layers I and II: with levels steps, in bits a sample, or
 // of three samples together where they are grouped (table B.4 of 2.4.3.3; 2.4.3.2.1). 0 levels are silence.
 type quantiser struct {
@@ -18,6 +16,9 @@ var allocations = [6][]uint16{
 	{0, 3, 5, 9, 15, 31, 63, 127, 255, 511, 1023, 2047, 4095, 8191, 16383, 32767},
 	{0, 3, 5, 7, 9, 15, 31, 63, 127, 255, 511, 1023, 2047, 4095, 8191, 16383},
 }
+
+// groupBits is the length of three samples together, by their levels (table B.4).
+var groupBits = [10]int{3: 5, 5: 7, 9: 10}
 
 // band12 says that up to a subband an allocation of so many bits picks from a row.
 type band12 struct{ end, bits, row int }
@@ -94,7 +95,7 @@ func (d *Decoder) layers12(h Header, frame []byte, dst []float32) error {
 			for ; q.levels >= 1<<q.bits; q.bits++ {
 			}
 			if q.grouped {
-				q.bits = map[int]int{3: 5, 5: 7, 9: 10}[q.levels]
+				q.bits = groupBits[q.levels]
 			}
 		}
 	}
@@ -130,10 +131,10 @@ func (d *Decoder) layers12(h Header, frame []byte, dst []float32) error {
 					need += 24 * q.bits
 				}
 			}
-			next := func() float32 { // table B.1: 2^(1 - i/3); with the step of the quantiser
-				i := d.main.bits(pos, 6)
+			next := func() float32 {
+				s := d.t.scale[d.main.bits(pos, 6)]
 				pos += 6
-				return float32(math.Exp2(1-float64(i)/3) / float64(q.levels))
+				return s / float32(q.levels)
 			}
 			s := [3]float32{next()}
 			s[1], s[2] = s[0], s[0]

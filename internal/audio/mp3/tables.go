@@ -15,6 +15,8 @@ type tables struct {
 	pow43 [16 + 1<<13]uint32 // float32 bits of n^(4/3): 15 and 13 linbits reach 8206
 	gain  [gainSteps]float32 // 2^((i-gainUnit)/4)
 
+	scale [64]float32 // Layers I and II: 2^(1-i/3) (table B.1)
+
 	mid    [7][2]float32     // MPEG-1 intensity: left and right by is_pos
 	low    [2][32][2]float32 // LSF intensity: by intensity_scale and is_pos
 	win    [2][4][36]float32 // IMDCT windows by odd subband and block type, see imdct.go
@@ -73,6 +75,9 @@ var loadTables = sync.OnceValue(func() *tables {
 	}
 	for i := range t.gain {
 		t.gain[i] = float32(math.Exp2(float64(i-gainUnit) / 4))
+	}
+	for i := range t.scale {
+		t.scale[i] = float32(math.Exp2(1 - float64(i)/3))
 	}
 	t.fillIntensity()
 	t.fillIMDCT()
