@@ -198,6 +198,7 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	}); err != nil {
 		return nil, err
 	}
+	w.follow.OnNewer(d.believe)
 	w.archivist = archivist.New(archivist.Config{Follow: w.follow, Names: w.names, Log: d.log})
 	if w.publisher, err = d.openPublisher(w); err != nil {
 		return nil, err
