@@ -336,11 +336,13 @@ func TestRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) { second(t, make) })
 	}
 	t.Run("size of a track", func(t *testing.T) {
-		_, d, venue := stage(t)
-		d.point(cases["size of a track"](d, d.track(300, 100)))
-		name := mustFollow(t, venue, string(d.name))
-		if _, err := syncOnce(t, venue, name); !errors.Is(err, follow.ErrVerify) {
-			t.Fatalf("Sync = %v, want ErrVerify", err)
+		for _, size := range []int{100, 300} { // a leaf, and a tree
+			_, d, venue := stage(t)
+			d.point(cases["size of a track"](d, d.track(size, 100)))
+			name := mustFollow(t, venue, string(d.name))
+			if _, err := syncOnce(t, venue, name); !errors.Is(err, follow.ErrVerify) {
+				t.Fatalf("Sync = %v, want ErrVerify", err)
+			}
 		}
 	})
 }
@@ -396,15 +398,17 @@ func TestWhoTheDJIs(t *testing.T) {
 func TestThiefOfThePublisherKey(t *testing.T) {
 	_, d, venue := stage(t)
 	a := d.track(100, 100)
-	s, m := d.manifest(0, manifests.MaxInt, []manifests.Entry{a}, nil)
+	s, m := d.manifest(0, manifests.MaxInt, []manifests.Entry{a}, func(m *manifests.Manifest) { m.Gen = manifests.MaxInt })
 	stolen := d.head([]manifests.Signed{s}, []*manifests.Manifest{m}, func(h *manifests.Head) { h.Seq = manifests.MaxInt })
 	d.point(stolen)
 	name := mustFollow(t, venue, string(d.name))
 	mustSync(t, venue, name)
 	d.headSeq = 0
 	d.pub = key("fresh")
-	d.nextRoot(nil)
-	honest := d.publish(1, a)
+	d.nextRoot(func(r *manifests.Root) { r.Gens = []manifests.LeastGen{{Sel: m.Sel, Gen: 5}} })
+	s, m = d.manifest(0, 1, []manifests.Entry{a}, func(m *manifests.Manifest) { m.Gen = 5 })
+	honest := d.head([]manifests.Signed{s}, []*manifests.Manifest{m}, nil)
+	d.point(honest)
 	if c := mustSync(t, venue, name); c.Envelope != honest {
 		t.Fatal("the honest head under the new root was not accepted")
 	}
