@@ -78,13 +78,13 @@ func TestDamagedBlock(t *testing.T) {
 	}
 }
 
-// onlyRightSamples fails unless every start in events is followed by the very
-// samples of one side, from its first, up to the next start.
+// onlyRightSamples fails unless every track in events is followed by the very
+// samples of one side, from its first, up to the next track.
 func (s *stage) onlyRightSamples(got binary.Sound, events []binary.Event, sides []side) {
 	s.Helper()
 	var starts []int
 	for _, e := range events {
-		if e.Event == "start" {
+		if e.Event == "track" {
 			starts = append(starts, int(e.At))
 		}
 	}
@@ -94,7 +94,7 @@ func (s *stage) onlyRightSamples(got binary.Sound, events []binary.Event, sides 
 			end = starts[i+1]
 		}
 		if first > end || end > got.Frames() {
-			s.Fatalf("start %d at %d of %d frames", i+1, first, got.Frames())
+			s.Fatalf("track %d at %d of %d frames", i+1, first, got.Frames())
 		}
 		part := got.Cut(first, end)
 		if !slices.ContainsFunc(sides, func(side side) bool {
@@ -104,7 +104,7 @@ func (s *stage) onlyRightSamples(got binary.Sound, events []binary.Event, sides 
 		}
 	}
 	if len(starts) == 0 && got.Frames() > 0 {
-		s.Errorf("%d frames were played and no start was told", got.Frames())
+		s.Errorf("%d frames were played and no track was told", got.Frames())
 	}
 }
 

@@ -42,7 +42,7 @@ func TestLosslessRecordIsBitExact(t *testing.T) {
 	s := newStage(t)
 	whole := compose(44100)
 	sides := s.record(whole, "lossless", []int{265_437, 700_001, 1_234_567}, encoding{codec: "flac"}, encoding{codec: "wav"})
-	if found := s.traces(filepath.Join(s.dir, "music"), sides); len(found) < 9*len(sides)-2 {
+	if found := s.traces(filepath.Join(s.dir, "music"), sides); len(found) != 8*len(sides) {
 		t.Fatalf("the search for traces is blind: %d found in the sources", len(found))
 	}
 
@@ -110,7 +110,7 @@ func (s *stage) story(events []binary.Event, sides []side) {
 	var at int64
 	started := 0
 	for _, e := range events {
-		if e.Event != "start" {
+		if e.Event != "track" {
 			continue
 		}
 		if started < len(sides) && e.At != at {
@@ -146,10 +146,10 @@ func TestMp3JoinsAreExact(t *testing.T) {
 	records := map[string][]side{}
 	for _, rate := range []int{44100, 48000} {
 		// The stretch where drums, melody and all else have come in.
-		whole := compose(rate).Cut(8*rate+1, 20*rate+7)
+		whole := compose(rate).Cut(9*rate+1, 17*rate+7)
 		for name, lame := range settings {
 			playlist := fmt.Sprintf("mp3-%s-%d", name, rate)
-			records[playlist] = s.record(whole, playlist, []int{3*rate + 1_111, 7*rate + 77}, encoding{"mp3", lame})
+			records[playlist] = s.record(whole, playlist, []int{2*rate + 1_111, 5*rate + 77}, encoding{"mp3", lame})
 			s.ok(dj.JSON(s.ctx, nil, append([]string{"publish", "--playlist", playlist}, paths(records[playlist])...)...))
 		}
 	}
@@ -295,7 +295,7 @@ func TestLeaseOutOfItsTime(t *testing.T) {
 	s.ok(dj.JSON(s.ctx, nil, append([]string{"publish"}, paths(sides)...)...))
 	for name, from := range map[string]string{"lapsed": "2020-01-01T00:00:00Z", "future": "2199-01-01T00:00:00Z"} {
 		venue, id := s.box(name)
-		file := filepath.Join(s.dir, name)
+		file := filepath.Join(s.dir, name+".grant")
 		err := dj.JSON(s.ctx, nil, "lease", "grant", "main", "--device", id.Device, "--for", "1d", "--from", from, "--out", file)
 		if name == "lapsed" && err != nil {
 			s.exits(err, "granting what has lapsed", 22, 64)

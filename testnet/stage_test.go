@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		if playnode, err = binary.Build(context.Background(), dir); err != nil {
+		if playnode, err = binary.Build(context.Background(), dir, "-race"); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -43,7 +43,7 @@ type stage struct {
 }
 
 func newStage(t *testing.T) *stage {
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	t.Cleanup(cancel)
 	return &stage{t, ctx, t.TempDir()}
 }
@@ -71,8 +71,8 @@ func (s *stage) start(b binary.Box, args ...string) *binary.Daemon {
 	d, err := b.Start(s.ctx, append([]string{"--listen", "/ip4/127.0.0.1/tcp/0"}, args...)...)
 	s.ok(err)
 	s.Cleanup(func() {
-		if err := d.Stop(); err != nil && s.ctx.Err() == nil && !errors.Is(err, os.ErrProcessDone) {
-			s.Logf("daemon of %s: %v", b.Repo, err)
+		if err := d.Stop(); err != nil {
+			s.Errorf("daemon of %s: %v", b.Repo, err)
 		}
 	})
 	return d

@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 )
 
 // A Box is one machine: a repo and the program that works on it. Its methods
@@ -49,7 +50,11 @@ func (e *ExitError) Error() string {
 	if len(words) > 2000 {
 		words = "... " + words[len(words)-2000:]
 	}
-	return fmt.Sprintf("playnode %s: exit %d: %s", strings.Join(e.Args, " "), e.Code, words)
+	args := strings.Join(e.Args, " ")
+	if len(args) > 300 {
+		args = args[:300] + "..." // a device's text is 2 kB
+	}
+	return fmt.Sprintf("playnode %s: exit %d: %s", args, e.Code, words)
 }
 
 // Command prepares playnode on this box's repo; the caller runs it.
@@ -183,6 +188,7 @@ type Daemon struct {
 	cmd    *exec.Cmd
 	stderr bytes.Buffer
 	exited chan error
+	killed atomic.Bool
 }
 
 // Start runs a daemon and returns once it is ready. Ending ctx kills it.
@@ -221,19 +227,20 @@ func (d *Daemon) PID() int { return d.cmd.Process.Pid }
 
 // Kill ends the daemon as a power cut would, and waits until it is gone.
 func (d *Daemon) Kill() {
+	d.killed.Store(true)
 	d.cmd.Process.Kill()
 	d.exited <- <-d.exited
 }
 
 // Stop asks the daemon to end and waits for it; what it said is in the error
-// if it ended badly.
+// if it ended badly. After Kill, or after another Stop, it does nothing.
 func (d *Daemon) Stop() error {
 	if err := d.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop daemon: %w", err)
 	}
 	err := <-d.exited
 	d.exited <- err
-	if err != nil {
+	if err != nil && !d.killed.Load() {
 		return fmt.Errorf("stop daemon: %w: %s", err, d.stderr.String())
 	}
 	return nil
