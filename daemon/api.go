@@ -273,10 +273,8 @@ type PlayEvent struct {
 	Code     int    `json:"code,omitempty"`
 	Kind     Kind   `json:"kind,omitempty"`
 	Message  string `json:"message,omitempty"`
-	// Samples, Joins and Skipped come with done.
-	Samples int64 `json:"samples"`
-	Joins   int   `json:"joins"`
-	Skipped int   `json:"skipped"`
+	// Played comes with done.
+	*Played
 }
 
 // Played is what was handed to the sink.

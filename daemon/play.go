@@ -49,7 +49,10 @@ func (d *Daemon) play(ctx context.Context, req PlayRequest, emit func(Event)) (P
 	}, func(e player.Event) {
 		ev := &PlayEvent{
 			Event: string(e.Kind), Name: e.Name, Playlist: e.Playlist, CID: e.CID, Title: e.Title, Artist: e.Artist,
-			At: e.At, Rate: e.Rate, Samples: e.Played.Samples, Joins: e.Played.Joins, Skipped: e.Played.Skipped,
+			At: e.At, Rate: e.Rate,
+		}
+		if e.Kind == player.Done {
+			ev.Played = &Played{Samples: e.Played.Samples, Joins: e.Played.Joins, Skipped: e.Played.Skipped}
 		}
 		if e.Err != nil {
 			ev.Kind, ev.Message = KindOf(e.Err), e.Err.Error()
