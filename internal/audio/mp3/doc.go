@@ -25,8 +25,7 @@
 // allocates by a length that the input claims. A [Decoder] allocates nothing a frame.
 package mp3
 
-// Delay is how many samples the analysis and synthesis filter banks of Layer III are late together
-// (2.4.3.4.9.1 and annex C.1.3: 481 of the polyphase bank, 48 rounded as every decoder counts it: 528 + 1).
+// Delay is how many samples Layer III's filter banks are late, as the LAME tag counts it: 528 and one.
 // A caller that trims drops the encoder's delay + Delay samples from the front.
 const Delay = 529
 
