@@ -14,7 +14,7 @@ type Clock interface {
 	// synchronised with a source outside the box.
 	Wall() (unix int64, synchronised bool)
 	// Boot is how long the box has been up, sleep included, and an id that
-	// another boot does not have.
+	// another boot does not have; "" where there is none to be had.
 	Boot() (id string, up time.Duration)
 }
 
@@ -31,6 +31,13 @@ func (f floor) at(boot string, up time.Duration) int64 {
 		return f.T + int64((up-f.Up)/time.Second)
 	}
 	return f.T
+}
+
+// rebase counts the time between two boots as none.
+func (f *floor) rebase(r reading) {
+	if f.Boot != r.boot {
+		f.Boot, f.Up = r.boot, r.up
+	}
 }
 
 // floors is one DJ's row: what is certain, and what an iat that was accepted
@@ -91,9 +98,14 @@ func (c *clockState) now(dj manifests.DJ, r reading) (t, firm int64) {
 	return t, firm
 }
 
-// settle judges a claim once the clock is synchronised: it becomes certain,
-// or is undone where it was dated over a day ahead.
+// settle makes a row of another boot's begin to advance with this one, and
+// judges its claim once the clock is synchronised: it becomes certain, or is
+// undone where it was dated over a day ahead.
 func (c *clockState) settle(f *floors, r reading) {
+	f.Solid.rebase(r)
+	if f.Claim != nil {
+		f.Claim.rebase(r)
+	}
 	if f.Claim == nil || !r.sync {
 		return
 	}
@@ -168,7 +180,15 @@ func (c *clockState) load(key string, value []byte) error {
 	}
 	f := new(floors)
 	c.djs[dj] = f
-	return json.Unmarshal(value, f)
+	if err := json.Unmarshal(value, f); err != nil {
+		return err
+	}
+	for _, x := range []*floor{&f.Solid, f.Claim} {
+		if x != nil && x.Boot == "" {
+			x.Boot = "of another process" // it may have been another boot
+		}
+	}
+	return nil
 }
 
 // snapshot is a copy of a DJ's floors, for restore.

@@ -31,15 +31,19 @@ func TestMKIsDrawnAnew(t *testing.T) {
 		{"another generation", func() { d.sel.Gen++; d.sel.R = seal.NewKey() }, true},
 		{"a track exchanged", func() { d.order[0] = d.addTrack("four"); d.order = d.order[:len(d.order)-1] }, true},
 		{"nothing changed again", func() {}, false},
+		{"another root", func() {
+			dj, prev := d.chain.DJ(), manifests.Digest(d.roots[0].Payload.CID)
+			d.addRoot(&manifests.Root{N: 2, DJ: &dj, Prev: &prev, IAT: d.now})
+		}, true},
 	} {
-		mk, rid := d.sel.MK, d.sel.Seq
+		mk, seq := d.sel.MK, d.sel.Seq
 		step.do()
 		d.publish()
 		if d.sel.MK.Equal(mk) == step.anew {
 			t.Errorf("%s: drawn anew is not %v", step.what, step.anew)
 		}
-		if d.sel.Seq != rid+1 {
-			t.Errorf("%s: seq %d after %d", step.what, d.sel.Seq, rid)
+		if want := seq + 1; d.sel.Seq != want && step.what != "another root" || step.what == "another root" && d.sel.Seq != 1 {
+			t.Errorf("%s: seq %d after %d", step.what, d.sel.Seq, seq)
 		}
 	}
 }

@@ -212,8 +212,95 @@ func TestGrantForAnotherDevice(t *testing.T) {
 	}
 	_, err = w.Import(d.file(d.grant(id, Terms{From: start, Until: start + 100}), w.id))
 	wantErr(t, "another pkh", err, ErrNotYours)
+	// Another signing key, the device's own X-Wing key.
+	id = w.id
+	id.Sign = v.id.Sign
+	_, err = w.Import(d.file(d.grant(id, Terms{From: start, Until: start + 100}), w.id))
+	wantErr(t, "another dev", err, ErrNotYours)
 	if len(w.store.rows) != 0 {
 		t.Error("a refused grant left rows behind")
+	}
+}
+
+// A DJ's own signature does not make a grant whole that breaks the rules.
+func TestGrantsOfAMaliciousDJ(t *testing.T) {
+	d, v, other := newDJ(t, manifests.Day), newVenue(t), newDJ(t, manifests.Day)
+	sign := func(g *manifests.Delivery, change func(*manifests.Grant)) {
+		t.Helper()
+		gr, err := manifests.DecodeGrant(g.Grant.Payload.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(gr)
+		gr.KC = commit(g.Mbox, g.Keys)
+		payload, err := gr.Encode()
+		if err == nil {
+			g.Grant, err = manifests.Sign(manifests.TypeGrant, payload, d.pub.Private())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, change := range map[string]func(*manifests.Delivery){
+		"a key more than periods":  func(g *manifests.Delivery) { g.Keys = append(g.Keys, manifests.PeriodKey{1}) },
+		"a key fewer than periods": func(g *manifests.Delivery) { g.Keys = g.Keys[1:] },
+	} {
+		g := d.grant(v.id, Terms{From: start, Until: start + 5*manifests.Day})
+		change(g)
+		sign(g, func(*manifests.Grant) {})
+		_, err := v.Import(d.file(g, v.id))
+		wantErr(t, name, err, ErrRefused)
+	}
+	// A file that says one DJ, with roots and a grant of another.
+	g := other.grant(v.id, Terms{From: start, Until: start + 100})
+	plain, err := g.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := manifests.GrantFile{DJ: d.chain.DJ()}
+	if f.Blob.Enc, f.Blob.CT, err = seal.SealTo(v.id.Open.Public(), grantInfo(f.DJ, v.id.Sign.Public()), seal.Pad(plain, filePad)); err != nil {
+		t.Fatal(err)
+	}
+	b, err := f.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = v.Import(b)
+	wantErr(t, "another DJ's file", err, ErrRefused)
+	if len(v.store.rows) != 0 || len(v.Leases()) != 0 {
+		t.Error("a refused grant left something behind")
+	}
+}
+
+func TestGrantThatEndedIsNotTakenIn(t *testing.T) {
+	d, v := newDJ(t, manifests.Day), newVenue(t)
+	file := d.file(d.grant(v.id, Terms{From: start, Until: start + 100}), v.id)
+	v.clock.pass(100)
+	_, err := v.Import(file)
+	wantErr(t, "at its end", err, ErrLapsed)
+	if len(v.store.rows) != 0 || len(v.Leases()) != 0 {
+		t.Error("it left something behind")
+	}
+}
+
+// Another boot counts as no time passed, however long it has been up.
+func TestAnotherBootCountsAsNoTime(t *testing.T) {
+	d, v := newDJ(t, manifests.Day), newVenue(t)
+	v.clock.sync = false
+	v.lease(d, start, start+manifests.Day)
+	v.clock.wall = 0
+	before := v.Now(d.chain.DJ())
+	v.clock.boot, v.clock.up = "b2", 1000*time.Hour
+	v.restart()
+	if now := v.Now(d.chain.DJ()); now != before {
+		t.Errorf("%d s passed over a reboot", now-before)
+	}
+	if err := v.Persist(); err != nil {
+		t.Fatal(err)
+	}
+	v.clock.pass(60)
+	if now := v.Now(d.chain.DJ()); now != before+60 {
+		t.Errorf("%d s passed in a minute", now-before)
 	}
 }
 

@@ -217,6 +217,18 @@ func TestSignersAreHeldToRoleTimeAndRoot(t *testing.T) {
 	if _, err := chain.OpenManifest(Signed{NewBlock(data), NewBlock(payload)}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("a manifest signed as a head: %v", err)
 	}
+	// An edited manifest under the envelope of the one before the edit.
+	whole, err := Sign(TypeManifest, payload, always)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Seq++
+	if payload, err = m.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chain.OpenManifest(Signed{whole.Env, NewBlock(payload)}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("an edited manifest: %v", err)
+	}
 	// One signature too many.
 	if _, err := Sign(TypeManifest, payload, always, all); !errors.Is(err, ErrInvalid) {
 		t.Errorf("a manifest with two signatures: %v", err)
