@@ -58,7 +58,7 @@ func (p *Player) openDeck(ctx context.Context, it item, u *lease.Unlocked) (_ *d
 		return nil, err
 	}
 	defer key.Zero()
-	f, err := p.openFile(ctx, it.entry.Track, it.entry.Size)
+	f, err := p.openFile(ctx, it.entry)
 	if err != nil {
 		return nil, err
 	}

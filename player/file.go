@@ -13,6 +13,7 @@ import (
 	"github.com/ipfs/boxo/ipld/unixfs"
 	"github.com/ipfs/go-cid"
 
+	"playnode/manifests"
 	"playnode/node"
 )
 
@@ -23,6 +24,11 @@ const (
 	maxLeaves = 1 << 20
 	// maxDepth bounds a file's tree: two levels reach 7 GiB.
 	maxDepth = 6
+	// ahead is how far beyond the playhead's leaf others are asked for.
+	ahead = 10 * time.Second
+	// maxAhead bounds how many leaves that is, maxKept how many are in memory.
+	maxAhead = 6
+	maxKept  = 2 * maxAhead
 )
 
 var errFile = errors.New("malformed file")
@@ -42,25 +48,28 @@ type file struct {
 	now      func() time.Time
 	patience time.Duration
 	size     int64
+	pace     float64 // bytes a second of sound
 	leaves   []leaf
 
-	mu    sync.Mutex // guards ahead
-	ahead map[int]*future
+	mu      sync.Mutex // guards futures
+	futures map[int]*future
 }
 
 // future is a leaf that is on its way.
 type future struct {
-	done chan struct{}
-	data []byte
-	err  error
+	done  chan struct{}
+	class node.Class
+	data  []byte
+	err   error
 }
 
-// openFile reads the tree above a file's leaves and holds it against size,
-// which is signed.
-func (p *Player) openFile(ctx context.Context, root cid.Cid, size uint64) (*file, error) {
-	f := &file{ctx: ctx, get: p.cfg.Fetch, now: p.cfg.Now, patience: p.cfg.Patience, ahead: map[int]*future{}}
-	if err := f.branch(root, size, 0); err != nil {
-		return nil, fmt.Errorf("open sealed file %s: %w", root, err)
+// openFile reads the tree above a file's leaves and holds it against its
+// size, which is signed.
+func (p *Player) openFile(ctx context.Context, e manifests.Entry) (*file, error) {
+	f := &file{ctx: ctx, get: p.cfg.Fetch, now: p.cfg.Now, patience: p.cfg.Patience, futures: map[int]*future{}}
+	f.pace = float64(e.Size) / float64(max(1, e.Sec))
+	if err := f.branch(e.Track, e.Size, 0); err != nil {
+		return nil, fmt.Errorf("open sealed file %s: %w", e.Track, err)
 	}
 	return f, nil
 }
@@ -77,7 +86,7 @@ func (f *file) branch(c cid.Cid, size uint64, depth int) error {
 	if c.Type() != cid.DagProtobuf || depth >= maxDepth {
 		return fmt.Errorf("%w: codec %#x at depth %d", errFile, c.Type(), depth)
 	}
-	data, err := f.fetch(c, node.Now)
+	data, err := f.fetch(c, node.Now, 0)
 	if err != nil {
 		return err
 	}
@@ -109,30 +118,35 @@ func (f *file) branch(c cid.Cid, size uint64, depth int) error {
 	return nil
 }
 
-func (f *file) fetch(c cid.Cid, class node.Class) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(f.ctx, f.patience)
+// fetch gets a block that will be heard in so much time.
+func (f *file) fetch(c cid.Cid, class node.Class, in time.Duration) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(f.ctx, f.patience+in)
 	defer cancel()
-	data, err := f.get.Get(ctx, c, node.Want{Class: class, Deadline: f.now().Add(f.patience)})
+	data, err := f.get.Get(ctx, c, node.Want{Class: class, Deadline: f.now().Add(in)})
 	if err != nil && f.ctx.Err() == nil && ctx.Err() != nil {
-		err = fmt.Errorf("no block within %s: %w", f.patience, node.ErrNotFound)
+		err = fmt.Errorf("no block within %s: %w", f.patience+in, node.ErrNotFound)
 	}
 	return data, err
 }
 
-// leaf is leaf i, fetched or on its way; the ones before the last two used
-// are forgotten.
-func (f *file) leaf(i int, class node.Class) *future {
+// leaf is leaf i, fetched or on its way, to be heard in so much time. Of too
+// many the farthest from it is forgotten.
+func (f *file) leaf(i int, class node.Class, in time.Duration) *future {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if u := f.ahead[i]; u != nil {
+	if u := f.futures[i]; u != nil {
 		return u
 	}
-	u := &future{done: make(chan struct{})}
-	f.ahead[i] = u
-	for k := range f.ahead {
-		if k < i-2 || k > i+2 {
-			delete(f.ahead, k)
+	u := &future{done: make(chan struct{}), class: class}
+	f.futures[i] = u
+	if len(f.futures) > maxKept {
+		far := i
+		for k := range f.futures {
+			if max(k-i, i-k) > max(far-i, i-far) {
+				far = k
+			}
 		}
+		delete(f.futures, far)
 	}
 	go func() {
 		defer close(u.done)
@@ -140,7 +154,7 @@ func (f *file) leaf(i int, class node.Class) *future {
 		if i+1 < len(f.leaves) {
 			end = f.leaves[i+1].at
 		}
-		u.data, u.err = f.fetch(f.leaves[i].cid, class)
+		u.data, u.err = f.fetch(f.leaves[i].cid, class, in)
 		if u.err == nil && int64(len(u.data)) != end-f.leaves[i].at {
 			u.err = fmt.Errorf("%w: leaf of %d bytes where %d were linked", errFile, len(u.data), end-f.leaves[i].at)
 		}
@@ -160,10 +174,8 @@ func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 			return n, io.EOF
 		}
 		i := sort.Search(len(f.leaves), func(i int) bool { return f.leaves[i].at > at }) - 1
-		u := f.leaf(i, node.Now)
-		if i+1 < len(f.leaves) {
-			f.leaf(i+1, node.Next)
-		}
+		u := f.leaf(i, node.Now, 0)
+		f.look(i, at)
 		select {
 		case <-u.done:
 		case <-f.ctx.Done():
@@ -171,6 +183,9 @@ func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 		}
 		if u.err != nil {
 			f.forget(i, u)
+			if u.class != node.Now && f.ctx.Err() == nil {
+				continue // it was asked for ahead; it may have come since
+			}
 			return n, u.err
 		}
 		n += copy(p[n:], u.data[at-f.leaves[i].at:])
@@ -178,11 +193,22 @@ func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
+// look asks for the leaves that will be heard soon after byte at of leaf i.
+func (f *file) look(i int, at int64) {
+	for k := i + 1; k < len(f.leaves) && k <= i+maxAhead; k++ {
+		in := time.Duration(float64(f.leaves[k].at-at) / f.pace * float64(time.Second))
+		if in > ahead && k > i+1 {
+			return
+		}
+		f.leaf(k, node.Next, in)
+	}
+}
+
 // forget drops a failed leaf, so that reading again asks again.
 func (f *file) forget(i int, u *future) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.ahead[i] == u {
-		delete(f.ahead, i)
+	if f.futures[i] == u {
+		delete(f.futures, i)
 	}
 }

@@ -229,6 +229,7 @@ type opening struct {
 // pass plays the tracks of all passes once, each next one opened while the
 // one before is heard.
 func (s *session) pass(ctx context.Context, passes []pass) (heard int, err error) {
+	ctx, cancel := context.WithCancel(ctx)
 	type place struct {
 		it item
 		ps *pass
@@ -253,6 +254,7 @@ func (s *session) pass(ctx context.Context, passes []pass) (heard int, err error
 	}
 	next := open(0)
 	defer func() { // what was opened ahead and not played
+		cancel()
 		if o := <-next; o.deck != nil {
 			o.deck.close()
 		}
@@ -276,6 +278,10 @@ func (s *session) pass(ctx context.Context, passes []pass) (heard int, err error
 			continue
 		}
 		u.Close()
+		if i > 0 && errors.Is(o.err, node.ErrNotFound) && ctx.Err() == nil {
+			// It was asked for a track ago: it may have come since.
+			o.deck, o.err = s.p.openDeck(ctx, q.it, q.ps.unlocked)
+		}
 		if o.err != nil {
 			if ctx.Err() != nil {
 				return heard, ctx.Err()
@@ -310,7 +316,7 @@ func (s *session) track(ctx context.Context, d *deck, ps *pass) (whole bool, err
 			return false, err
 		}
 	}
-	if err := s.mix.begin(d.format, gain(d.info.Loudness, s.target)); err != nil {
+	if err := s.mix.begin(d.format, gain(d.info.Loudness, d.format.Channels, s.target)); err != nil {
 		return false, err
 	}
 	it := d.item
@@ -424,11 +430,16 @@ func (s *session) finish(ctx context.Context) error {
 }
 
 // gain brings a track to the target loudness, its true peak never above
-// -1 dBTP (EBU R128).
-func gain(l *manifests.Loudness, target float64) float32 {
+// -1 dBTP (EBU R128). One channel is measured as one and heard from two
+// loudspeakers: 3 LU louder.
+func gain(l *manifests.Loudness, channels int, target float64) float32 {
 	if l == nil || math.IsNaN(target) {
 		return 1
 	}
-	db := min(target-float64(l.Integrated)/1000, -1-float64(l.Peak)/1000)
+	heard := float64(l.Integrated) / 1000
+	if channels == 1 {
+		heard += 10 * math.Log10(2)
+	}
+	db := min(target-heard, -1-float64(l.Peak)/1000)
 	return float32(math.Pow(10, db/20))
 }

@@ -40,6 +40,8 @@ type Resampler struct {
 	given int64     // frames handed out
 	next  int64     // input frame at or before the next output's time
 	phase int       // its remainder, in 1/out-ths of an input frame
+	lead  bool      // what lies before the start is filled in
+	tail  int       // frames filled in after the end
 	row   []float32 // an interpolated row
 }
 
@@ -116,7 +118,7 @@ func bessel(x float64) float64 {
 func (r *Resampler) Reset() { r.reset() }
 
 func (r *Resampler) reset() {
-	r.fed, r.given, r.next, r.phase = 0, 0, 0, 0
+	r.fed, r.given, r.next, r.phase, r.lead, r.tail = 0, 0, 0, 0, false, 0
 	r.have = max(0, r.width/2-1)
 	r.first = -int64(r.have)
 	clear(r.buf[:r.have*r.channels])
@@ -159,11 +161,9 @@ func (r *Resampler) Flush(dst []float32) (wrote int) {
 		}
 		m := r.drain(dst[wrote*r.channels:], total)
 		wrote += m
-		if m == 0 { // the window needs silence after the end
+		if m == 0 { // the window reaches beyond the end
 			r.slide()
-			n := min(len(r.buf)/r.channels-r.have, r.width)
-			clear(r.buf[r.have*r.channels : (r.have+n)*r.channels])
-			r.have += n
+			r.extend()
 		}
 	}
 	return wrote
@@ -180,6 +180,36 @@ func (r *Resampler) fill(src []float32) int {
 	r.have += n
 	r.fed += int64(n)
 	return n
+}
+
+// extend fills in what the window needs after the end, by turning the sound about its last sample: a
+// track that is cut in full sound ends without the click of a fall to silence.
+func (r *Resampler) extend() {
+	ch, end := r.channels, r.have-r.tail
+	n := min(len(r.buf)/ch-r.have, r.width)
+	for i := r.have; i < r.have+n; i++ {
+		for c := range ch {
+			if k := 2*(end-1) - i; k >= 0 && end > 0 {
+				r.buf[i*ch+c] = 2*r.buf[(end-1)*ch+c] - r.buf[k*ch+c]
+			} else {
+				r.buf[i*ch+c] = 0
+			}
+		}
+	}
+	r.have, r.tail = r.have+n, r.tail+n
+}
+
+// begin fills in what the window needs before the start likewise, once half of it is there.
+func (r *Resampler) begin() {
+	r.lead = true
+	ch, start := r.channels, int(-r.first)
+	for i := range start {
+		if k := 2*start - i; k < r.have {
+			for c := range ch {
+				r.buf[i*ch+c] = 2*r.buf[start*ch+c] - r.buf[k*ch+c]
+			}
+		}
+	}
 }
 
 // slide drops the frames that no output needs any more, once half of the buffer is such.
@@ -200,6 +230,9 @@ func (r *Resampler) drain(dst []float32, total int64) (wrote int) {
 		at := int(r.next - half + 1 - r.first)
 		if at+r.width > r.have {
 			break
+		}
+		if !r.lead {
+			r.begin()
 		}
 		w := r.buf[at*ch : (at+r.width)*ch]
 		row := r.coefficients()

@@ -141,6 +141,24 @@ func TestEqualRatesAreUntouched(t *testing.T) {
 	}
 }
 
+// A tone that begins and ends in full sound is itself up to its very ends, or nearly.
+func TestEndsDoNotClick(t *testing.T) {
+	for _, c := range [][2]int{{44100, 48000}, {48000, 44100}} {
+		r, _ := New(c[0], c[1], 1)
+		n := 5000
+		src := make([]float32, n)
+		for i := range src {
+			src[i] = float32(0.5 * math.Cos(2*math.Pi*1000*float64(i)/float64(c[0])))
+		}
+		for i, v := range run(t, r, src, 4) {
+			want := 0.5 * math.Cos(2*math.Pi*1000*float64(i)/float64(c[1]))
+			if math.Abs(float64(v)-want) > 0.02 {
+				t.Fatalf("%v: sample %d is %g, want %g", c, i, v, want)
+			}
+		}
+	}
+}
+
 func TestNoAllocation(t *testing.T) {
 	for _, out := range []int{48000, 47999} {
 		r, _ := New(44100, out, 2)
