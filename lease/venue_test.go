@@ -285,22 +285,24 @@ func TestGrantThatEndedIsNotTakenIn(t *testing.T) {
 
 // Another boot counts as no time passed, however long it has been up.
 func TestAnotherBootCountsAsNoTime(t *testing.T) {
-	d, v := newDJ(t, manifests.Day), newVenue(t)
-	v.clock.sync = false
-	v.lease(d, start, start+manifests.Day)
-	v.clock.wall = 0
-	before := v.Now(d.chain.DJ())
-	v.clock.boot, v.clock.up = "b2", 1000*time.Hour
-	v.restart()
-	if now := v.Now(d.chain.DJ()); now != before {
-		t.Errorf("%d s passed over a reboot", now-before)
-	}
-	if err := v.Persist(); err != nil {
-		t.Fatal(err)
-	}
-	v.clock.pass(60)
-	if now := v.Now(d.chain.DJ()); now != before+60 {
-		t.Errorf("%d s passed in a minute", now-before)
+	for _, synchronised := range []bool{true, false} { // when the lease came
+		d, v := newDJ(t, manifests.Day), newVenue(t)
+		v.clock.sync = synchronised
+		v.lease(d, start, start+manifests.Day)
+		v.clock.sync, v.clock.wall = false, 0
+		before := v.Now(d.chain.DJ())
+		v.clock.boot, v.clock.up = "b2", 1000*time.Hour
+		v.restart()
+		if now := v.Now(d.chain.DJ()); now != before {
+			t.Errorf("%d s passed over a reboot", now-before)
+		}
+		if err := v.Persist(); err != nil {
+			t.Fatal(err)
+		}
+		v.clock.pass(60)
+		if now := v.Now(d.chain.DJ()); now != before+60 {
+			t.Errorf("%d s passed in a minute", now-before)
+		}
 	}
 }
 
