@@ -42,6 +42,32 @@ func openStore(dir string) (*store, error) {
 	return &store{blockstore.NewBlockstore(files, blockstore.NoPrefix(), blockstore.WriteThrough(true)), dir, shard, files}, nil
 }
 
+// write stores a batch durably, or leaves nothing of it lying about.
+func (s *store) write(ctx context.Context, batch []blocks.Block) error {
+	t, err := s.files.Batch(ctx)
+	if err != nil {
+		return err
+	}
+	for _, b := range batch {
+		if err = t.Put(ctx, dshelp.MultihashToDsKey(b.Cid().Hash()), b.RawData()); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = t.Commit(ctx)
+	}
+	if err != nil {
+		if d, ok := t.(interface{ Discard(context.Context) error }); ok {
+			err = errors.Join(err, d.Discard(ctx)) // a full disk needs the room
+		}
+		return err
+	}
+	return s.sync(batch)
+}
+
+// full tells whether err is a disk's that takes no more.
+func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
 // sync makes a batch durable: all files at once, then all directories, which
 // a journal joins into few commits. A cut before it ends leaves files that do
 // not verify, and are absent.
@@ -49,7 +75,7 @@ func (s *store) sync(batch []blocks.Block) error {
 	dirs := map[string]bool{s.dir: true}
 	var files errgroup.Group
 	for _, b := range batch {
-		key := dshelp.MultihashToDsKey(b.Cid().Hash()).String()[1:]
+		key := fileKey(b)
 		dir := filepath.Join(s.dir, s.shard.Func()(key))
 		dirs[dir] = true
 		files.Go(func() error { return syncPath(filepath.Join(dir, key+".data"), os.O_RDWR) })
@@ -66,6 +92,9 @@ func (s *store) sync(batch []blocks.Block) error {
 	}
 	return all.Wait()
 }
+
+// fileKey is a block's file name before its extension.
+func fileKey(b blocks.Block) string { return dshelp.MultihashToDsKey(b.Cid().Hash()).String()[1:] }
 
 func syncPath(path string, flag int) error {
 	f, err := os.OpenFile(path, flag, 0)
@@ -118,12 +147,8 @@ func (n *Node) Put(ctx context.Context, batch ...node.Block) error {
 		}
 	}
 	if len(fresh) > 0 {
-		err := n.store.PutMany(ctx, fresh)
-		if err == nil {
-			err = n.store.sync(fresh)
-		}
-		if err != nil {
-			if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		if err := n.store.write(ctx, fresh); err != nil {
+			if full(err) {
 				err = fmt.Errorf("%w: %w", node.ErrNoSpace, err)
 			}
 			return fmt.Errorf("put %d blocks: %w", len(fresh), err)
