@@ -66,6 +66,19 @@ func FuzzText(f *testing.F) {
 	})
 }
 
+// FuzzClean wants what Clean leaves to be as it leaves it: whoever publishes
+// cleans once, and whoever reads compares.
+func FuzzClean(f *testing.F) {
+	f.Add("Cafe\u0301 \u202eabc", 8)
+	f.Fuzz(func(t *testing.T, s string, max int) {
+		max = max & 0x3ff
+		c := Clean(s, max)
+		if len(c) > max || Clean(c, max) != c || Clean(c, 1<<20) != c {
+			t.Errorf("Clean(%q, %d) = %q, then %q", s, max, c, Clean(c, max))
+		}
+	})
+}
+
 // Every fuzzer has a corpus in the repository, and none is empty.
 func TestCorporaAreThere(t *testing.T) {
 	src, err := os.ReadFile("fuzz_test.go")

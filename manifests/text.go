@@ -11,13 +11,16 @@ import (
 const MaxLabel = 64
 
 // Clean makes s fit for a record and a screen: valid UTF-8 in NFC, without
-// control, format and bidirectional characters, runs of space as one, at most
-// max bytes. Clean(Clean(s)) == Clean(s).
+// control, format and bidirectional characters, runs of space as one and none
+// at its ends, at most max bytes. Clean(Clean(s)) == Clean(s).
 func Clean(s string, max int) string {
-	s = norm.NFC.String(strings.ToValidUTF8(s, "\ufffd"))
-	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.Is(unicode.C, r) && !joiner(r)
-	}), " ")
+	s = strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.C, r) && !unicode.IsSpace(r) && !joiner(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\ufffd"))
+	s = strings.Join(strings.Fields(norm.NFC.String(s)), " ")
 	if len(s) <= max {
 		return s
 	}

@@ -239,11 +239,13 @@ func TestMetaOfAnotherKindIsPassedOver(t *testing.T) {
 func TestClean(t *testing.T) {
 	for in, want := range map[string]string{
 		"Cafe\u0301":             "Café",
-		"a\x00b\u202ec\r\nd\t e": "a b c d e",
+		"a\x00b\u202ec\r\nd\t e": "abc d e",
 		"\xff\xfe":               "\ufffd",
 		"  x  ":                  "x",
 		"👩\u200d🎤":               "👩\u200d🎤",
 		"\u2066ltr\u2069":        "ltr",
+		"soft\u00adhyphen":       "softhyphen",
+		"e\u200b\u0301":          "é",
 	} {
 		if got := Clean(in, 100); got != want {
 			t.Errorf("Clean(%q) = %q, want %q", in, got, want)
