@@ -27,7 +27,7 @@ func NewArchive() (Archive, error) {
 func ParseArchive(text string) (Archive, error) {
 	id, err := age.ParseHybridIdentity(text)
 	if err != nil {
-		return Archive{}, errors.New("parse archive key: not an AGE-SECRET-KEY-PQ-1...")
+		return Archive{}, errors.New("parse archive key: it does not begin with AGE-SECRET-KEY-PQ-1, or is damaged")
 	}
 	return Archive{id}, nil
 }

@@ -133,7 +133,7 @@ func parseSeed(text, prefix string) ([]byte, error) {
 	rest, ok := strings.CutPrefix(strings.TrimSpace(text), prefix)
 	b, err := base32Lower.DecodeString(rest)
 	if !ok || err != nil || len(b) != 32 || base32Lower.EncodeToString(b) != rest {
-		return nil, fmt.Errorf("text is not a key of the form %s...", prefix)
+		return nil, fmt.Errorf("text is not a key that begins with %s", prefix)
 	}
 	return b, nil
 }
