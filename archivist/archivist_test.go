@@ -96,7 +96,7 @@ func newBox(t *testing.T, peers ...string) *box {
 	b := &box{dir: t.TempDir(), rows: [2]*table{newTable(), newTable()}}
 	b.Node, err = embedded.New(t.Context(), embedded.Config{
 		Dir: b.dir, Identity: key, Network: embedded.None, Peers: peers,
-		Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Now: time.Now,
+		Listen: []string{"/ip4/127.0.0.1/tcp/0"},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -164,7 +164,7 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	}
 	n, err := embedded.New(ctx, embedded.Config{
 		Dir: d.repo.NodeDir(), Identity: key, Listen: listen, Peers: cfg.Peers,
-		Network: embedded.Network(cfg.Network), Bootstrap: cfg.Bootstrap, Now: d.now, Log: d.log,
+		Network: embedded.Network(cfg.Network), Bootstrap: cfg.Bootstrap, Log: d.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start node: %w", err)

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -112,7 +111,7 @@ func benchNode(b *testing.B) *embedded.Node {
 	}
 	n, err := embedded.New(b.Context(), embedded.Config{
 		Dir: b.TempDir(), Identity: key, Network: embedded.None,
-		Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Now: time.Now,
+		Listen: []string{"/ip4/127.0.0.1/tcp/0"},
 	})
 	if err != nil {
 		b.Fatal(err)

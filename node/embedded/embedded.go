@@ -62,8 +62,6 @@ type Config struct {
 	Network Network
 	// Bootstrap are full multiaddrs in place of the public bootstrap peers.
 	Bootstrap []string
-	// Now judges the end of life of records that the DHT carries. Required.
-	Now func() time.Time
 	// Log, when nil, drops everything.
 	Log *slog.Logger
 }
@@ -97,8 +95,8 @@ type Node struct {
 // New opens the directory, listens and starts to connect. ctx bounds the
 // start alone. Peers that cannot be reached yet are no error.
 func New(ctx context.Context, cfg Config) (n *Node, err error) {
-	if cfg.Dir == "" || cfg.Identity == nil || cfg.Now == nil {
-		return nil, errors.New("open node: Dir, Identity and Now are required")
+	if cfg.Dir == "" || cfg.Identity == nil {
+		return nil, errors.New("open node: Dir and Identity are required")
 	}
 	if cfg.Network == "" {
 		cfg.Network = Public

@@ -30,7 +30,7 @@ func config(t *testing.T, peers ...string) embedded.Config {
 	}
 	return embedded.Config{
 		Dir: t.TempDir(), Identity: key, Network: embedded.None, Peers: peers,
-		Listen: []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"}, Now: time.Now,
+		Listen: []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"},
 	}
 }
 

@@ -73,10 +73,11 @@ func newHost(key crypto.PrivKey, cfg Config) (host.Host, error) {
 		libp2p.UserAgent("playnode"),
 		libp2p.DisableMetrics(),
 	}
-	if cfg.Network == Public {
-		opts = append(opts, libp2p.NATPortMap(), libp2p.EnableHolePunching())
-	} else {
+	switch {
+	case cfg.Network != Public:
 		opts = append(opts, libp2p.DisableRelay())
+	case slices.ContainsFunc(listen, func(a string) bool { return !loopback(a) }):
+		opts = append(opts, libp2p.NATPortMap(), libp2p.EnableHolePunching())
 	}
 	h, err := libp2p.New(opts...)
 	if err != nil {
@@ -102,13 +103,17 @@ func (n *Node) Addrs() []string {
 		if strings.HasPrefix(a, "/ip6/") {
 			r += 2
 		}
-		if strings.HasPrefix(a, "/ip4/127.") || strings.HasPrefix(a, "/ip6/::1/") {
+		if loopback(a) {
 			r++
 		}
 		return r
 	}
 	slices.SortStableFunc(out, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
 	return out
+}
+
+func loopback(addr string) bool {
+	return strings.HasPrefix(addr, "/ip4/127.") || strings.HasPrefix(addr, "/ip6/::1/")
 }
 
 // Handle serves a protocol; see node.Streams. At most 256 streams are served

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ipfs/boxo/ipns"
 	"github.com/ipfs/go-cid"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
-	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/routing"
 
@@ -20,32 +18,8 @@ import (
 // live 48 h.
 const reprovide = 22 * time.Hour
 
-// names validates IPNS records by an injected clock.
-type names struct {
-	ipns.Validator
-	now func() time.Time
-}
-
-// Validate is the embedded Validator's, but for the time. That one looks at
-// the wall clock only after all else has passed.
-func (v names) Validate(key string, value []byte) error {
-	if err := v.Validator.Validate(key, value); err != nil && !errors.Is(err, ipns.ErrExpiredRecord) {
-		return err
-	}
-	r, err := ipns.UnmarshalRecord(value)
-	if err != nil {
-		return err
-	}
-	eol, err := r.Validity()
-	if err != nil {
-		return err
-	}
-	if v.now().After(eol) {
-		return ipns.ErrExpiredRecord
-	}
-	return nil
-}
-
+// startDHT joins the Amino DHT. Its rules name its validators, which read the
+// wall clock; package ipns judges again by the injected one.
 func (n *Node) startDHT(cfg Config) error {
 	boot := dht.GetDefaultBootstrapPeerAddrInfos()
 	if len(cfg.Bootstrap) > 0 {
@@ -59,11 +33,7 @@ func (n *Node) startDHT(cfg Config) error {
 		}
 	}
 	var err error
-	n.dht, err = dht.New(n.host, dht.Mode(dht.ModeAuto), dht.BootstrapPeers(boot...),
-		dht.Validator(record.NamespacedValidator{
-			"pk":   record.PublicKeyValidator{},
-			"ipns": names{ipns.Validator{KeyBook: n.host.Peerstore()}, cfg.Now},
-		}))
+	n.dht, err = dht.New(n.host, dht.Mode(dht.ModeAuto), dht.BootstrapPeers(boot...))
 	if err != nil {
 		return err
 	}
