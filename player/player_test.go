@@ -104,6 +104,16 @@ func TestRatesMix(t *testing.T) {
 	if want := int64(44100 + middle + 10000); h.err != nil || h.played.Samples != want || h.info.Frames != want || h.played.Joins != 3 {
 		t.Fatalf("%+v, want %d samples: %v", h.played, want, h.err)
 	}
+	var at []int64
+	for _, e := range h.events {
+		if e.Kind == NewTrack || e.Kind == Done {
+			at = append(at, e.At)
+		}
+	}
+	inside := int64(math.Round(24001 * 44100.0 / 48000))
+	if want := []int64{0, 44100, 44100 + inside, 44100 + middle, h.info.Frames}; !slices.Equal(at, want) {
+		t.Errorf("tracks begin at %d, want %d", at, want)
+	}
 	got := make([]float32, len(h.pcm)/2)
 	pcm.Float(got, h.pcm, pcm.I16)
 	want := tone(44100, int(h.info.Frames), 0)
@@ -113,8 +123,8 @@ func TestRatesMix(t *testing.T) {
 		}
 	}
 	// The join inside the resampled stretch costs nothing at all.
-	at := 2 * (44100 + int(math.Round(24001*44100.0/48000)))
-	for i := at - 400; i < at+400; i++ {
+	join := 2 * int(44100+inside)
+	for i := join - 400; i < join+400; i++ {
 		if e := math.Abs(float64(got[i] - want[i])); e > 1e-4 {
 			t.Fatalf("sample %d, at the join: off by %g", i/2, e)
 		}
@@ -349,6 +359,38 @@ func TestCancel(t *testing.T) {
 	if st, err := os.Stat(path); err != nil || st.Size() < 44 {
 		t.Errorf("%v %v", st, err)
 	}
+}
+
+// A sink that fails ends a Play at once, whatever the next track waits for.
+func TestSinkFails(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	w := newWorld(t)
+	paths, _ := album(t, 44100, 2, music(44100, 2, 300_000), "1.wav", "2.wav")
+	cids := w.publish("main", paths...)
+	w.grant("main", time.Hour)
+	second := w.leaves(cids[1])[0]
+	p, err := New(Config{Catalogues: catalogues{w}, Leases: w.venue, Fetch: stuck{w, second}, Now: w.clock, Patience: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.Play(t.Context(), Request{Name: string(w.name()), Sink: "wav:" + filepath.Join(t.TempDir(), "no", "dir.wav"), Once: true}, func(Event) {})
+	if !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("ends with %v", err)
+	}
+}
+
+// stuck is a fetch that waits for one block for ever.
+type stuck struct {
+	*world
+	block cid.Cid
+}
+
+func (s stuck) Get(ctx context.Context, c cid.Cid, want node.Want) ([]byte, error) {
+	if c == s.block {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return s.world.Get(ctx, c, want)
 }
 
 // The order is the playlist's; other playlists of the name are left alone unless all were asked for.
