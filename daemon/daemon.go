@@ -186,6 +186,7 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 			return nil, fmt.Errorf("use origin %s: %w", o, err)
 		}
 		w.fetch.Add(fetch.Source{Name: "http " + o, Getter: g})
+		routers = append(routers, ipns.Source(g.Record))
 	}
 	if w.names, err = ipns.New(ipns.Config{
 		Store: d.repo.Bucket("ipns"), Now: d.now, Peers: n, Routers: routers, Log: d.log,
@@ -194,11 +195,10 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	}
 	if w.follow, err = follow.New(follow.Config{
 		Names: w.names, Fetch: w.fetch, Blocks: n, Pinner: n, Store: d.repo.Bucket("follow"),
-		Now: d.now, Peers: n, Log: d.log,
+		Now: d.now, Peers: n, Log: d.log, Judge: d.believe,
 	}); err != nil {
 		return nil, err
 	}
-	w.follow.OnNewer(d.believe)
 	w.archivist = archivist.New(archivist.Config{Follow: w.follow, Names: w.names, Log: d.log})
 	if w.publisher, err = d.openPublisher(w); err != nil {
 		return nil, err
@@ -241,6 +241,12 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 	if err != nil {
 		return err
 	}
+	// Our own name's record comes back from whoever kept it.
+	own, err := ipns.ParseName(string(d.keys.Name()))
+	if err != nil {
+		return err
+	}
+	defer n.names.Watch(own, nil)()
 	g, ctx := errgroup.WithContext(ctx)
 	r := Ready{Ready: true, Peer: n.node.ID(), Addrs: n.node.Addrs()}
 	if a := d.repo.Config.Gateway; a != "" {

@@ -45,11 +45,10 @@ func (d *Daemon) followName(ctx context.Context, req FollowRequest, emit func(Ev
 	return d.followed(n, name)
 }
 
-// believe raises the time of a DJ's leases by what she has signed since.
-func (d *Daemon) believe(c *follow.Catalogue) {
-	if err := d.venue.Accept(c.Chain, c.Head.IAT); err != nil {
-		d.log.Warn("a head's date was not believed", "name", c.Name, "err", err)
-	}
+// believe raises the time of a DJ's leases by what she has signed since; a
+// head dated in the future is refused.
+func (d *Daemon) believe(c *follow.Catalogue) error {
+	return d.venue.Accept(c.Chain, c.Head.IAT)
 }
 
 // patience is a context that ends when alive has not been called for d.

@@ -224,7 +224,7 @@ func (p *Publisher) takeAll(ctx context.Context, paths []string, opt Options, re
 	var add []cid.Cid
 	for i, f := range found {
 		if f.Err != nil {
-			res.Skipped = append(res.Skipped, Skipped{f.Path, f.Err})
+			res.Skipped = append(res.Skipped, Skipped(f))
 			continue
 		}
 		add = append(add, rows[i].CID)
