@@ -39,11 +39,11 @@ func (r *runner) page() []byte {
 	fmt.Fprintf(&b, "\n## Publish\n\n| | seconds | MB/s |\n|---|---:|---:|\n")
 	for _, row := range [][2]string{{"publish", "`playnode publish`: analyse, seal, sign, store"}, {"check", "`playnode check`: the analysis alone"},
 		{"ipfs add", "`ipfs add` of the plain files, stock Kubo"}, {"age", "`age` of the plain files, post-quantum recipient"}} {
-		fmt.Fprintf(&b, "| %s | %.2f | %.0f |\n", row[1], r.median(row[0]), mb/r.median(row[0]))
+		fmt.Fprintf(&b, "| %s | %.2f | %.1f |\n", row[1], r.median(row[0]), mb/r.median(row[0]))
 	}
 	fmt.Fprintf(&b, "\n## Fetch, disk to disk on loopback\n\n| | seconds | MB/s |\n|---|---:|---:|\n")
 	for _, row := range [][2]string{{"follow", "`playnode follow --once`, daemon to daemon"}, {"ipfs pin add", "`ipfs pin add`, Kubo to Kubo"}, {"http", "plain HTTP, sha256, fsync"}} {
-		fmt.Fprintf(&b, "| %s | %.2f | %.0f |\n", row[1], r.median(row[0]), mb/r.median(row[0]))
+		fmt.Fprintf(&b, "| %s | %.2f | %.1f |\n", row[1], r.median(row[0]), mb/r.median(row[0]))
 	}
 	fmt.Fprintf(&b, "\n## Time to the first sample out of a pipe\n\n| | p50 ms | p95 ms | n |\n|---|---:|---:|---:|\n")
 	for _, row := range [][2]string{{"spawn", "`playnode version`: what any command costs"}, {"start held", "held, by a running daemon, from the command's start"},
