@@ -62,7 +62,7 @@ type Config struct {
 	Peers Dialer
 	// Every is how often Run asks by itself; 0 means 10 minutes.
 	Every time.Duration
-	// Parallel is how many blocks are sought at once; 0 means 24.
+	// Parallel is how many blocks are sought at once; 0 means 32.
 	Parallel int
 	Log      *slog.Logger
 }
@@ -84,7 +84,8 @@ type followed struct {
 	row       row
 	head      *headRow // nil before first contact
 	catalogue *Catalogue
-	progress  Progress
+	progress  Progress // of head
+	filling   bool     // the sync that runs has had its version accepted
 	err       error
 	unwatch   func()
 	kick      chan struct{} // one slot: there is something newer
@@ -134,7 +135,7 @@ func New(cfg Config) (*Follower, error) {
 		cfg.Every = 10 * time.Minute
 	}
 	if cfg.Parallel <= 0 {
-		cfg.Parallel = 24
+		cfg.Parallel = 32
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

@@ -97,6 +97,7 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bo
 	}
 	f.mu.Lock()
 	head, dj := n.head, n.row.DJ
+	n.filling = false
 	f.mu.Unlock()
 	if !ask && head != nil && head.Whole && head.Envelope.Cid == rec.Value {
 		return f.Newest(name)
@@ -117,7 +118,7 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bo
 			return nil, fmt.Errorf("%w: %w", ErrVerify, err)
 		}
 	}
-	c, err := f.accept(n, name, v)
+	c, err := f.accept(n, name, v, w.count())
 	if err != nil {
 		return nil, err
 	}
@@ -145,11 +146,14 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bo
 	return c, f.settle(ctx, n, name, v, w)
 }
 
-// reporter hands progress to whoever listens.
+// reporter hands progress to whoever listens. The name's status tells it only
+// once the version is accepted.
 func (f *Follower) reporter(n *followed) func(Progress) {
 	return func(p Progress) {
 		f.mu.Lock()
-		n.progress = p
+		if n.filling {
+			n.progress = p
+		}
 		listeners := maps.Clone(n.listeners)
 		f.mu.Unlock()
 		for l := range listeners {
@@ -182,7 +186,7 @@ func (f *Follower) covered(ctx context.Context, w *walk, v *version) error {
 
 // accept judges v against what was accepted before and, if it may stand,
 // raises the floors and pins the DJ in one durable step.
-func (f *Follower) accept(n *followed, name ipns.Name, v *version) (*Catalogue, error) {
+func (f *Follower) accept(n *followed, name ipns.Name, v *version, p Progress) (*Catalogue, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.names[name] != n {
@@ -200,7 +204,7 @@ func (f *Follower) accept(n *followed, name ipns.Name, v *version) (*Catalogue, 
 	}
 	head := &headRow{
 		Envelope: link{v.envelope}, RootN: v.head.RootN, Seq: v.head.Seq, Exp: v.head.Exp,
-		Since: f.cfg.Now().Unix(), Progress: n.progress,
+		Since: f.cfg.Now().Unix(), Progress: p,
 	}
 	fresh := n.head == nil || n.head.Envelope != head.Envelope
 	if !fresh {
@@ -215,7 +219,7 @@ func (f *Follower) accept(n *followed, name ipns.Name, v *version) (*Catalogue, 
 		return nil, fmt.Errorf("keep floors of %s: %w", dj, err)
 	}
 	c := v.catalogue(name)
-	n.row, n.head, n.catalogue = r, head, c
+	n.row, n.head, n.catalogue, n.progress, n.filling = r, head, c, p, true
 	if fresh {
 		for h := range f.newer {
 			go h.f(c)
@@ -262,13 +266,13 @@ func pinOf(name ipns.Name, root cid.Cid) node.Pin {
 // settle notes that v is whole and pinned, and lets older versions go.
 func (f *Follower) settle(ctx context.Context, n *followed, name ipns.Name, v *version, w *walk) error {
 	f.mu.Lock()
-	head := *n.head
-	head.Whole, head.Progress = true, w.progress
+	head, p := *n.head, w.count()
+	head.Whole, head.Progress = true, p
 	var err error
 	if f.names[name] != n {
 		err = fmt.Errorf("%s is no longer followed: %w", name, ErrNotFound)
 	} else if err = f.cfg.Store.Apply(map[string][]byte{headKey(name): head.encode()}, nil); err == nil {
-		n.head, n.progress = &head, w.progress
+		n.head, n.progress = &head, p
 	}
 	f.mu.Unlock()
 	if err != nil {

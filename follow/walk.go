@@ -29,6 +29,13 @@ type walk struct {
 	known    map[cid.Cid]bool // blocks counted, but for tails: true when held
 }
 
+// count is the progress so far.
+func (w *walk) count() Progress {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.progress
+}
+
 // know counts n more blocks as part of the version.
 func (w *walk) know(n int) {
 	w.mu.Lock()

@@ -45,6 +45,11 @@ func newPeers(ctx context.Context, h host.Host, log *slog.Logger) (*peers, error
 	if err != nil {
 		return nil, err
 	}
+	for _, id := range h.Network().Peers() { // who came before anyone listened
+		if known, err := h.Peerstore().GetProtocols(id); err == nil && len(known) > 0 {
+			p.met[id] = true
+		}
+	}
 	p.wg.Go(func() {
 		defer sub.Close()
 		for {
