@@ -27,7 +27,7 @@ import (
 func TestLosslessJoins(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	w := newWorld(t)
-	piece := music(44100, 2, 400_003)
+	piece := music(44100, 2, 150_003)
 	paths, cuts := album(t, 44100, 2, piece, "1.flac", "2.wav", "3.flac", "4.wav")
 	cids := w.publish("main", paths...)
 	w.grant("main", 24*time.Hour)
@@ -38,7 +38,7 @@ func TestLosslessJoins(t *testing.T) {
 	if !bytes.Equal(h.pcm, bytes16(piece)) {
 		t.Fatal("what was heard is not what was published")
 	}
-	if want := (Played{Samples: 400_003, Joins: 3}); h.played != want {
+	if want := (Played{Samples: 150_003, Joins: 3}); h.played != want {
 		t.Errorf("%+v, want %+v", h.played, want)
 	}
 	if want := []Kind{Started, NewTrack, EndTrack, NewTrack, EndTrack, NewTrack, EndTrack, NewTrack, EndTrack, Done}; !slices.Equal(h.kinds(), want) {
@@ -55,12 +55,12 @@ func TestLosslessJoins(t *testing.T) {
 // mp3 joins: not one sample too many or too few.
 func TestMP3Joins(t *testing.T) {
 	w := newWorld(t)
-	piece := music(48000, 2, 300_001)
+	piece := music(48000, 2, 150_001)
 	paths, cuts := album(t, 48000, 2, piece, "1.mp3", "2.mp3", "3.mp3")
 	w.publish("main", paths...)
 	w.grant("main", 24*time.Hour)
 	h := w.play(w.player(), Request{}, nil)
-	if h.err != nil || h.played != (Played{Samples: 300_001, Joins: 2}) || h.info.Rate != 48000 {
+	if h.err != nil || h.played != (Played{Samples: 150_001, Joins: 2}) || h.info.Rate != 48000 {
 		t.Fatalf("%+v %+v %v", h.played, h.info, h.err)
 	}
 	got := make([]float32, len(piece))
@@ -151,7 +151,7 @@ func TestMono(t *testing.T) {
 func TestLoudness(t *testing.T) {
 	for _, ch := range []int{1, 2} {
 		w := newWorld(t)
-		src := music(44100, ch, 5*44100)
+		src := music(44100, ch, 2*44100)
 		for i := range src {
 			src[i] *= 0.2
 		}
@@ -199,7 +199,7 @@ func TestNoLease(t *testing.T) {
 // A lease that lapses in the middle: the track ends, and nothing further starts.
 func TestLapseInTheMiddle(t *testing.T) {
 	w := newWorld(t)
-	piece := music(44100, 2, 600_000)
+	piece := music(44100, 2, 200_000)
 	paths, cuts := album(t, 44100, 2, piece, "1.wav", "2.wav", "3.wav")
 	w.publish("main", paths...)
 	w.grant("main", time.Hour)
@@ -252,7 +252,7 @@ func (w *world) leaves(c cid.Cid) []cid.Cid {
 // Missing and damaged blocks skip their track; what was handed out before is right.
 func TestBadBlocks(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	piece := music(44100, 2, 900_000)
+	piece := music(44100, 2, 600_000)
 	for name, hurt := range map[string]func(w *world, leaves []cid.Cid){
 		"first leaf missing": func(w *world, l []cid.Cid) { delete(w.blocks, l[0]) },
 		"last leaf missing":  func(w *world, l []cid.Cid) { delete(w.blocks, l[len(l)-1]) },
@@ -297,7 +297,7 @@ func TestBadBlocks(t *testing.T) {
 // A block that was not there when it was first asked for, and came before its turn, is heard.
 func TestLateBlock(t *testing.T) {
 	w := newWorld(t)
-	piece := music(44100, 2, 300_000)
+	piece := music(44100, 2, 150_000)
 	paths, _ := album(t, 44100, 2, piece, "1.wav", "2.wav")
 	cids := w.publish("main", paths...)
 	w.grant("main", time.Hour)
@@ -317,7 +317,7 @@ func TestLateBlock(t *testing.T) {
 // Every read says what it is for: the playhead's leaf now, later ones by when they are heard.
 func TestWants(t *testing.T) {
 	w := newWorld(t)
-	paths, _ := album(t, 44100, 2, music(44100, 2, 2_000_000), "1.wav")
+	paths, _ := album(t, 44100, 2, music(44100, 2, 1_000_000), "1.wav")
 	cids := w.publish("main", paths...)
 	w.grant("main", time.Hour)
 	leaves := w.leaves(cids[0])
@@ -365,7 +365,7 @@ func TestCancel(t *testing.T) {
 func TestSinkFails(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	w := newWorld(t)
-	paths, _ := album(t, 44100, 2, music(44100, 2, 300_000), "1.wav", "2.wav")
+	paths, _ := album(t, 44100, 2, music(44100, 2, 150_000), "1.wav", "2.wav")
 	cids := w.publish("main", paths...)
 	w.grant("main", time.Hour)
 	second := w.leaves(cids[1])[0]

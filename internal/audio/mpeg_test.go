@@ -10,62 +10,70 @@ import (
 	"playnode/internal/audio/audiotest"
 )
 
-func engines() map[string]audio.Options {
-	return map[string]audio.Options{"own": {Engine: audio.OwnMP3}, "stock": {Engine: audio.GoMP3}}
-}
-
 var settings = [][]string{
 	{"-b", "128"}, {"-b", "192"}, {"-b", "320"}, {"-V", "2"}, {"-V", "0"}, {"-b", "64", "-m", "m"}, {"-b", "128", "-m", "s", "-p"}, {"--abr", "100"},
 }
 
-// Length and samples are mpg123's, gapless, for every way of encoding and odd lengths.
+// Length and samples are mpg123's, gapless, at every rate and for every way of encoding, at odd lengths.
 func TestMP3AgainstMpg123(t *testing.T) {
 	for i, rate := range []int{44100, 48000, 32000, 22050, 24000, 16000} {
 		for j, args := range settings {
+			if i > 0 && j != i && args[0] != "-V" {
+				continue // every setting at one rate, every rate at some
+			}
 			if rate < 32000 && args[0] == "-b" && args[1] != "64" {
 				args = []string{"-b", "96"}
 			}
 			t.Run(fmt.Sprint(rate, args), func(t *testing.T) {
-				frames := rate*2 + 1237*i + 311*j
+				frames := rate/2 + 1237*i + 311*j
 				path := encode(t, "mp3", rate, 2, audiotest.Music(rate, 2, frames, uint64(i)), append(args, "--resample", fmt.Sprint(float64(rate)/1000))...)
 				s := ingest(t, path)
 				if s.Track.Samples != int64(frames) || len(s.Problems) != 0 {
 					t.Errorf("%d samples, want %d; problems %q", s.Track.Samples, frames, s.Problems)
 				}
 				want := floats(tool(t, "mpg123", "-q", "--gapless", "-e", "f32", "-s", path))
-				for name, opt := range engines() {
-					got := audiotest.ReadAll(t, open(t, s, opt))
-					if len(got) != len(want) {
-						t.Fatalf("%s: %d samples, mpg123 has %d", name, len(got), len(want))
-					}
-					most, rms := distance(got, want)
-					t.Logf("%s: at most %.3f LSB, RMS %.4f", name, most, rms)
-					if name == "own" && most > 1 {
-						t.Errorf("own decoder is %.2f LSB from mpg123", most)
-					}
+				got := audiotest.ReadAll(t, open(t, s, audio.Options{Engine: audio.OwnMP3}))
+				if len(got) != len(want) {
+					t.Fatalf("%d samples, mpg123 has %d", len(got), len(want))
+				}
+				if most, rms := distance(got, want); most > 0.5 || rms > 0.02 {
+					t.Errorf("at most %.3f LSB from mpg123, RMS %.4f", most, rms)
 				}
 			})
 		}
 	}
 }
 
-func TestMP3Kit(t *testing.T) {
-	for _, args := range [][]string{{"-b", "128"}, {"-V", "2"}, {"-b", "320"}, {"-b", "48", "-m", "m"}, {"-b", "8", "--resample", "16"}, {"-b", "40", "--resample", "22.05"}} {
-		path := encode(t, "mp3", 44100, 2, audiotest.Music(44100, 2, 100003, 5), args...)
-		s := ingest(t, path)
-		for name, opt := range engines() {
-			t.Run(fmt.Sprint(name, args), func(t *testing.T) { audiotest.Decoder(t, sealed(t, s), s.Track, opt) })
-		}
+// The stock decoder, in its cell, gives as many samples, and at plain settings the same ones but for its rounding.
+func TestStockEngine(t *testing.T) {
+	path := encode(t, "mp3", 44100, 2, audiotest.Music(44100, 2, 30011, 1), "-b", "128", "-m", "s", "--noshort")
+	want := floats(tool(t, "mpg123", "-q", "--gapless", "-e", "f32", "-s", path))
+	got := audiotest.ReadAll(t, open(t, ingest(t, path), audio.Options{Engine: audio.GoMP3}))
+	if len(got) != len(want) {
+		t.Fatalf("%d samples, mpg123 has %d", len(got), len(want))
 	}
+	if most, _ := distance(got, want); most > 3 {
+		t.Errorf("%.2f LSB from mpg123", most)
+	}
+}
+
+func TestMP3Kit(t *testing.T) {
+	for _, args := range [][]string{{"-b", "128"}, {"-V", "2"}, {"-b", "48", "-m", "m"}, {"-b", "8", "--resample", "16"}} {
+		path := encode(t, "mp3", 44100, 2, audiotest.Music(44100, 2, 40003, 5), args...)
+		s := ingest(t, path)
+		t.Run(fmt.Sprint(args), func(t *testing.T) { audiotest.Decoder(t, sealed(t, s), s.Track, audio.Options{}) })
+	}
+	s := ingest(t, encode(t, "mp3", 44100, 2, audiotest.Music(44100, 2, 20003, 5), "-b", "128"))
+	t.Run("stock", func(t *testing.T) { audiotest.Decoder(t, sealed(t, s), s.Track, audio.Options{Engine: audio.GoMP3}) })
 }
 
 // A continuous piece cut at odd places, encoded in parts, comes out as long as it was, at every setting.
 func TestMP3JoinsLoseNothing(t *testing.T) {
 	for _, rate := range []int{44100, 48000} {
-		piece := audiotest.Music(rate, 2, 3*rate+77, 3)
+		piece := audiotest.Music(rate, 2, rate+77, 3)
 		for _, args := range [][]string{{"-b", "128"}, {"-b", "192"}, {"-b", "320"}, {"-V", "2"}, {"-V", "0"}} {
 			var joined []float32
-			cuts := []int{0, rate + 123, 2*rate - 457, len(piece) / 2}
+			cuts := []int{0, rate/3 + 123, 2*rate/3 - 457, len(piece) / 2}
 			for i := range 3 {
 				s := ingest(t, encode(t, "mp3", rate, 2, piece[2*cuts[i]:2*cuts[i+1]], args...))
 				joined = append(joined, audiotest.ReadAll(t, open(t, s, audio.Options{}))...)

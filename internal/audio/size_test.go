@@ -17,28 +17,28 @@ type endless struct {
 }
 
 func (e *endless) ReadAt(b []byte, off int64) (int, error) {
-	for i := range b {
-		b[i] = e.frame[(off+int64(i))%int64(len(e.frame))]
+	for n := 0; n < len(b); {
+		n += copy(b[n:], e.frame[(off+int64(n))%int64(len(e.frame)):])
 	}
 	return len(b), nil
 }
 
-// A file of 256 MiB takes as little memory as a small one.
+// A file of 64 MiB takes as little memory as a small one.
 func TestMemoryDoesNotGrowWithTheFile(t *testing.T) {
 	frame := make([]byte, 417)
 	copy(frame, "\xff\xfb\x90\x00")
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	e := &endless{frame, 417 * (1 << 28 / 417)}
+	e := &endless{frame, 417 * (1 << 26 / 417)}
 	s, err := audio.Ingest(t.Context(), e, e.size, "endless")
 	if err != nil {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)
-	if n := after.TotalAlloc - before.TotalAlloc; n > 16<<20 {
+	if n := after.TotalAlloc - before.TotalAlloc; n > 8<<20 {
 		t.Errorf("%d bytes allocated", n)
 	}
-	if s.Track.Samples != 1152*(1<<28/417) || len(s.Track.Index) > 512<<10 {
+	if s.Track.Samples != 1152*(1<<26/417) || len(s.Track.Index) > 512<<10 {
 		t.Errorf("%d samples, index of %d bytes", s.Track.Samples, len(s.Track.Index))
 	}
 	r, size := s.ReaderAt()

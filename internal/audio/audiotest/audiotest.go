@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/cmplx"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -45,9 +46,6 @@ func Decoder(t *testing.T, data []byte, track audio.Track, opt audio.Options) {
 			t.Errorf("Read of one frame: %d, %v", n, err)
 		}
 		for _, size := range []int{1, 7, 1152, 100000} {
-			if size == 1 && len(linear) > 1<<18 {
-				continue
-			}
 			if !slices.Equal(readAll(t, open(t, bytes.NewReader(data), int64(len(data))), track.Channels, size), linear) {
 				t.Errorf("reading %d frames at a time gives other samples", size)
 			}
@@ -57,7 +55,7 @@ func Decoder(t *testing.T, data []byte, track audio.Track, opt audio.Options) {
 		d := open(t, bytes.NewReader(data), int64(len(data)))
 		rnd := rand.New(rand.NewPCG(1, 2))
 		at := []int64{0, 1, 575, 576, 577, 1151, 1152, 1153, 4095, 4096, track.Samples / 2, track.Samples - 1, track.Samples, 0}
-		for range 40 {
+		for range 24 {
 			at = append(at, rnd.Int64N(track.Samples+1))
 		}
 		buf := make([]float32, 3000*track.Channels)
@@ -81,7 +79,7 @@ func Decoder(t *testing.T, data []byte, track audio.Track, opt audio.Options) {
 	})
 	t.Run("truncated", func(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(3, 4))
-		for i := range 30 {
+		for i := range 10 {
 			n := rnd.IntN(len(data))
 			if i < 3 {
 				n = []int{0, 1, len(data) - 1}[i]
@@ -91,14 +89,13 @@ func Decoder(t *testing.T, data []byte, track audio.Track, opt audio.Options) {
 	})
 	t.Run("damaged", func(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(5, 6))
-		for i := range 40 {
+		for i := range 12 {
 			bad := bytes.Clone(data)
-			for range 1 + i*i/4 {
+			for range 1 + i*i*2 {
 				bad[rnd.IntN(len(bad))] ^= byte(1 + rnd.IntN(255))
 			}
 			contained(t, bad, track, opt)
 		}
-		clear(linear[:0])
 		noise := make([]byte, len(data))
 		for i := range noise {
 			noise[i] = byte(rnd.Uint32())
@@ -141,7 +138,7 @@ func Decoder(t *testing.T, data []byte, track audio.Track, opt audio.Options) {
 	})
 	t.Run("hostile track", func(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(7, 8))
-		for range 60 {
+		for range 24 {
 			x := track
 			x.Index = bytes.Clone(track.Index)
 			for range 1 + rnd.IntN(4) {
@@ -271,26 +268,50 @@ func differ(a, b []float32) int {
 func Music(rate, channels, frames int, seed uint64) []float32 {
 	rnd := rand.New(rand.NewPCG(seed, 99))
 	out := make([]float32, frames*channels)
-	chord := []float64{220, 277.18, 329.63, 415.3}
-	var noise float64
+	at := func(hz, phase float64) osc { return newOsc(hz, phase, rate) }
+	bass := at(55, 0)
+	var chord [4][8]osc
+	var swell [8]osc
+	for c := range channels {
+		swell[c] = at(0.9/(2*math.Pi), float64(c))
+		for k, hz := range []float64{220, 277.18, 329.63, 415.3} {
+			chord[k][c] = at(hz*(1+0.001*float64(c)), float64(k))
+		}
+	}
+	var noise, drum, low float64
+	fade, slow := math.Exp(-40/float64(rate)), math.Exp(-4/float64(rate))
 	for i := range frames {
-		t := float64(i) / float64(rate)
-		beat := math.Mod(t, 0.5)
+		if i%(rate/2) == 0 {
+			drum, low = 1, 1
+		}
+		drum, low = drum*fade, low*slow
 		if rnd.IntN(2) == 0 {
 			noise = rnd.Float64()*2 - 1
 		}
-		drum := noise * math.Exp(-beat*40)
-		bass := math.Sin(2*math.Pi*55*t) * math.Exp(-beat*4)
+		beat := 0.3*noise*drum + 0.25*bass.next()*low
 		for c := range channels {
-			v := 0.3*drum + 0.25*bass
-			for k, f := range chord {
-				v += 0.09 * math.Sin(2*math.Pi*f*t*(1+0.001*float64(c))+float64(k)) * (1 + math.Sin(t*0.9+float64(c)))
+			v, loud := beat, 0.09*(1+swell[c].next())
+			for k := range chord {
+				v += loud * chord[k][c].next()
 			}
 			v = max(-0.9, min(0.9, v))
 			out[i*channels+c] = float32(math.Round(v*32767)) / 32768
 		}
 	}
 	return out
+}
+
+// osc is a sine that turns by one multiplication a sample.
+type osc struct{ now, turn complex128 }
+
+func newOsc(hz, phase float64, rate int) osc {
+	return osc{cmplx.Rect(1, phase), cmplx.Rect(1, 2*math.Pi*hz/float64(rate))}
+}
+
+func (o *osc) next() float64 {
+	v := imag(o.now)
+	o.now *= o.turn
+	return v
 }
 
 // String names a track in a test.
