@@ -29,7 +29,7 @@ func stage(t *testing.T) (w *memory.World, d *dj, venue *box) {
 
 func syncOnce(t *testing.T, b *box, name ipns.Name) (*follow.Catalogue, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	return b.follow.Sync(ctx, name, follow.Options{Ask: true})
 }
@@ -230,9 +230,18 @@ func TestOldPinStaysUntilNewIsWhole(t *testing.T) {
 	leaf := must(d.box.Read(t.Context(), lost))
 	d.box.Delete(t.Context(), lost)
 	second := d.publish(2, a, b)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if _, err := venue.follow.Sync(ctx, name, follow.Options{Ask: true}); !errors.Is(err, follow.ErrNotFound) {
+	if _, err := venue.follow.Sync(ctx, name, follow.Options{Ask: true, Progress: func(p follow.Progress) {
+		if p.Held == 1 && p.Missing == 1 {
+			cancel() // all is here that ever will be
+		}
+	}}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("Sync = %v, want it to wait for the leaf", err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := venue.follow.Sync(short, name, follow.Options{}); !errors.Is(err, follow.ErrNotFound) {
 		t.Fatalf("Sync = %v, want ErrNotFound", err)
 	}
 	s := venue.follow.Follows()[0]
