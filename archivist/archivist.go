@@ -11,12 +11,17 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/ipfs/go-cid"
 
 	"playnode/follow"
 	"playnode/ipns"
 )
+
+// spreading bounds the wait while a record is handed on; a DHT would take
+// minutes, and Run re-puts there.
+const spreading = 5 * time.Second
 
 // Config is what an Archivist needs.
 type Config struct {
@@ -77,9 +82,13 @@ func (a *Archivist) Archive(ctx context.Context, targets []string, ask bool, pro
 					progress(name, p)
 				}
 			}
-			if _, err := a.cfg.Follow.Sync(ctx, name, opt); err != nil {
-				errs[i] = fmt.Errorf("archive: %w", err)
-			} else if _, err := a.cfg.Names.Spread(ctx, name); err != nil {
+			_, err := a.cfg.Follow.Sync(ctx, name, opt)
+			if err == nil {
+				short, cancel := context.WithTimeout(ctx, spreading)
+				_, err = a.cfg.Names.Spread(short, name)
+				cancel()
+			}
+			if err != nil {
 				errs[i] = fmt.Errorf("archive: %w", err)
 			}
 			reports[i] = a.Report(name)
