@@ -28,9 +28,11 @@ var (
 	// ErrLapsed says that the lease, its keys or the manifest's locks ended.
 	ErrLapsed = errors.New("lease has lapsed")
 	// ErrRevoked says that the selection has moved to a generation for which
-	// no grant is here. Whether it is revoked or only late is known once all
-	// mailboxes are held.
-	ErrRevoked = errors.New("no grant for the selection's present keys")
+	// no grant is here.
+	ErrRevoked = errors.New("lease was revoked")
+	// ErrBehind says that a lease is for a later generation than the revision
+	// at hand: a newer revision is to be fetched.
+	ErrBehind = errors.New("the catalogue held here is older than the lease; follow it again")
 	// ErrNotYours says that a grant is sealed or addressed to another device.
 	ErrNotYours = errors.New("grant is for another device")
 	// ErrOld says that a newer grant of the same lease is here.

@@ -33,7 +33,7 @@ type Selection struct {
 	MK         seal.Key
 	Tracks     []cid.Cid // sorted by bytes
 	Meta       []MetaBlock
-	Boxes      []cid.Cid
+	Boxes      []Box
 }
 
 // MetaBlock remembers a sealed meta block by its plaintext.
@@ -80,19 +80,34 @@ type Draft struct {
 	RootN  uint64
 	Tracks []Track // of all the lists; each once
 	Lists  []manifests.Playlist
+	// Tenants are the selection's leases, revoked ones apart, and Sign the
+	// key that grants are signed with.
+	Tenants []Tenant
+	Sign    seal.Signing
 }
 
 // Revision is a manifest to sign, and the blocks that it covers. Blocks that
 // the last revision already covered are not repeated where they are known by
-// CID (meta, boxes); tracks' blocks are all there.
+// CID (meta, boxes); tracks' blocks are all there. Tenants are those for which
+// a grant was drawn; the caller persists them with the selection.
 type Revision struct {
 	Manifest manifests.Manifest
 	Blocks   []manifests.Block
+	Tenants  []Tenant
+}
+
+// Revoke moves the selection to its next generation, of fresh keys: the next
+// revision opens for the leases that it is then given, and for no others.
+func (s Selection) Revoke() Selection {
+	s.Gen++
+	s.R = seal.NewKey()
+	return s
 }
 
 // Revise makes the next revision. MK is drawn anew when the period, the
-// generation or the root is another, or when a track is gone. Signed puts the result
-// into the selection.
+// generation or the root is another, or when a track is gone; mailboxes are
+// sealed anew likewise, a track apart, and within a period where a lease has
+// changed. Signed puts the result into the selection.
 func (s Selection) Revise(d Draft) (Revision, Selection, error) {
 	m := manifests.Manifest{
 		DJ: s.DJ, RootN: d.RootN, Sel: s.Sel, Seq: s.Seq + 1, Prev: s.Prev, IAT: d.Now,
@@ -126,16 +141,9 @@ func (s Selection) Revise(d Draft) (Revision, Selection, error) {
 	if err := r.meta(&n, s, d.Lists); err != nil {
 		return Revision{}, Selection{}, err
 	}
-	if again {
-		n.Boxes = s.Boxes
-	} else {
-		b, err := dummies(s.Unit)
-		if err != nil {
-			return Revision{}, Selection{}, fmt.Errorf("seal mailboxes: %w", err)
-		}
-		r.Blocks, n.Boxes = append(r.Blocks, b), []cid.Cid{b.CID}
+	if err := r.boxes(&n, s, d, again); err != nil {
+		return Revision{}, Selection{}, fmt.Errorf("seal mailboxes: %w", err)
 	}
-	r.Manifest.Boxes = n.Boxes
 	return r, n, nil
 }
 
@@ -187,44 +195,6 @@ func (r *Revision) meta(n *Selection, old Selection, lists []manifests.Playlist)
 	return nil
 }
 
-// boxClass is the size of a mailbox's plaintext: a grant of a week's periods
-// fits 2048 bytes, one of days' 4096.
-func boxClass(unit int64) int {
-	if unit == manifests.Week {
-		return 2048
-	}
-	return 4096
-}
-
-// dummies is a shard without a lease in it: real seals of random bytes, to
-// keys that are thrown away.
-func dummies(unit int64) (manifests.Block, error) {
-	var s manifests.BoxShard
-	rand.Read(s.Salt[:])
-	for range manifests.Boxes {
-		e, err := dummy(boxClass(unit))
-		if err != nil {
-			return manifests.Block{}, err
-		}
-		s.E = append(s.E, e)
-	}
-	slices.SortFunc(s.E, func(a, b manifests.BoxEntry) int { return slices.Compare(a.ID[:], b.ID[:]) })
-	data, err := s.Encode()
-	return manifests.NewBlock(data), err
-}
-
-func dummy(class int) (e manifests.BoxEntry, err error) {
-	rand.Read(e.ID[:])
-	to, err := seal.NewXWing()
-	if err != nil {
-		return e, err
-	}
-	plain := make([]byte, class)
-	rand.Read(plain)
-	e.Blob.Enc, e.Blob.CT, err = seal.SealTo(to.Public(), seal.CTX(seal.Grant, plain[:32], plain[32:64]), plain)
-	return e, err
-}
-
 func compareCIDs(a, b cid.Cid) int { return slices.Compare(a.Bytes(), b.Bytes()) }
 
 // containsAll tells whether sorted all has every one of some.
@@ -244,6 +214,7 @@ type selectionJSON struct {
 	Unit                           int64
 	Gen, RootN, Seq, Cur, MKGen    uint64
 	Tracks, Boxes, MetaCID, MetaOf [][]byte
+	Seats                          [][]Seat // of each of Boxes
 }
 
 // Encode is the selection at rest, with its secrets.
@@ -256,8 +227,8 @@ func (s Selection) Encode() ([]byte, error) {
 	for _, c := range s.Tracks {
 		j.Tracks = append(j.Tracks, c.Bytes())
 	}
-	for _, c := range s.Boxes {
-		j.Boxes = append(j.Boxes, c.Bytes())
+	for _, b := range s.Boxes {
+		j.Boxes, j.Seats = append(j.Boxes, b.CID.Bytes()), append(j.Seats, b.Seats)
 	}
 	for _, m := range s.Meta {
 		j.MetaCID, j.MetaOf = append(j.MetaCID, m.CID.Bytes()), append(j.MetaOf, bytes.Clone(m.Plain[:]))
@@ -279,11 +250,11 @@ func DecodeSelection(data []byte) (Selection, error) {
 	if len(j.Prev) == 32 {
 		s.Prev = (*[32]byte)(j.Prev)
 	}
-	var meta []cid.Cid
+	var meta, boxes []cid.Cid
 	for _, l := range []struct {
 		from [][]byte
 		to   *[]cid.Cid
-	}{{j.Tracks, &s.Tracks}, {j.Boxes, &s.Boxes}, {j.MetaCID, &meta}} {
+	}{{j.Tracks, &s.Tracks}, {j.Boxes, &boxes}, {j.MetaCID, &meta}} {
 		for _, b := range l.from {
 			c, err := cid.Cast(b)
 			if err != nil {
@@ -291,6 +262,13 @@ func DecodeSelection(data []byte) (Selection, error) {
 			}
 			*l.to = append(*l.to, c)
 		}
+	}
+	for i, c := range boxes {
+		b := Box{CID: c}
+		if i < len(j.Seats) {
+			b.Seats = j.Seats[i]
+		}
+		s.Boxes = append(s.Boxes, b)
 	}
 	for i, c := range meta {
 		if len(j.MetaOf[i]) != 32 {

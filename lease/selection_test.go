@@ -91,7 +91,9 @@ func mustEncode(t *testing.T, m *manifests.Manifest) []byte {
 
 func TestDummiesAreSealedForReal(t *testing.T) {
 	for unit, class := range map[int64]int{manifests.Week: 2048, manifests.Day: 4096} {
-		b, err := dummies(unit)
+		d := newDJ(t, unit)
+		m := d.publish()
+		b, err := d.sel.shard(m, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

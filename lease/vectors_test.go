@@ -54,7 +54,7 @@ func (v *vectors) record(name string, b manifests.Block) {
 	}
 	v.files[name+".cbor"] = b.Data
 	entry := map[string]any{"name": name, "file": name + ".cbor", "cid": b.CID.String(), "value": json.RawMessage(value.Bytes())}
-	if name == "boxes" {
+	if name == "boxes" || name == "mailboxes" {
 		delete(entry, "value") // 64 blobs, once in the file is enough
 	}
 	v.index = append(v.index, entry)
@@ -253,6 +253,34 @@ func makeVectors(t *testing.T) map[string][]byte {
 	})
 	link := manifests.Link{DJ: &dj, Label: "Friday night", Name: d.name, Addrs: g.Hints}
 	v.json("links.json", map[string]any{"dj": dj.String(), "name": d.name, "label": link.Label, "addrs": link.Addrs, "link": link.String()})
+
+	// Last, since it draws more: the grant in a mailbox, among 63 dummies.
+	tenant := Tenant{Terms: Terms{Device: manifests.Device{K: dev, PK: pkx}, Mbox: g.Mbox}, Grant: g.Grant, Name: g.Name, Hints: g.Hints}
+	box, err := d.sel.shard(m, []Tenant{tenant})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.record("mailboxes", box)
+	shard, err := manifests.DecodeBoxShard(box.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	boxKey := seal.Key(g.Mbox).Derive(seal.Mbox, dj[:], m.Sel[:], seal.U64(m.Gen), seal.U64(m.Cur), shard.Salt[:])
+	at := slices.IndexFunc(shard.E, func(e manifests.BoxEntry) bool { return string(e.ID[:]) == string(boxKey[:16]) })
+	mailed, err := d.sel.delivery(tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mailPlain, err := mailed.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.record("mailed", manifests.NewBlock(mailPlain))
+	v.json("mailbox.json", map[string]any{
+		"boxes": "mailboxes.cbor", "salt": hx(shard.Salt[:]), "entry": at, "paddedTo": 2048, "plain": "mailed.cbor",
+		"id":   derived(g.Mbox[:], seal.Mbox, boxKey[:], dj[:], m.Sel[:], seal.U64(m.Gen), seal.U64(m.Cur), shard.Salt[:]),
+		"info": hx(grantInfo(dj, dev)), "enc": hx(shard.E[at].Blob.Enc[:]), "ct": hx(shard.E[at].Blob.CT),
+	})
 	v.json("index.json", v.index)
 	return v.files
 }
@@ -358,6 +386,14 @@ func TestVectorsOpen(t *testing.T) {
 	}
 	if err != nil {
 		t.Error(err)
+	}
+	mailed := *m
+	mailed.Boxes = []cid.Cid{manifests.NewBlock(read("mailboxes.cbor")).CID}
+	other := newVenue(t) // which has no grant, and opens the mailbox alone
+	other.id = v.id
+	other.restart()
+	if got, err := other.Receive(chain, &mailed, [][]byte{read("mailboxes.cbor")}); err != nil || len(got) != 1 || got[0].ID != l.ID {
+		t.Errorf("the mailbox holds %v: %v", got, err)
 	}
 	u, err := v.Unlock(m)
 	if err != nil {

@@ -47,7 +47,9 @@ type held struct {
 	Mbox  manifests.MailboxKey
 	Name  manifests.Name
 	Hints []string
-	g     *manifests.Grant
+	// Revoked: the selection has moved on without this lease.
+	Revoked bool
+	g       *manifests.Grant
 }
 
 // Lease is a grant as people see it.
@@ -60,7 +62,9 @@ type Lease struct {
 	From  int64          // Unix seconds
 	Until int64          // end of the terms, grace included
 	Keys  int64          // until when there are keys, at most Until; 0 without
-	Grant manifests.Grant
+	// Revoked: the DJ has ended it before its time.
+	Revoked bool
+	Grant   manifests.Grant
 }
 
 // NewVenue loads what the store holds.
@@ -106,6 +110,11 @@ type grantJSON struct {
 	Env, Payload, Mbox []byte
 	Name               manifests.Name
 	Hints              []string
+	Revoked            bool `json:",omitempty"`
+}
+
+func (h *held) encode() ([]byte, error) {
+	return json.Marshal(grantJSON{h.Grant.Env.Data, h.Grant.Payload.Data, h.Mbox[:], h.Name, h.Hints, h.Revoked})
 }
 
 func (v *Venue) loadGrant(row string, value []byte) error {
@@ -114,7 +123,7 @@ func (v *Venue) loadGrant(row string, value []byte) error {
 		return err
 	}
 	h := &held{Grant: manifests.Signed{Env: manifests.NewBlock(j.Env), Payload: manifests.NewBlock(j.Payload)},
-		Name: j.Name, Hints: j.Hints}
+		Name: j.Name, Hints: j.Hints, Revoked: j.Revoked}
 	copy(h.Mbox[:], j.Mbox)
 	var err error
 	h.g, err = manifests.DecodeGrant(j.Payload)
@@ -177,7 +186,7 @@ func (v *Venue) importFile(file []byte) (Lease, error) {
 	if h.g, err = v.judge(judge, d); err != nil {
 		return Lease{}, err
 	}
-	return v.keep(h, d, judge == chain)
+	return v.keep(h, d, judge)
 }
 
 // newest is the longer of the chain at hand and the one known.
@@ -216,19 +225,12 @@ func (v *Venue) judge(c *manifests.Chain, d *manifests.Delivery) (*manifests.Gra
 	return g, nil
 }
 
-// keep persists a judged grant with its keys, floors and roots, in one
-// transaction, and then believes it.
-func (v *Venue) keep(h *held, d *manifests.Delivery, newRoots bool) (Lease, error) {
+// keep persists a grant that was judged by root, with its keys, floors and
+// those roots, in one transaction, and then believes it.
+func (v *Venue) keep(h *held, d *manifests.Delivery, root *manifests.Chain) (Lease, error) {
 	g := h.g
 	if err := v.supersedes(h); err != nil {
 		return Lease{}, err
-	}
-	root := v.chains[g.DJ]
-	if newRoots {
-		var err error
-		if root, err = manifests.VerifyChain(d.Roots); err != nil {
-			return Lease{}, err
-		}
 	}
 	r := v.time.read()
 	before := v.time.snapshot(g.DJ)
@@ -251,9 +253,10 @@ func (v *Venue) keep(h *held, d *manifests.Delivery, newRoots bool) (Lease, erro
 			puts[periodRow(h.prefix(), p)] = k[:]
 		}
 	}
-	if puts[grantKey(g)], err = json.Marshal(grantJSON{h.Grant.Env.Data, h.Grant.Payload.Data, h.Mbox[:], h.Name, h.Hints}); err == nil && newRoots {
-		j := make([][2][]byte, len(d.Roots))
-		for i, s := range d.Roots {
+	if puts[grantKey(g)], err = h.encode(); err == nil && v.chains[g.DJ] != root {
+		roots := root.Signed()
+		j := make([][2][]byte, len(roots))
+		for i, s := range roots {
 			j[i] = [2][]byte{s.Env.Data, s.Payload.Data}
 		}
 		puts[rootsRow+g.DJ.String()], err = json.Marshal(j)
@@ -277,6 +280,8 @@ func (v *Venue) supersedes(h *held) error {
 			continue
 		}
 		switch c := compareTerms(o.g, h.g); {
+		case o.Revoked && o.g.GID == h.g.GID:
+			return fmt.Errorf("lease %s: %w", h.g.Lease, ErrRevoked)
 		case c > 0:
 			return fmt.Errorf("grant %d of lease %s: %w", h.g.N, h.g.Lease, ErrOld)
 		case c == 0 && o.Grant.Payload.CID != h.Grant.Payload.CID:
@@ -292,20 +297,27 @@ func compareTerms(a, b *manifests.Grant) int {
 
 func (h *held) lease() Lease {
 	l := Lease{ID: h.g.Lease, DJ: h.g.DJ, Sel: h.g.Sel, Name: h.Name, Hints: h.Hints,
-		From: h.g.NBF, Until: h.g.End(), Grant: *h.g}
+		From: h.g.NBF, Until: h.g.End(), Revoked: h.Revoked, Grant: *h.g}
 	if h.g.Win != nil {
 		l.Keys = min(l.Until, int64(h.g.Win.Last+1)*h.g.Unit)
 	}
 	return l
 }
 
-// Leases lists the grants here, lapsed ones included, by DJ and lease.
+// Leases lists the leases here as their newest grants have them, lapsed ones
+// included, by DJ and id.
 func (v *Venue) Leases() []Lease {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var out []Lease
-	for _, row := range slices.Sorted(maps.Keys(v.grants)) {
-		out = append(out, v.grants[row].lease())
+	for _, row := range slices.Sorted(maps.Keys(v.grants)) { // a lease's rows are neighbours
+		h := v.grants[row]
+		l := h.lease()
+		if n := len(out); n == 0 || out[n-1].DJ != l.DJ || out[n-1].ID != l.ID {
+			out = append(out, l)
+		} else if compareTerms(&out[n-1].Grant, h.g) < 0 {
+			out[n-1] = l
+		}
 	}
 	return out
 }
@@ -377,7 +389,7 @@ func (v *Venue) sweep(r reading) error {
 	for _, h := range v.grants {
 		_, firm := v.time.now(h.g.DJ, r)
 		known[h.prefix()] = true
-		if firm < h.g.End() {
+		if firm < h.g.End() && !h.Revoked {
 			live[h.prefix()] = manifests.Period(firm, h.g.Unit)
 		}
 	}
@@ -445,7 +457,7 @@ func (v *Venue) unlock(m *manifests.Manifest) (*Unlocked, error) {
 
 // rank orders why several grants did not open: the nearest miss is told.
 func rank(err error) int {
-	for i, e := range []error{ErrNoLease, ErrRevoked, ErrLapsed, ErrNotYet, ErrRefused} {
+	for i, e := range []error{ErrNoLease, ErrRevoked, ErrLapsed, ErrBehind, ErrNotYet, ErrRefused} {
 		if errors.Is(err, e) {
 			return i
 		}
@@ -456,8 +468,12 @@ func rank(err error) int {
 func (v *Venue) open(h *held, m *manifests.Manifest, now int64) (*Unlocked, error) {
 	g := h.g
 	switch {
+	case h.Revoked:
+		return nil, fmt.Errorf("lease %s: %w", g.Lease, ErrRevoked)
 	case now >= g.End():
 		return nil, fmt.Errorf("lease %s ended at %d: %w", g.Lease, g.End(), ErrLapsed)
+	case g.Gen > m.Gen:
+		return nil, ErrBehind
 	case g.Gen != m.Gen || g.GID != m.GID || g.Unit != m.Unit:
 		return nil, ErrRevoked
 	case now < g.NBF:
@@ -497,19 +513,31 @@ func (v *Venue) open(h *held, m *manifests.Manifest, now int64) (*Unlocked, erro
 	return u, nil
 }
 
-// retire forgets grants of the lease that h has taken the place of: an older
-// generation's were kept until the newer one opened a manifest.
+// retire forgets grants of the lease that h has taken the place of, with
+// their keys: an older generation's were kept until the newer one opened a
+// manifest.
 func (v *Venue) retire(h *held) error {
 	var gone []string
+	wanted := map[string]bool{}
 	for row, o := range v.grants {
 		if o.g.DJ == h.g.DJ && o.g.Lease == h.g.Lease && compareTerms(o.g, h.g) < 0 {
 			gone = append(gone, row)
+		} else {
+			wanted[o.prefix()] = true
 		}
 	}
 	if len(gone) == 0 {
 		return nil
 	}
-	if err := v.store.Apply(nil, gone); err != nil {
+	deletes := slices.Clone(gone)
+	for _, row := range gone {
+		if p := v.grants[row].prefix(); !wanted[p] {
+			if err := v.store.Each(p, func(key string, _ []byte) error { deletes = append(deletes, key); return nil }); err != nil {
+				return fmt.Errorf("forget older grants: %w", err)
+			}
+		}
+	}
+	if err := v.store.Apply(nil, deletes); err != nil {
 		return fmt.Errorf("forget older grants: %w", err)
 	}
 	for _, row := range gone {

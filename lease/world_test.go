@@ -91,6 +91,7 @@ type testDJ struct {
 	order     []Track
 	info      map[cid.Cid][]byte
 	store     map[cid.Cid][]byte
+	tenants   []Tenant
 }
 
 func newDJ(t *testing.T, unit int64) *testDJ {
@@ -155,7 +156,7 @@ func (d *testDJ) draft() Draft {
 	for _, tr := range d.order {
 		list.Tracks = append(list.Tracks, tr.CID)
 	}
-	return Draft{Now: d.now, RootN: d.chain.Newest().N, Tracks: d.order, Lists: []manifests.Playlist{list}}
+	return Draft{Now: d.now, RootN: d.chain.Newest().N, Tracks: d.order, Lists: []manifests.Playlist{list}, Tenants: d.tenants, Sign: d.pub}
 }
 
 // publish revises, signs, and opens the result as a reader would.
@@ -167,6 +168,9 @@ func (d *testDJ) publish() *manifests.Manifest {
 	}
 	for _, b := range r.Blocks {
 		d.store[b.CID] = b.Data
+	}
+	for _, t := range r.Tenants {
+		d.tenants[slices.IndexFunc(d.tenants, func(o Tenant) bool { return o.Lease == t.Lease })] = t
 	}
 	m, signed := d.sign(&r.Manifest)
 	d.sel = next.Signed(signed.Payload)
@@ -224,6 +228,37 @@ func (d *testDJ) grant(id Identity, t Terms) *manifests.Delivery {
 	return g
 }
 
+// tenant takes a device in, with a grant that no mailbox carries yet.
+func (d *testDJ) tenant(id Identity, until int64) *manifests.Delivery {
+	d.t.Helper()
+	t := Tenant{Terms: Terms{Device: manifests.Device{K: id.Sign.Public(), PK: id.Open.Public()}, From: d.now, Until: until}, Name: d.name}
+	g, err := d.sel.Draw(d.now, d.chain.Newest().N, d.pub, &t)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	g.Roots = d.roots
+	d.tenants = append(d.tenants, t)
+	return g
+}
+
+// renew moves the end of tenant i, and draws its next grant.
+func (d *testDJ) renew(i int, until int64) {
+	d.t.Helper()
+	t := &d.tenants[i]
+	t.Until, t.N = until, t.N+1
+	if _, err := d.sel.Draw(d.now, d.chain.Newest().N, d.pub, t); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// boxes are the shards of a manifest.
+func (d *testDJ) boxes(m *manifests.Manifest) (out [][]byte) {
+	for _, c := range m.Boxes {
+		out = append(out, d.store[c])
+	}
+	return out
+}
+
 func (d *testDJ) file(g *manifests.Delivery, id Identity) []byte {
 	d.t.Helper()
 	f, err := SealFile(g, manifests.Device{K: id.Sign.Public(), PK: id.Open.Public()})
@@ -259,6 +294,20 @@ func (v *testVenue) restart() {
 	if v.Venue, err = NewVenue(Config{v.id, v.store, v.clock}); err != nil {
 		v.t.Fatal(err)
 	}
+}
+
+// receive takes in a revision as a follower does: its mailboxes, then the
+// consequence.
+func (v *testVenue) receive(d *testDJ, m *manifests.Manifest) (got, revoked []Lease) {
+	v.t.Helper()
+	got, err := v.Receive(d.chain, m, d.boxes(m))
+	if err == nil {
+		revoked, err = v.Settle(m)
+	}
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return got, revoked
 }
 
 // lease imports a grant of d's.

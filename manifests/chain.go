@@ -13,6 +13,7 @@ type Chain struct {
 	dj    DJ
 	roots []*Root
 	ids   [][32]byte // payload digests of roots
+	from  []Signed
 }
 
 // VerifyChain verifies roots 1..n, in order: each carries the signatures that
@@ -64,7 +65,7 @@ func (c *Chain) add(s Signed) error {
 			return fmt.Errorf("root signed by %s, which is in no set: %w", g.K, ErrUnauthorised)
 		}
 	}
-	c.roots, c.ids = append(c.roots, r), append(c.ids, id)
+	c.roots, c.ids, c.from = append(c.roots, r), append(c.ids, id), append(c.from, s)
 	return nil
 }
 
@@ -88,6 +89,10 @@ func (c *Chain) DJ() DJ { return c.dj }
 
 // Newest is the last root.
 func (c *Chain) Newest() *Root { return c.roots[len(c.roots)-1] }
+
+// Signed is the chain as it was signed, roots 1 to the newest, for keeping or
+// passing on. The caller does not change it.
+func (c *Chain) Signed() []Signed { return c.from }
 
 // Root is root n, or nil.
 func (c *Chain) Root(n uint64) *Root {

@@ -154,4 +154,23 @@ same(context('keys', delivery.mbox, ...delivery.keys), hex(g.kcHashed), 'kc inpu
 same(sha256(hex(g.kcHashed)), cbor.decode(delivery.payload ?? file('grant.cbor')).kc, 'kc')
 held('grant')
 
+// The same grant in a mailbox, found by its id among dummies.
+const mail = json('mailbox.json')
+const mailboxes = cbor.decode(file(mail.boxes))
+assert.equal(mailboxes.e.length, 64)
+same(mailboxes.salt, hex(mail.salt), 'salt')
+const id = derived(mail.id).subarray(0, 16)
+const at = mailboxes.e.findIndex(([i]) => Buffer.compare(i, id) === 0)
+assert.equal(at, mail.entry, 'the mailbox under its id')
+const [,, mailEnc, mailCT] = mailboxes.e[at][1]
+const mailOpened = new Uint8Array(await suite.open({ recipientKey, enc: mailEnc, info: hex(g.info) }, mailCT))
+assert.equal(mailOpened.length, mail.paddedTo)
+same(unpadded(mailOpened, 2048), file(mail.plain), 'mailed delivery')
+const mailed = cbor.decode(file(mail.plain))
+assert.equal(mailed.roots.length, 0, 'no roots in a mailbox')
+same(mailed.payload, delivery.payload, 'the same grant')
+const dummy = mailboxes.e[(at + 1) % 64][1]
+await assert.rejects(suite.open({ recipientKey, enc: dummy[2], info: hex(g.info) }, dummy[3]), 'a dummy opened')
+held('opened mailbox')
+
 console.log(JSON.stringify(counts))
