@@ -11,6 +11,7 @@ import (
 
 	"playnode/internal/audio"
 	"playnode/internal/audio/wav"
+	"playnode/internal/repo"
 	"playnode/publisher"
 )
 
@@ -19,6 +20,8 @@ import (
 type CheckRequest struct {
 	Paths  []string
 	WAVDir string
+	// Dir is the repo whose settings choose the decoders; it need not exist.
+	Dir string
 }
 
 // Checked is what a venue would hear.
@@ -49,12 +52,17 @@ func Check(ctx context.Context, req CheckRequest, emit func(Event)) (Checked, er
 			return out, fmt.Errorf("make %s: %w", req.WAVDir, err)
 		}
 	}
+	cfg, err := repo.LoadConfig(req.Dir, nil)
+	if err != nil {
+		return out, err
+	}
+	opt := decoders(cfg.MP3)
 	list := publisher.Walk(req.Paths, func(path string) (publisher.Place, error) { return publisher.PlaceOf(ctx, path) })
 	for i, f := range list {
 		c := CheckedFile{Path: f.Path, Problems: []string{}}
 		err := f.Err
 		if err == nil {
-			err = check(ctx, &c, req.WAVDir)
+			err = check(ctx, &c, req.WAVDir, opt)
 		}
 		if ctx.Err() != nil {
 			return out, ctx.Err()
@@ -69,7 +77,7 @@ func Check(ctx context.Context, req CheckRequest, emit func(Event)) (Checked, er
 	return out, nil
 }
 
-func check(ctx context.Context, c *CheckedFile, wavDir string) error {
+func check(ctx context.Context, c *CheckedFile, wavDir string, opt audio.Options) error {
 	f, err := os.Open(c.Path)
 	if err != nil {
 		return err
@@ -87,7 +95,7 @@ func check(ctx context.Context, c *CheckedFile, wavDir string) error {
 	c.Codec, c.Rate, c.Channels, c.Samples = t.Codec, t.Rate, t.Channels, t.Samples
 	c.Title, c.Artist, c.Album = src.Tags.Title, src.Tags.Artist, src.Tags.Album
 	c.Problems = append(c.Problems, src.Problems...)
-	a, err := src.Analyse(ctx, audio.Options{})
+	a, err := src.Analyse(ctx, opt)
 	if err != nil {
 		c.Problems = append(c.Problems, err.Error())
 	} else {
@@ -100,13 +108,13 @@ func check(ctx context.Context, c *CheckedFile, wavDir string) error {
 		return nil
 	}
 	name := strings.TrimSuffix(filepath.Base(c.Path), filepath.Ext(c.Path)) + ".wav"
-	return writeWAV(filepath.Join(wavDir, name), src)
+	return writeWAV(filepath.Join(wavDir, name), src, opt)
 }
 
 // writeWAV writes what is heard of a file at its own rate and channels.
-func writeWAV(path string, src *audio.Source) (err error) {
+func writeWAV(path string, src *audio.Source, opt audio.Options) (err error) {
 	r, size := src.ReaderAt()
-	dec, err := audio.Open(r, size, src.Track, audio.Options{})
+	dec, err := audio.Open(r, size, src.Track, opt)
 	if err != nil {
 		return err
 	}

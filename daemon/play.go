@@ -17,11 +17,14 @@ func (d *Daemon) openPlayer(n *network) (*player.Player, error) {
 }
 
 // audio is the decoders that the settings choose.
-func (d *Daemon) audio() audio.Options {
-	if d.repo.Config.MP3 == "exact" {
-		return audio.Options{Engine: audio.OwnMP3}
+func (d *Daemon) audio() audio.Options { return decoders(d.repo.Config.MP3) }
+
+// decoders are those of the setting audio.mp3.
+func decoders(mp3 string) audio.Options {
+	if mp3 == "go-mp3" {
+		return audio.Options{Engine: audio.GoMP3}
 	}
-	return audio.Options{Engine: audio.GoMP3}
+	return audio.Options{}
 }
 
 // play plays until it is done, or ctx ends.
@@ -33,6 +36,7 @@ func (d *Daemon) play(ctx context.Context, req PlayRequest, emit func(Event)) (P
 	if err := d.connect(ctx, n, req.Node.Peers); err != nil {
 		d.log.Warn("connect", "err", err) // what is held plays all the same
 	}
+	d.settleAll(n)
 	if req.Sink == "" {
 		req.Sink = d.repo.Config.Sink
 	}
@@ -91,6 +95,8 @@ func (d *Daemon) held(l lease.Lease) Leased {
 	out := d.leased(l.ID.String(), l.DJ.String(), l.Grant.Dev.String(), d.label(l), l.From, l.Until)
 	// A venue's state is by the time that its leases are judged by.
 	switch now := d.venue.Now(l.DJ); {
+	case l.Revoked:
+		out.State = "revoked"
 	case now < l.From:
 		out.State = "future"
 	case now >= l.Until:

@@ -129,7 +129,7 @@ func (a *app) checkCmd() *cobra.Command {
 		Short: "what a venue would hear of your files, before publishing",
 		Args:  atLeast(1, "files or folders"),
 		RunE: func(c *cobra.Command, args []string) error {
-			req.Paths = args
+			req.Paths, req.Dir = args, a.dir
 			res, err := daemon.Check(c.Context(), req, a.bar.event)
 			a.bar.close()
 			if err != nil {

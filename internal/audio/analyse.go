@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 
+	"playnode/internal/audio/gomp3"
 	"playnode/internal/audio/loudness"
 )
 
@@ -70,7 +71,11 @@ func (s *Source) Analyse(ctx context.Context, opt Options) (Analysis, error) {
 		}
 	}
 	if g, ok := d.(*mpeg); ok && g.damaged > 0 {
-		a.Problems = append(a.Problems, fmt.Sprintf("%d frames cannot be decoded and are silent", g.damaged))
+		text := "%d frames cannot be decoded and are silent"
+		if _, stock := g.eng.(*gomp3.Decoder); stock {
+			text = "go-mp3 cannot decode %d frames and leaves them silent; with audio.mp3: exact they may be heard"
+		}
+		a.Problems = append(a.Problems, fmt.Sprintf(text, g.damaged))
 	}
 	a.Loudness, a.Range, a.TruePeak = m.Loudness(), m.Range(), m.TruePeak()
 	a.Waveform = w.bytes()

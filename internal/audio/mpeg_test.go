@@ -44,19 +44,6 @@ func TestMP3AgainstMpg123(t *testing.T) {
 	}
 }
 
-// The stock decoder, in its cell, gives as many samples, and at plain settings the same ones but for its rounding.
-func TestStockEngine(t *testing.T) {
-	path := encode(t, "mp3", 44100, 2, audiotest.Music(44100, 2, 30011, 1), "-b", "128", "-m", "s", "--noshort")
-	want := floats(tool(t, "mpg123", "-q", "--gapless", "-e", "f32", "-s", path))
-	got := audiotest.ReadAll(t, open(t, ingest(t, path), audio.Options{Engine: audio.GoMP3}))
-	if len(got) != len(want) {
-		t.Fatalf("%d samples, mpg123 has %d", len(got), len(want))
-	}
-	if most, _ := distance(got, want); most > 3 {
-		t.Errorf("%.2f LSB from mpg123", most)
-	}
-}
-
 func TestMP3Kit(t *testing.T) {
 	for _, args := range [][]string{{"-b", "128"}, {"-V", "2"}, {"-b", "48", "-m", "m"}, {"-b", "8", "--resample", "16"}} {
 		path := encode(t, "mp3", 44100, 2, audiotest.Music(44100, 2, 40003, 5), args...)

@@ -36,7 +36,7 @@ type Config struct {
 	Sink     string `mapstructure:"sink"`
 	Loudness string `mapstructure:"loudness"`
 	Rate     int    `mapstructure:"rate"`
-	// MP3 chooses the decoder of Layer III: "exact" or "go-mp3".
+	// MP3 chooses the decoder of Layer III: "exact" (our own) or "go-mp3".
 	MP3 string `mapstructure:"audio.mp3"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `mapstructure:"log-level"`
@@ -47,7 +47,7 @@ type Config struct {
 var defaults = map[string]any{
 	"network": "public", "listen": []string{}, "http": "", "gateway": "",
 	"peer": []string{}, "bootstrap": []string{}, "origin": []string{},
-	"sink": "default", "loudness": "-16", "rate": 0, "audio.mp3": "go-mp3", "log-level": "info",
+	"sink": "default", "loudness": "-16", "rate": 0, "audio.mp3": "exact", "log-level": "info",
 }
 
 // LoadConfig reads the settings for the repo at dir, which need not exist
