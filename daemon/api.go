@@ -22,6 +22,8 @@ const (
 	OpShare       Op[PlaylistRequest, Shared]    = "share"
 	OpLeaseGrant  Op[GrantRequest, Granted]      = "lease-grant"
 	OpLeaseImport Op[ImportRequest, Leased]      = "lease-import"
+	OpLeaseRenew  Op[RenewRequest, []Granted]    = "lease-renew"
+	OpLeaseRevoke Op[RevokeRequest, []Leased]    = "lease-revoke"
 	OpLeases      Op[struct{}, []Leased]         = "leases"
 	OpKeysArchive Op[struct{}, ArchiveKey]       = "keys-archive"
 	OpFollow      Op[FollowRequest, Followed]    = "follow"
@@ -183,6 +185,17 @@ type Granted struct {
 	Blob []byte `json:"blob,omitempty"`
 }
 
+// RenewRequest lengthens leases, each from the later of now and its end.
+type RenewRequest struct {
+	Leases []string      `json:"leases"`
+	For    time.Duration `json:"for"`
+}
+
+// RevokeRequest ends leases before their time.
+type RevokeRequest struct {
+	Leases []string `json:"leases"`
+}
+
 // ImportRequest takes in a grant.
 type ImportRequest struct {
 	Blob []byte `json:"blob"`
@@ -196,7 +209,7 @@ type Leased struct {
 	Playlist string    `json:"playlist"`
 	From     time.Time `json:"from"`
 	Until    time.Time `json:"until"`
-	// State is "active", "future" or "lapsed".
+	// State is "active", "future", "lapsed" or "revoked".
 	State string `json:"state"`
 }
 

@@ -195,10 +195,11 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	}
 	if w.follow, err = follow.New(follow.Config{
 		Names: w.names, Fetch: w.fetch, Blocks: n, Pinner: n, Store: d.repo.Bucket("follow"),
-		Now: d.now, Peers: n, Log: d.log, Judge: d.believe,
+		Now: d.now, Peers: n, Log: d.log, Judge: func(c *follow.Catalogue) error { return d.believe(n, c) },
 	}); err != nil {
 		return nil, err
 	}
+	w.follow.OnNewer(d.settle)
 	w.archivist = archivist.New(archivist.Config{Follow: w.follow, Names: w.names, Log: d.log})
 	if w.publisher, err = d.openPublisher(w); err != nil {
 		return nil, err
@@ -247,6 +248,7 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 		return err
 	}
 	defer n.names.Watch(own, nil)()
+	d.settleAll(n)
 	g, ctx := errgroup.WithContext(ctx)
 	r := Ready{Ready: true, Peer: n.node.ID(), Addrs: n.node.Addrs()}
 	if a := d.repo.Config.Gateway; a != "" {
@@ -324,6 +326,8 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpPlaylist, d.playlist)
 	on(hs, OpShare, d.share)
 	on(hs, OpLeaseGrant, d.leaseGrant)
+	on(hs, OpLeaseRenew, d.leaseRenew)
+	on(hs, OpLeaseRevoke, d.leaseRevoke)
 	on(hs, OpLeaseImport, d.leaseImport)
 	on(hs, OpLeases, d.leases)
 	on(hs, OpKeysArchive, d.keysArchive)
@@ -368,6 +372,7 @@ var kinds = []struct {
 	{lease.ErrNotYours, NoLease},
 	{lease.ErrNotYet, NoLease},
 	{lease.ErrRevoked, NoLease},
+	{lease.ErrBehind, NoLease},
 	{lease.ErrOld, Verify},
 	{lease.ErrRefused, Verify},
 	{lease.ErrFuture, Verify},

@@ -163,30 +163,6 @@ func (d *Daemon) hints() []string {
 	return addrs[:min(4, len(addrs))]
 }
 
-func (d *Daemon) leaseGrant(_ context.Context, req GrantRequest, _ func(Event)) (Granted, error) {
-	n, err := d.net()
-	if err != nil {
-		return Granted{}, err
-	}
-	var from time.Time
-	if req.From != 0 {
-		from = time.Unix(req.From, 0)
-	}
-	l, blob, err := n.publisher.Grant(req.Playlist, req.Device, from, req.For, d.hints())
-	if errors.Is(err, publisher.ErrTerms) {
-		return Granted{}, usage("%v", err)
-	}
-	if err != nil {
-		return Granted{}, err
-	}
-	return Granted{d.granted(l), blob}, nil
-}
-
-// granted is a lease as its DJ sees it.
-func (d *Daemon) granted(l publisher.Lease) Leased {
-	return d.leased(l.ID.String(), d.keys.DJ().String(), l.Device.String(), l.Label, l.From, l.Until)
-}
-
 func (d *Daemon) leased(id, dj, device, label string, from, until int64) Leased {
 	out := Leased{
 		Lease: id, DJ: dj, Device: device, Playlist: label,

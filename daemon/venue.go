@@ -45,12 +45,6 @@ func (d *Daemon) followName(ctx context.Context, req FollowRequest, emit func(Ev
 	return d.followed(n, name)
 }
 
-// believe raises the time of a DJ's leases by what she has signed since; a
-// head dated in the future is refused.
-func (d *Daemon) believe(c *follow.Catalogue) error {
-	return d.venue.Accept(c.Chain, c.Head.IAT)
-}
-
 // patience is a context that ends when alive has not been called for d.
 func patience(ctx context.Context, d time.Duration) (_ context.Context, alive func(), stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)

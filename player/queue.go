@@ -116,6 +116,8 @@ func (p *Player) terms(dj manifests.DJ, s *follow.Selection, err error) error {
 	switch {
 	case errors.Is(err, lease.ErrNoLease):
 		return fmt.Errorf("%w here for %q; %s", lease.ErrNoLease, s.Label, askFor)
+	case errors.Is(err, lease.ErrRevoked):
+		return fmt.Errorf("%w: that of %q; %s", lease.ErrRevoked, s.Label, askFor)
 	case errors.Is(err, lease.ErrLapsed), errors.Is(err, lease.ErrNotYet):
 		var from, until int64
 		for _, l := range p.cfg.Leases.Leases() {

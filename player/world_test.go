@@ -250,11 +250,11 @@ func (w *world) publish(label string, paths ...string) []cid.Cid {
 // grant leases a playlist to the venue.
 func (w *world) grant(label string, length time.Duration) {
 	w.t.Helper()
-	_, file, err := w.dj.Grant(label, w.device, time.Time{}, length, nil)
+	g, err := w.dj.Grant(context.Background(), publisher.Terms{Playlist: label, Device: w.device, For: length})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := w.venue.Import(file); err != nil {
+	if _, err := w.venue.Import(g.File); err != nil {
 		w.t.Fatal(err)
 	}
 }

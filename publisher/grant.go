@@ -1,7 +1,7 @@
 package publisher
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,98 +11,228 @@ import (
 	"playnode/manifests"
 )
 
-// ErrTerms says that a lease's terms make no sense.
-var ErrTerms = errors.New("terms refused")
+var (
+	// ErrTerms says that a lease's terms make no sense.
+	ErrTerms = errors.New("terms refused")
+	// ErrNoSuchLease says that no lease of that id was granted here.
+	ErrNoSuchLease = errors.New("no such lease")
+)
 
 // Lease is one lease that the DJ granted.
 type Lease struct {
 	ID     manifests.LeaseID
 	Device manifests.Key
 	Label  string
-	// From and Until are Unix seconds.
+	// From and Until, grace included, are Unix seconds.
 	From, Until int64
+	Revoked     bool
 }
 
-// Grant leases a playlist to a device (its text form) from a time for so
-// long, and returns the lease and the grant file that the device takes in.
-// The zero From means now. The grant verifies by itself, offline, before the
-// DJ's name was ever followed.
-func (p *Publisher) Grant(label, device string, from time.Time, length time.Duration, hints []string) (Lease, []byte, error) {
-	l, file, err := p.grant(label, device, from, length, hints)
-	if err != nil {
-		return Lease{}, nil, fmt.Errorf("grant %q: %w", label, err)
-	}
-	return l, file, nil
+// Terms is what a DJ leases, to whom, and for how long.
+type Terms struct {
+	Playlist string
+	Device   string        // its text form
+	From     time.Time     // zero: now
+	For      time.Duration // a second or more
+	Hints    []string      // addresses of the DJ's; long ones and all after the fourth are left out
 }
 
-func (p *Publisher) grant(label, device string, from time.Time, length time.Duration, hints []string) (Lease, []byte, error) {
-	dev, _, err := manifests.ParseDevice(device)
+// Granted is a lease, and the file that its device takes in.
+type Granted struct {
+	Lease
+	File []byte
+}
+
+// announcing bounds how long a new lease's revision is told to peers.
+const announcing = 3 * time.Second
+
+// Grant leases a playlist to a device, and returns the lease and the grant
+// file that the device takes in: it verifies by itself, offline, before the
+// DJ's name was ever followed. The next revision, which is published here and
+// now, carries the grant as well. The lease is durable when it returns.
+func (p *Publisher) Grant(ctx context.Context, t Terms) (Granted, error) {
+	g, err := p.grant(ctx, t)
 	if err != nil {
-		return Lease{}, nil, fmt.Errorf("%w: %w", ErrTerms, err)
+		return Granted{}, fmt.Errorf("grant %q: %w", t.Playlist, err)
 	}
-	if length < time.Second {
-		return Lease{}, nil, fmt.Errorf("%w: a lease lasts a second or more", ErrTerms)
+	return g, nil
+}
+
+func (p *Publisher) grant(ctx context.Context, t Terms) (Granted, error) {
+	dev, _, err := manifests.ParseDevice(t.Device)
+	if err != nil {
+		return Granted{}, fmt.Errorf("%w: %w", ErrTerms, err)
+	}
+	if t.For < time.Second {
+		return Granted{}, fmt.Errorf("%w: a lease lasts a second or more", ErrTerms)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var row listRow
-	ok, err := load(p.cfg.Store, rowList+label, &row)
-	if err != nil {
-		return Lease{}, nil, err
-	}
-	if !ok {
-		return Lease{}, nil, ErrNoPlaylist
-	}
 	now := p.cfg.Now().Unix()
-	if from.IsZero() {
-		from = time.Unix(now, 0)
+	if t.From.IsZero() {
+		t.From = time.Unix(now, 0)
 	}
-	k := p.cfg.Keys
-	t := lease.Terms{Device: *dev, From: from.Unix(), Until: from.Add(length).Unix()}
-	sel, err := row.selection()
-	if err != nil {
-		return Lease{}, nil, err
-	}
-	d, err := sel.Grant(now, k.rootN(), k.publisher, t)
-	if err != nil {
-		return Lease{}, nil, err
-	}
-	d.Roots, d.Name = k.roots, k.Name()
-	for _, h := range hints {
-		if len(h) <= 128 && len(d.Hints) < 4 {
-			d.Hints = append(d.Hints, h)
+	row := &leaseRow{Device: dev.K[:], Label: t.Playlist, DeviceText: t.Device, From: t.From.Unix(), Until: t.From.Add(t.For).Unix()}
+	for _, h := range t.Hints {
+		if len(h) <= 128 && len(row.Hints) < 4 {
+			row.Hints = append(row.Hints, h)
 		}
 	}
-	file, err := lease.SealFile(d, *dev)
+	file, err := p.draw(row, now)
 	if err != nil {
-		return Lease{}, nil, err
+		return Granted{}, err
 	}
-	g, err := manifests.DecodeGrant(d.Grant.Payload.Data)
+	if err := p.commit(ctx, edit{leases: []*leaseRow{row}}); err != nil {
+		return Granted{}, err
+	}
+	return Granted{row.lease(), file}, nil
+}
+
+// draw draws a lease's grant, as a file.
+func (p *Publisher) draw(row *leaseRow, now int64) ([]byte, error) {
+	var list listRow
+	ok, err := load(p.cfg.Store, rowList+row.Label, &list)
 	if err != nil {
-		return Lease{}, nil, err
+		return nil, err
 	}
-	// Kept before it is handed out: a lease that is not known here could
-	// never be renewed or revoked.
-	err = p.cfg.Store.Put(rowLease+g.Lease.String(), marshal(leaseRow{
-		Lease: g.Lease[:], Device: g.Dev[:], Label: label, From: g.NBF, Until: g.Exp, N: g.N, Mbox: d.Mbox[:], DeviceText: device,
-	}))
+	if !ok {
+		return nil, ErrNoPlaylist
+	}
+	sel, err := list.selection()
 	if err != nil {
-		return Lease{}, nil, err
+		return nil, err
 	}
-	return Lease{g.Lease, g.Dev, label, g.NBF, g.Exp}, file, nil
+	k := p.cfg.Keys
+	t, err := row.tenant(k.Name())
+	if err != nil {
+		return nil, err
+	}
+	d, err := sel.Draw(max(now, list.IAT), k.rootN(), k.publisher, &t)
+	if err != nil {
+		return nil, err
+	}
+	row.take(t)
+	d.Roots = k.roots
+	return lease.SealFile(d, t.Device)
+}
+
+// commit makes and announces the revision that an edit asks for. How far the
+// announcement gets is no error: the daemon tells it again.
+func (p *Publisher) commit(ctx context.Context, e edit) error {
+	if err := p.revise(ctx, e); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, announcing)
+	defer cancel()
+	if err := p.announce(ctx, new(Result)); err != nil {
+		p.cfg.Log.Warn("announce leases", "err", err)
+	}
+	return nil
+}
+
+// Renew lengthens leases: each keeps its id, and ends so much later than it
+// would have, or than now where it has lapsed. One revision carries all of
+// them; the files are for whom it does not reach. All are renewed, or none.
+func (p *Publisher) Renew(ctx context.Context, ids []manifests.LeaseID, length time.Duration) ([]Granted, error) {
+	out, err := p.renew(ctx, ids, length)
+	if err != nil {
+		return nil, fmt.Errorf("renew: %w", err)
+	}
+	return out, nil
+}
+
+func (p *Publisher) renew(ctx context.Context, ids []manifests.LeaseID, length time.Duration) ([]Granted, error) {
+	if length < time.Second {
+		return nil, fmt.Errorf("%w: a lease is renewed for a second or more", ErrTerms)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rows, err := p.pick(ids)
+	if err != nil {
+		return nil, err
+	}
+	now := p.cfg.Now().Unix()
+	out := make([]Granted, len(rows))
+	for i, r := range rows {
+		if r.Revoked {
+			return nil, fmt.Errorf("%w: lease %x was revoked; grant a new one", ErrTerms, r.Lease)
+		}
+		r.Until = max(r.Until, now) + int64(length/time.Second)
+		r.Env, r.Payload = nil, nil // the next one's number is one more
+		if out[i].File, err = p.draw(r, now); err != nil {
+			return nil, fmt.Errorf("lease %x: %w", r.Lease, err)
+		}
+		out[i].Lease = r.lease()
+	}
+	return out, p.commit(ctx, edit{leases: rows})
+}
+
+// pick reads leases by id, each once.
+func (p *Publisher) pick(ids []manifests.LeaseID) ([]*leaseRow, error) {
+	all, err := p.leases()
+	if err != nil {
+		return nil, err
+	}
+	var out []*leaseRow
+	for _, id := range ids {
+		r, ok := all[id]
+		if !ok {
+			return nil, fmt.Errorf("lease %s: %w", id, ErrNoSuchLease)
+		}
+		if !slices.Contains(out, r) {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// Revoke ends leases before their time: their selections move on to fresh
+// keys, which all other leases are given by mailbox. A venue that sees the
+// revision stops after its current track; one that does not plays on to the
+// end of the keys that it has.
+func (p *Publisher) Revoke(ctx context.Context, ids []manifests.LeaseID) ([]Lease, error) {
+	out, err := p.revoke(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("revoke: %w", err)
+	}
+	return out, nil
+}
+
+func (p *Publisher) revoke(ctx context.Context, ids []manifests.LeaseID) ([]Lease, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rows, err := p.pick(ids)
+	if err != nil {
+		return nil, err
+	}
+	e := edit{leases: rows, anew: map[string]bool{}}
+	now := p.cfg.Now().Unix()
+	var out []Lease
+	for _, r := range rows {
+		if !r.Revoked && now < r.Until+r.Grace {
+			e.anew[r.Label] = true
+		}
+		r.Revoked = true
+		out = append(out, r.lease())
+	}
+	return out, p.commit(ctx, e)
 }
 
 // Leases lists what was granted, the last to end first.
 func (p *Publisher) Leases() ([]Lease, error) {
+	rows, err := p.leases()
+	if err != nil {
+		return nil, err
+	}
 	var out []Lease
-	err := p.cfg.Store.Each(rowLease, func(key string, value []byte) error {
-		var r leaseRow
-		if err := json.Unmarshal(value, &r); err != nil {
-			return fmt.Errorf("read %s: %w", key, err)
+	for _, r := range rows {
+		out = append(out, r.lease())
+	}
+	slices.SortFunc(out, func(a, b Lease) int {
+		if a.Until != b.Until {
+			return int(b.Until - a.Until)
 		}
-		out = append(out, Lease{manifests.LeaseID(r.Lease), manifests.Key(r.Device), r.Label, r.From, r.Until})
-		return nil
+		return slices.Compare(a.ID[:], b.ID[:])
 	})
-	slices.SortFunc(out, func(a, b Lease) int { return int(b.Until - a.Until) })
-	return out, err
+	return out, nil
 }

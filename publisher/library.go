@@ -89,16 +89,6 @@ type headRow struct {
 	IAT, Exp   int64
 }
 
-// leaseRow is a lease that was granted.
-type leaseRow struct {
-	Lease, Device []byte
-	Label         string
-	From, Until   int64
-	N             uint64
-	Mbox          []byte
-	DeviceText    string
-}
-
 func marshal(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -30,11 +30,11 @@ func mustPublish(t *testing.T, p *Publisher, paths []string, opt Options) Result
 
 func grantTo(t *testing.T, p *Publisher, v venue, label string, length time.Duration) {
 	t.Helper()
-	_, file, err := p.Grant(label, v.device, time.Time{}, length, nil)
+	g, err := p.Grant(t.Context(), Terms{Playlist: label, Device: v.device, For: length})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := v.Import(file); err != nil {
+	if _, err := v.Import(g.File); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -73,7 +73,7 @@ func TestPublishedIsHeard(t *testing.T) {
 	}
 	// Nothing changed: nothing is signed again.
 	before := len(w.blocks)
-	if r := mustPublish(t, p, nil, Options{}); r.Seq != 1 || len(w.blocks) != before {
+	if r := mustPublish(t, p, nil, Options{}); r.Seq != 2 || len(w.blocks) != before {
 		t.Errorf("seq %d and %d blocks for nothing", r.Seq, len(w.blocks)-before)
 	}
 	// The same files again, under other names: recognised, not added twice.
@@ -82,11 +82,11 @@ func TestPublishedIsHeard(t *testing.T) {
 	if err := os.WriteFile(other, data[1], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r := mustPublish(t, p, append(paths, other), Options{Playlist: "main"}); r.Seq != 1 || r.Sealed != 0 || r.Added != 4 || len(r.Playlists[0].Tracks) != 3 {
+	if r := mustPublish(t, p, append(paths, other), Options{Playlist: "main"}); r.Seq != 2 || r.Sealed != 0 || r.Added != 4 || len(r.Playlists[0].Tracks) != 3 {
 		t.Errorf("%+v", r)
 	}
 	// In another playlist: the sealed file is shared, the selection is not.
-	if r := mustPublish(t, p, paths[:1], Options{Playlist: "late"}); r.Seq != 2 || r.Sealed != 0 || len(r.Playlists) != 2 {
+	if r := mustPublish(t, p, paths[:1], Options{Playlist: "late"}); r.Seq != 3 || r.Sealed != 0 || len(r.Playlists) != 2 {
 		t.Errorf("%+v", r)
 	}
 	c = w.read(p)
@@ -109,11 +109,11 @@ func TestANewPeriodIsSignedAnew(t *testing.T) {
 	first := w.read(p).manifests[0]
 	w.now = w.now.Add(manifests.Week * time.Second)
 	p = w.start()
-	if r := mustPublish(t, p, nil, Options{}); r.Seq != 2 {
+	if r := mustPublish(t, p, nil, Options{}); r.Seq != 3 {
 		t.Errorf("seq %d", r.Seq)
 	}
 	second := w.read(p).manifests[0]
-	if second.Seq != 2 || second.Cur != first.Cur+1 || second.Tracks == first.Tracks || *second.Prev != manifests.Digest(w.read(p).signedOf(first, w)) {
+	if second.Seq != 3 || second.Cur != first.Cur+1 || second.Tracks == first.Tracks || *second.Prev != manifests.Digest(w.read(p).signedOf(first, w)) {
 		t.Errorf("seq %d of period %d", second.Seq, second.Cur)
 	}
 	if sound, _ := w.hear(v, second); !bytes.Equal(sound[0], data[0]) {
@@ -124,7 +124,7 @@ func TestANewPeriodIsSignedAnew(t *testing.T) {
 	p = w.start()
 	more, _ := album(t, 2)
 	mustPublish(t, p, more[1:], Options{Playlist: "main"})
-	if third := w.read(p).manifests[0]; third.IAT < second.IAT || third.Seq != 3 {
+	if third := w.read(p).manifests[0]; third.IAT < second.IAT || third.Seq != 4 {
 		t.Errorf("iat fell from %d to %d", second.IAT, third.IAT)
 	}
 }

@@ -170,7 +170,7 @@ func (p *Publisher) Publish(ctx context.Context, paths []string, opt Options) (R
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.revise(ctx, opt.Playlist, add); err != nil {
+	if err := p.revise(ctx, edit{label: opt.Playlist, add: add}); err != nil {
 		return res, fmt.Errorf("publish: %w", err)
 	}
 	if err := p.announce(ctx, &res); err != nil {

@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,12 +31,21 @@ func (p *Publisher) lists() ([]*listRow, error) {
 	return out, err
 }
 
-// revise adds tracks to a playlist and makes the catalogue's next version:
-// a manifest for every playlist that is not as its last one says, and a head.
-// Nothing is made when nothing differs. Blocks are durable before the rows
-// that name them, and all rows change in one transaction: whatever a kill
-// undoes was never signed for anyone to see. The caller holds mu.
-func (p *Publisher) revise(ctx context.Context, label string, add []cid.Cid) error {
+// edit is what a revision is to change.
+type edit struct {
+	label  string          // a playlist,
+	add    []cid.Cid       // and the tracks that it gets
+	leases []*leaseRow     // new or other than they were
+	anew   map[string]bool // playlists whose keys are drawn anew, for the leases that are left
+}
+
+// revise makes an edit and the catalogue's next version: a manifest for every
+// playlist that is not as its last one says, and a head. Nothing is made when
+// nothing differs. Blocks are durable before the rows that name them, and all
+// rows change in one transaction: whatever a kill undoes was never signed for
+// anyone to see. The caller holds mu.
+func (p *Publisher) revise(ctx context.Context, e edit) error {
+	label, add := e.label, e.add
 	lists, err := p.lists()
 	if err != nil {
 		return err
@@ -65,23 +75,49 @@ func (p *Publisher) revise(ctx context.Context, label string, add []cid.Cid) err
 	if err != nil {
 		return err
 	}
+	leases, err := p.leases()
+	if err != nil {
+		return err
+	}
 	now := p.cfg.Now().Unix()
 	puts := map[string][]byte{}
+	for _, r := range e.leases {
+		leases[manifests.LeaseID(r.Lease)] = r
+		puts[rowLease+hex.EncodeToString(r.Lease)] = marshal(r)
+	}
+	revised := false
 	for _, l := range lists {
 		s, err := l.selection()
-		if err == nil && p.current(l, s, now) {
+		var tenants []lease.Tenant
+		if err == nil {
+			tenants, err = p.tenants(leases, l.Label, max(now, l.IAT))
+		}
+		if e.anew[l.Label] {
+			s = s.Revoke()
+		}
+		if err == nil && p.current(l, s, now, tenants) {
 			continue
 		}
+		var drawn []lease.Tenant
 		if err == nil {
-			err = p.reviseList(ctx, l, s, now)
+			drawn, err = p.reviseList(ctx, l, s, now, tenants)
 		}
 		if err != nil {
 			return fmt.Errorf("playlist %q: %w", l.Label, err)
 		}
+		for _, t := range drawn {
+			r := leases[t.Lease]
+			r.take(t)
+			puts[rowLease+t.Lease.String()] = marshal(r)
+		}
 		puts[rowList+l.Label] = marshal(l)
+		revised = true
 	}
-	if len(puts) == 0 && begun && head.RootN == p.cfg.Keys.rootN() {
-		return nil
+	if !revised && begun && head.RootN == p.cfg.Keys.rootN() {
+		if len(puts) == 0 {
+			return nil
+		}
+		return p.cfg.Store.Apply(puts, nil) // leases that no revision carries any more
 	}
 	if len(lists) == 0 {
 		return nil
@@ -94,42 +130,46 @@ func (p *Publisher) revise(ctx context.Context, label string, add []cid.Cid) err
 }
 
 // current tells whether a playlist's last manifest says what is so at now.
-func (p *Publisher) current(l *listRow, s lease.Selection, now int64) bool {
-	return l.Env != nil && s.RootN == p.cfg.Keys.rootN() &&
-		s.Cur == manifests.Period(max(now, l.IAT), s.Unit) && l.order() == l.Sealed
+func (p *Publisher) current(l *listRow, s lease.Selection, now int64, tenants []lease.Tenant) bool {
+	now = max(now, l.IAT)
+	return l.Env != nil && s.RootN == p.cfg.Keys.rootN() && s.Gen == s.MKGen &&
+		s.Cur == manifests.Period(now, s.Unit) && l.order() == l.Sealed && s.Carries(now, tenants)
 }
 
-func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selection, now int64) error {
+// reviseList makes and signs a playlist's next revision, and returns the
+// leases for which it drew grants.
+func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selection, now int64, tenants []lease.Tenant) ([]lease.Tenant, error) {
 	d := lease.Draft{
 		// A clock that was set back must not make a manifest older than the
 		// last: followers would refuse it.
 		Now: max(now, l.IAT), RootN: p.cfg.Keys.rootN(),
-		Lists: []manifests.Playlist{{Label: l.Label, Tracks: l.Tracks}},
+		Lists:   []manifests.Playlist{{Label: l.Label, Tracks: l.Tracks}},
+		Tenants: tenants, Sign: p.cfg.Keys.publisher,
 	}
 	for _, c := range l.Tracks {
 		row, err := p.trackRow(c)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		d.Tracks = append(d.Tracks, row.track())
 	}
 	rev, next, err := s.Revise(d)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	payload, err := rev.Manifest.Encode()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m, err := manifests.Sign(manifests.TypeManifest, payload, p.cfg.Keys.publisher.Private())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := p.put(ctx, append(rev.Blocks, m.Payload, m.Env)); err != nil {
-		return err
+		return nil, err
 	}
 	l.Env, l.IAT, l.Exp, l.Sealed = &m.Env.CID, rev.Manifest.IAT, rev.Manifest.Exp, l.order()
-	return l.keep(next.Signed(m.Payload))
+	return rev.Tenants, l.keep(next.Signed(m.Payload))
 }
 
 func (p *Publisher) reviseHead(ctx context.Context, row *headRow, lists []*listRow, now int64) error {

@@ -16,7 +16,7 @@ const maxGrantFile = 512 << 10
 
 func (a *app) leaseCmd() *cobra.Command {
 	c := &cobra.Command{Use: "lease", Short: "leases: what unlocks the music, and for how long"}
-	c.AddCommand(a.leaseGrantCmd(), a.leaseImportCmd(), a.leaseLsCmd())
+	c.AddCommand(a.leaseGrantCmd(), a.leaseRenewCmd(), a.leaseRevokeCmd(), a.leaseImportCmd(), a.leaseLsCmd())
 	return c
 }
 
@@ -59,7 +59,7 @@ func (a *app) leaseGrantCmd() *cobra.Command {
 				if out != "" {
 					a.say("give %s to the venue: playnode lease import %s", out, out)
 				} else {
-					a.say("no --out FILE given: the grant went nowhere; grant again with it")
+					a.say("the venue finds it in the next version of the catalogue that it fetches")
 				}
 			})
 		},
@@ -126,11 +126,7 @@ func (a *app) leaseLsCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.result(map[string]any{"leases": res}, func() {
-				for _, l := range res {
-					a.leased(l)
-				}
-			})
+			return a.leases(res)
 		},
 	}
 }

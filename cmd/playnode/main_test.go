@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "serve": serve, "tone": tone, "get": get, "samples": samples, "flip": flip,
+			"exits": exits, "serve": serve, "tone": tone, "get": get, "samples": samples, "flip": flip, "same": sameText,
 		},
 	})
 }
@@ -205,6 +205,16 @@ func samples(ts *testscript.TestScript, neg bool, args []string) {
 	got := ts.ReadFile(args[0])
 	if same := got[44:] == string(want); same == neg {
 		ts.Fatalf("%s: equal is %v (%d bytes, %d)", args[0], same, len(got)-44, len(want))
+	}
+}
+
+// same A B: wants two values to be equal.
+func sameText(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: [!] same A B")
+	}
+	if (args[0] == args[1]) == neg {
+		ts.Fatalf("%q and %q: equal is %v", args[0], args[1], neg)
 	}
 }
 

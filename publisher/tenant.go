@@ -1,0 +1,96 @@
+package publisher
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"playnode/lease"
+	"playnode/manifests"
+)
+
+// leaseRow is a lease that was granted: its terms, and its newest grant.
+type leaseRow struct {
+	Lease, Device []byte
+	Label         string
+	From, Until   int64
+	Grace, Window int64 `json:",omitempty"`
+	N             uint64
+	Mbox          []byte
+	DeviceText    string
+	Venue         []byte           `json:",omitempty"`
+	Req           []byte           `json:",omitempty"`
+	Price         *manifests.Price `json:",omitempty"`
+	Payref        *string          `json:",omitempty"`
+	Hints         []string         `json:",omitempty"`
+	Env, Payload  []byte
+	Revoked       bool `json:",omitempty"`
+}
+
+// leases are all leases that were ever granted, by id.
+func (p *Publisher) leases() (map[manifests.LeaseID]*leaseRow, error) {
+	out := map[manifests.LeaseID]*leaseRow{}
+	err := p.cfg.Store.Each(rowLease, func(key string, value []byte) error {
+		r := new(leaseRow)
+		if err := json.Unmarshal(value, r); err != nil {
+			return fmt.Errorf("read %s: %w", key, err)
+		}
+		if len(r.Lease) != 16 || len(r.Device) != 32 || len(r.Mbox) != 32 {
+			return fmt.Errorf("read %s: fields of the wrong length", key)
+		}
+		out[manifests.LeaseID(r.Lease)] = r
+		return nil
+	})
+	return out, err
+}
+
+// tenant is the lease as a revision carries it.
+func (r *leaseRow) tenant(name manifests.Name) (lease.Tenant, error) {
+	dev, _, err := manifests.ParseDevice(r.DeviceText)
+	if err != nil {
+		return lease.Tenant{}, err
+	}
+	t := lease.Tenant{Name: name, Hints: r.Hints, Terms: lease.Terms{
+		Device: *dev, From: r.From, Until: r.Until, Grace: r.Grace, Window: r.Window, N: r.N, Price: r.Price, Payref: r.Payref,
+	}}
+	copy(t.Lease[:], r.Lease)
+	copy(t.Mbox[:], r.Mbox)
+	copy(t.Venue[:], r.Venue)
+	if len(r.Req) == 32 {
+		t.Req = (*[32]byte)(r.Req)
+	}
+	if r.Payload != nil {
+		t.Grant = signedRow{r.Env, r.Payload}.signed()
+	} else if r.Lease != nil {
+		t.N++ // the grant that was handed out is not kept: the next one takes its place
+	}
+	return t, nil
+}
+
+// take notes a grant that was drawn.
+func (r *leaseRow) take(t lease.Tenant) {
+	r.Lease, r.Device, r.Mbox, r.Venue = t.Lease[:], t.Device.K[:], t.Mbox[:], t.Venue[:]
+	r.N, r.Env, r.Payload = t.N, t.Grant.Env.Data, t.Grant.Payload.Data
+}
+
+// lease is the row as its DJ sees it.
+func (r *leaseRow) lease() Lease {
+	return Lease{
+		ID: manifests.LeaseID(r.Lease), Device: manifests.Key(r.Device), Label: r.Label,
+		From: r.From, Until: r.Until + r.Grace, Revoked: r.Revoked,
+	}
+}
+
+// tenants are the leases of a playlist that a revision is to carry.
+func (p *Publisher) tenants(rows map[manifests.LeaseID]*leaseRow, label string, now int64) (out []lease.Tenant, err error) {
+	for id, r := range rows {
+		if r.Label != label || r.Revoked || now >= r.Until+r.Grace {
+			continue
+		}
+		t, err := r.tenant(p.cfg.Keys.Name())
+		if err != nil {
+			return nil, fmt.Errorf("lease %s: %w", id, err)
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
