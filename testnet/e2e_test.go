@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"playnode/testnet/binary"
@@ -228,9 +229,16 @@ func TestRefusals(t *testing.T) {
 	sides := s.record(compose(44100).Cut(0, 99_991), "refused", []int{44_444}, encoding{codec: "flac"})
 	dj, djID := s.box("dj")
 	venue, venueID := s.box("venue")
-	_, otherID := s.box("other")
+	other, otherID := s.box("other")
 	djd := s.start(dj)
 	s.ok(dj.JSON(s.ctx, nil, append([]string{"publish"}, paths(sides)...)...))
+	var link struct{ Link string }
+	s.ok(dj.JSON(s.ctx, &link, "share", "main"))
+	mixed := strings.Replace(link.Link, djID.Root, otherID.Root, 1)
+	if mixed == link.Link {
+		t.Fatalf("link %s does not carry the root %s", link.Link, djID.Root)
+	}
+	s.exits(other.JSON(s.ctx, nil, "follow", mixed, "--once", "--peer", djd.Addrs[0]), "a name that leads to another DJ than its link says", 21)
 	s.ok(venue.JSON(s.ctx, nil, "follow", djID.Name, "--once", "--peer", djd.Addrs[0]))
 	what := djID.Name + "/main"
 	silent := func(why string) {
