@@ -29,7 +29,7 @@ func (d *Daemon) followName(ctx context.Context, req FollowRequest, emit func(Ev
 	if err := d.connect(ctx, n, req.Node.Peers); err != nil && req.Once {
 		return Followed{}, err
 	}
-	_, err = n.follow.Sync(ctx, name, follow.Options{
+	c, err := n.follow.Sync(ctx, name, follow.Options{
 		Ask: true,
 		Progress: func(p follow.Progress) {
 			alive()
@@ -41,6 +41,8 @@ func (d *Daemon) followName(ctx context.Context, req FollowRequest, emit func(Ev
 			return Followed{}, waited(ctx, err)
 		}
 		emit(Event{Note: "no peer answered; what is held stays in use"})
+	} else {
+		d.settle(c)
 	}
 	return d.followed(n, name)
 }
