@@ -50,6 +50,24 @@ func (s Selection) delivery(t Tenant) (*manifests.Delivery, error) {
 	return d, nil
 }
 
+// File is the tenant's newest grant, sealed as a file with the DJ's roots.
+// ErrRefused says that the selection's keys are others by now.
+func (s Selection) File(t Tenant, roots []manifests.Signed) ([]byte, error) {
+	d, err := s.delivery(t)
+	if err != nil {
+		return nil, err
+	}
+	g, err := manifests.DecodeGrant(t.Grant.Payload.Data)
+	if err != nil {
+		return nil, err
+	}
+	if g.GID != s.GID() {
+		return nil, fmt.Errorf("lease %s is of other keys: %w", t.Lease, ErrRefused)
+	}
+	d.Roots = roots
+	return SealFile(d, t.Device)
+}
+
 // refresh draws a tenant's grant anew where the one there is of another
 // period, generation or root: each brings the keys of the window as it is
 // then, and none that are past.

@@ -84,6 +84,8 @@ type Draft struct {
 	// key that grants are signed with.
 	Tenants []Tenant
 	Sign    seal.Signing
+	// Offers are the envelopes of what is on offer.
+	Offers []cid.Cid
 }
 
 // Revision is a manifest to sign, and the blocks that it covers. Blocks that
@@ -111,7 +113,7 @@ func (s Selection) Revoke() Selection {
 func (s Selection) Revise(d Draft) (Revision, Selection, error) {
 	m := manifests.Manifest{
 		DJ: s.DJ, RootN: d.RootN, Sel: s.Sel, Seq: s.Seq + 1, Prev: s.Prev, IAT: d.Now,
-		Unit: s.Unit, Cur: manifests.Period(d.Now, s.Unit), Gen: s.Gen, GID: s.GID(),
+		Unit: s.Unit, Cur: manifests.Period(d.Now, s.Unit), Gen: s.Gen, GID: s.GID(), Offers: d.Offers,
 	}
 	if d.RootN != s.RootN {
 		m.Seq, m.Prev = 1, nil

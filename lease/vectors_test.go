@@ -231,7 +231,6 @@ func makeVectors(t *testing.T) map[string][]byte {
 		"metaAAD": hx(metaAAD), "meta": "meta.sealed", "metaPlain": "meta.cbor", "wraps": wraps,
 	})
 	v.json("tracks.json", tracks)
-	v.json("signatures.json", sigs)
 	gf, err := manifests.DecodeGrantFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -281,6 +280,44 @@ func makeVectors(t *testing.T) map[string][]byte {
 		"id":   derived(g.Mbox[:], seal.Mbox, boxKey[:], dj[:], m.Sel[:], seal.U64(m.Gen), seal.U64(m.Cur), shard.Salt[:]),
 		"info": hx(grantInfo(dj, dev)), "enc": hx(shard.E[at].Blob.Enc[:]), "ct": hx(shard.E[at].Blob.CT),
 	})
+
+	// An offer, and a request for it, sealed to a request key.
+	req, err := seal.NewXWing()
+	if err != nil {
+		t.Fatal(err)
+	}
+	offer := d.offer(func(o *manifests.Offer) { o.Window, o.Grace, o.Terms = manifests.Week, manifests.Day, &[32]byte{1} })
+	rq := manifests.Request{DJ: dj, Offer: manifests.Digest(offer.Payload.CID), Venue: dev, Devices: []manifests.Signed{device},
+		Start: d.now, Len: 30 * manifests.Day, IAT: d.now, NonceID: [16]byte{7}, ReplyPK: pkx, Payref: &ref}
+	rp, err := rq.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, err := manifests.Sign(manifests.TypeRequest, rp, id.Sign.Private())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sigs = append(sigs, v.signed("offer", offer), v.signed("request", asked))
+	pair, err := manifests.EncodeSigned(asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.record("requested", manifests.NewBlock(pair))
+	rf := manifests.RequestFile{DJ: dj}
+	if rf.Blob.Enc, rf.Blob.CT, err = seal.SealTo(req.Public(), requestInfo(dj, req.Public()), seal.Pad(pair, filePad)); err != nil {
+		t.Fatal(err)
+	}
+	rfile, err := rf.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.record("requestfile", manifests.NewBlock(rfile))
+	reqPublic := req.Public()
+	v.json("request.json", map[string]any{
+		"file": "requestfile.cbor", "xwingSeed": hx(xwingSeed(t, req)), "xwingPublic": hx(reqPublic[:]), "requestSecret": req.Reveal(),
+		"info": hx(requestInfo(dj, reqPublic)), "plain": "requested.cbor", "paddedTo": 4096,
+	})
+	v.json("signatures.json", sigs)
 	v.json("index.json", v.index)
 	return v.files
 }
@@ -394,6 +431,25 @@ func TestVectorsOpen(t *testing.T) {
 	other.restart()
 	if got, err := other.Receive(chain, &mailed, [][]byte{read("mailboxes.cbor")}); err != nil || len(got) != 1 || got[0].ID != l.ID {
 		t.Errorf("the mailbox holds %v: %v", got, err)
+	}
+	var rq struct{ RequestSecret string }
+	if err := json.Unmarshal(read("request.json"), &rq); err != nil {
+		t.Fatal(err)
+	}
+	rk, err := seal.ParseXWing(rq.RequestSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	offer, err := chain.OpenOffer(manifests.Signed{Env: manifests.NewBlock(read("offer.env.cbor")), Payload: manifests.NewBlock(read("offer.cbor"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, asked, _, err := OpenRequest(rk, l.DJ, start, read("requestfile.cbor"))
+	if err == nil {
+		err = Fits(offer, asked)
+	}
+	if err != nil || asked.Offer != manifests.Digest(manifests.NewBlock(read("offer.cbor")).CID) {
+		t.Errorf("request: %v", err)
 	}
 	u, err := v.Unlock(m)
 	if err != nil {

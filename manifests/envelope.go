@@ -171,6 +171,10 @@ func newRecord(t Type) record {
 		return new(Grant)
 	case TypeDevice:
 		return new(Device)
+	case TypeOffer:
+		return new(Offer)
+	case TypeRequest:
+		return new(Request)
 	}
 	return nil
 }

@@ -43,6 +43,10 @@ func FuzzInfo(f *testing.F)      { fuzzRecord(f, "info") }
 func FuzzDelivery(f *testing.F)  { fuzzRecord(f, "delivery") }
 func FuzzGrantFile(f *testing.F) { fuzzRecord(f, "grantfile") }
 func FuzzBoxShard(f *testing.F)  { fuzzRecord(f, "boxes") }
+func FuzzOffer(f *testing.F)     { fuzzRecord(f, "offer") }
+func FuzzRequest(f *testing.F)   { fuzzRecord(f, "request") }
+
+func FuzzRequestFile(f *testing.F) { fuzzRecord(f, "requestfile") }
 
 // FuzzText wants of the text forms that what parses prints as it came.
 func FuzzText(f *testing.F) {

@@ -235,10 +235,8 @@ func (g *Grant) check() error {
 		return invalid("grant under root 0")
 	}
 	if g.Price != nil {
-		for _, r := range g.Price.Currency {
-			if r < 'A' || r > 'Z' {
-				return invalid("price in %q", g.Price.Currency)
-			}
+		if err := g.Price.check(); err != nil {
+			return err
 		}
 	}
 	if g.Payref != nil && Clean(*g.Payref, 64) != *g.Payref {

@@ -92,6 +92,7 @@ func testShard() *BoxShard {
 func kinds() map[string][2]record {
 	r2 := testRoot(testKey(1))
 	r2.N, r2.DJ, r2.Prev = 2, &DJ{1}, testDigest(1)
+	ref := "invoice 7"
 	card, yes := testLink(codecDagCBOR, 8), true
 	sh := shard(testEntries(1))
 	e := Envelope{Type: TypeDevice, Payload: testLink(codecDagCBOR, 1), Sigs: []Sig{{K: pub(testKey(1))}}}
@@ -116,7 +117,16 @@ func kinds() map[string][2]record {
 			Roots: []Signed{{NewBlock([]byte{1}), NewBlock([]byte{2})}}, Name: NewName(pub(testKey(1))), Hints: []string{"/ip4/127.0.0.1/tcp/1"}}, new(Delivery)},
 		"grantfile": {&GrantFile{DJ: DJ{1}, Blob: Blob{CT: make([]byte, 4096+16)}}, new(GrantFile)},
 		"boxes":     {testShard(), new(BoxShard)},
+		"offer":     {testOffer(), new(Offer)},
+		"request": {&Request{DJ: DJ{1}, Offer: [32]byte{2}, Venue: pub(testKey(3)), Start: 5, Len: 6, IAT: 4, Payref: &ref,
+			Devices: []Signed{{NewBlock([]byte{1}), NewBlock([]byte{2})}}}, new(Request)},
+		"requestfile": {&RequestFile{DJ: DJ{1}, Blob: Blob{CT: make([]byte, 4096+16)}}, new(RequestFile)},
 	}
+}
+
+func testOffer() *Offer {
+	return &Offer{DJ: DJ{1}, RootN: 1, Sel: SelID{2}, N: 3, IAT: 4, Exp: 5, Price: Price{2500, "EUR"}, Per: 30 * Day,
+		Min: Day, Max: 365 * Day, Devices: 4, Window: Week, Grace: Day, Terms: &[32]byte{9}}
 }
 
 func TestEveryRecordRoundTrips(t *testing.T) {

@@ -173,4 +173,17 @@ const dummy = mailboxes.e[(at + 1) % 64][1]
 await assert.rejects(suite.open({ recipientKey, enc: dummy[2], info: hex(g.info) }, dummy[3]), 'a dummy opened')
 held('opened mailbox')
 
+// A request, sealed to the DJ's request key.
+const q = json('request.json')
+const [fileVersion, fileKind, qdj, [, , qEnc, qCT]] = cbor.decode(file(q.file))
+assert.deepEqual([fileVersion, fileKind], [1, 'request'])
+same(context('request', qdj, hex(q.xwingPublic)), hex(q.info), 'HPKE info of a request')
+const requestKey = await suite.kem.importKey('raw', hex(q.xwingSeed).buffer, false)
+const qOpened = new Uint8Array(await suite.open({ recipientKey: requestKey, enc: qEnc, info: hex(q.info) }, qCT))
+const requested = unpadded(qOpened, q.paddedTo)
+same(requested, file(q.plain), 'request')
+same(cbor.decode(requested)[1], file('request.cbor'), 'its payload')
+same(cbor.decode(file('request.cbor')).offer, sha256(file('offer.cbor')), 'names its offer')
+held('request')
+
 console.log(JSON.stringify(counts))
