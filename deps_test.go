@@ -60,6 +60,8 @@ var direct = []struct {
 	{"github.com/ipfs/boxo/bitswap", []string{"node/embedded"}, "boxo and libp2p stay behind our small interfaces"},
 	{"github.com/ipfs/kubo", []string{"node/kubo"}, "an attached Kubo is one kind of node"},
 	{"github.com/hajimehoshi/go-mp3", []string{"internal/audio/gomp3"}, "a decoder that can panic lives in its own cell"},
+	{"github.com/jfreymuth/vorbis", []string{"internal/audio/vorbis"}, "a decoder that can panic lives in its own cell"},
+	{"github.com/pion/opus", []string{"internal/audio/opus"}, "a decoder that can panic lives in its own cell"},
 }
 
 // pkgs lists our packages by their path below the module, each with what it

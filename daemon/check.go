@@ -91,6 +91,7 @@ func check(ctx context.Context, c *CheckedFile, wavDir string, opt audio.Options
 	if err != nil {
 		return err
 	}
+	defer src.Close()
 	t := src.Track
 	c.Codec, c.Rate, c.Channels, c.Samples = t.Codec, t.Rate, t.Channels, t.Samples
 	c.Title, c.Artist, c.Album = src.Tags.Title, src.Tags.Artist, src.Tags.Album

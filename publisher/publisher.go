@@ -247,11 +247,11 @@ func PlaceOf(ctx context.Context, path string) (Place, error) {
 	if err != nil {
 		return Place{}, err
 	}
-	src, err := audio.Ingest(ctx, f, st.Size(), filepath.Base(path))
+	tags, err := audio.Describe(ctx, f, st.Size(), filepath.Base(path))
 	if err != nil {
 		return Place{}, err
 	}
-	return Place{src.Tags.Disc, src.Tags.Number}, nil
+	return Place{tags.Disc, tags.Number}, nil
 }
 
 // meter adds up bytes from many goroutines.

@@ -107,6 +107,7 @@ func (p *Publisher) seal(ctx context.Context, f *os.File, size int64, path strin
 	if err != nil {
 		return row, err
 	}
+	defer src.Close()
 	if src.Track.Samples <= 0 {
 		return row, errors.New("it has no sound in it")
 	}

@@ -9,13 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-)
 
-// audioExtensions are the names that a folder's sound files have; files with
-// others are passed over in a folder, and tried when named.
-var audioExtensions = []string{
-	".mp3", ".flac", ".wav", ".wave", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".m4a", ".aac", ".mp4",
-}
+	"playnode/internal/audio"
+)
 
 // Found is a file to publish, or why there is none at Path.
 type Found struct {
@@ -79,7 +75,7 @@ func walkFolder(dir string, place func(string) (Place, error), add func(Found)) 
 			// hidden, such as the "._" files that macOS leaves
 		case e.IsDir():
 			folders = append(folders, p)
-		case e.Type().IsRegular() && slices.Contains(audioExtensions, strings.ToLower(filepath.Ext(p))):
+		case e.Type().IsRegular() && audio.Named(p):
 			files = append(files, p)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"playnode/internal/audio/gomp3"
 	"playnode/internal/audio/loudness"
+	"playnode/internal/audio/ogg"
 )
 
 const (
@@ -76,6 +77,11 @@ func (s *Source) Analyse(ctx context.Context, opt Options) (Analysis, error) {
 			text = "go-mp3 cannot decode %d frames and leaves them silent; with audio.mp3: exact they may be heard"
 		}
 		a.Problems = append(a.Problems, fmt.Sprintf(text, g.damaged))
+	}
+	if o, ok := d.(*stream); ok {
+		if g, ok := o.d.(*ogg.Reader); ok && g.Damaged() > 0 {
+			a.Problems = append(a.Problems, fmt.Sprintf("%d stretches cannot be decoded and are silent", g.Damaged()))
+		}
 	}
 	a.Loudness, a.Range, a.TruePeak = m.Loudness(), m.Range(), m.TruePeak()
 	a.Waveform = w.bytes()

@@ -8,9 +8,10 @@
 // may panic are contained, and a crafted file can at worst lose its own sound. A Track that does not
 // fit its bytes gives silence or an error, never a read outside of them.
 //
-// Rooms: audio/mp3 (Layer III), audio/gomp3 (the stock Layer III decoder, contained), audio/flac,
-// audio/wav, audio/loudness, audio/resample, audio/tags. audio/audiotest is the kit that every
-// Decoder passes.
+// Rooms: audio/mp3 (Layers I to III), audio/gomp3 (the stock Layer III decoder, contained), audio/flac,
+// audio/wav, audio/aiff, audio/ogg with audio/vorbis and audio/opus (stock decoders, contained), audio/mp4
+// and audio/transcode (what only ffmpeg reads), audio/loudness, audio/resample, audio/tags.
+// audio/audiotest is the kit that every Decoder passes.
 package audio
 
 import (
@@ -19,9 +20,14 @@ import (
 
 // The codecs of a Track.
 const (
-	MP3  = "mp3"
-	FLAC = "flac"
-	WAV  = "wav"
+	MP3    = "mp3"
+	MP2    = "mp2" // Layer II
+	MP1    = "mp1" // Layer I
+	FLAC   = "flac"
+	WAV    = "wav"
+	AIFF   = "aiff"
+	Vorbis = "vorbis" // in Ogg
+	Opus   = "opus"   // in Ogg; always at 48 kHz
 )
 
 // MaxChannels is the most channels that a Decoder hands out.
@@ -66,15 +72,17 @@ type Track struct {
 	Channels int
 	// Samples is the exact number of sample frames after trimming.
 	Samples int64
-	// SamplesPerFrame is mp3's 1152 or 576; 0 elsewhere.
+	// SamplesPerFrame is mp3's 1152 or 576, 1152 or 384 of Layers II and I; 0 elsewhere.
 	SamplesPerFrame int
-	// Delay is how many decoded sample frames are dropped at the start: the encoder's delay and the
-	// decoder's own 529, or 0 where the file declares none. Only mp3 has any.
+	// Delay is how many decoded sample frames are dropped at the start: for mp3 the encoder's delay and
+	// the decoder's own 529, or 0 where the file declares none; for Opus its pre-skip; for Vorbis what
+	// its first page says.
 	Delay int
 	// Padding is how many decoded sample frames are dropped at the end; for mp3 Delay + Samples +
 	// Padding is the number of frames times SamplesPerFrame.
 	Padding int
-	// Index finds a sample's bytes: see Index. Empty for WAV, which needs none.
+	// Index finds a sample's bytes: see Index. Empty for WAV and AIFF, which need
+	// none.
 	Index []byte
 }
 

@@ -3,6 +3,7 @@ package audio_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/binary"
 	"io"
 	"math"
@@ -119,3 +120,8 @@ func distance(a, b []float32) (most, rms float64) {
 	}
 	return most, math.Sqrt(rms / float64(max(1, len(a))))
 }
+
+// path0 is where programs are found.
+var path0 = os.Getenv("PATH")
+
+func b64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }

@@ -8,10 +8,15 @@ import (
 	"path/filepath"
 	"strings"
 
+	"playnode/internal/audio/aiff"
 	"playnode/internal/audio/flac"
 	"playnode/internal/audio/frames"
 	"playnode/internal/audio/mp3"
+	"playnode/internal/audio/mp4"
+	"playnode/internal/audio/ogg"
+	"playnode/internal/audio/opus"
 	"playnode/internal/audio/tags"
+	"playnode/internal/audio/vorbis"
 	"playnode/internal/audio/wav"
 )
 
@@ -24,20 +29,31 @@ type Source struct {
 	Problems []string
 
 	sealed sealed
+	temp   io.Closer
+}
+
+// Close removes what Ingest may have had to write to disk: sound that was transcoded. The Source and
+// its readers are of no use after it.
+func (s *Source) Close() error {
+	if s.temp == nil {
+		return nil
+	}
+	return s.temp.Close()
 }
 
 // Named tells whether a file name promises audio: such files in a folder are tried, others passed over.
 func Named(name string) bool {
 	switch strings.ToLower(filepath.Ext(name)) {
-	case ".mp3", ".flac", ".wav", ".wave", ".rf64", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".m4a", ".mp4", ".aac":
+	case ".mp3", ".mp2", ".mp1", ".mpa", ".flac", ".wav", ".wave", ".rf64", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".m4a", ".m4b", ".mp4", ".aac":
 		return true
 	}
 	return false
 }
 
 // Ingest finds out by content what the file is and prepares it for sealing. name is only used in
-// errors. It reads tags, headers and frame headers, a bounded piece at a time. A file that is no sound,
-// or of no kind that can be played, gives ErrUnsupported or ErrDamaged.
+// errors. It reads tags, headers and frame headers, a bounded piece at a time; AAC and Apple Lossless it
+// has ffmpeg transcode to FLAC in a temporary file. A file that is no sound, or of no kind that can be
+// played, gives ErrUnsupported or ErrDamaged. The Source must be closed.
 func Ingest(ctx context.Context, r io.ReaderAt, size int64, name string) (*Source, error) {
 	s, err := ingest(ctx, r, size)
 	if err != nil {
@@ -47,6 +63,29 @@ func Ingest(ctx context.Context, r io.ReaderAt, size int64, name string) (*Sourc
 	return s, nil
 }
 
+// Describe reads what a file says about itself, without transcoding what Ingest would.
+func Describe(ctx context.Context, r io.ReaderAt, size int64, name string) (tags.Tags, error) {
+	head := make([]byte, min(size, 12))
+	if n, err := r.ReadAt(head, 0); n < len(head) {
+		return tags.Tags{}, fmt.Errorf("read %s: %w", filepath.Base(name), err)
+	}
+	if mp4.Is(head) {
+		info, err := mp4.Parse(r, size)
+		if err != nil {
+			return tags.Tags{}, fmt.Errorf("read %s: %w", filepath.Base(name), damage(err))
+		}
+		return tags.MP4(r, info.Items)
+	}
+	if isADTS(head) {
+		return tags.Tags{}, nil
+	}
+	s, err := Ingest(ctx, r, size, name)
+	if err != nil {
+		return tags.Tags{}, err
+	}
+	return s.Tags, s.Close()
+}
+
 func ingest(ctx context.Context, r io.ReaderAt, size int64) (*Source, error) {
 	head := make([]byte, min(size, 12))
 	if n, err := r.ReadAt(head, 0); n < len(head) {
@@ -54,7 +93,7 @@ func ingest(ctx context.Context, r io.ReaderAt, size int64) (*Source, error) {
 	}
 	at := frames.ID3v2Size(head)
 	var magic [4]byte
-	if at > 0 && at+4 <= size {
+	if at+4 <= size {
 		if n, err := r.ReadAt(magic[:], at); n < 4 {
 			return nil, err
 		}
@@ -67,12 +106,17 @@ func ingest(ctx context.Context, r io.ReaderAt, size int64) (*Source, error) {
 	case flac.Is(head), flac.Is(magic[:]):
 		return ingestFLAC(ctx, r, size)
 	}
-	for _, k := range []struct{ at, magic, is string }{
-		{head4(head, 0), "OggS", "Ogg"}, {head4(head, 0), "FORM", "AIFF"}, {head4(head, 4), "ftyp", "MP4"}, {head4(head, 0), "\x1aE\xdf\xa3", "Matroska"},
-	} {
-		if k.at == k.magic {
-			return nil, fmt.Errorf("%w: %s is not read yet; mp3, FLAC and WAV are", ErrUnsupported, k.is)
-		}
+	switch {
+	case ogg.Is(head), ogg.Is(magic[:]):
+		return ingestOgg(ctx, r, at, size)
+	case aiff.Is(head):
+		return ingestAIFF(r, size)
+	case mp4.Is(head):
+		return ingestMP4(ctx, r, size)
+	case isADTS(head), at > 0 && isADTS(magic[:]):
+		return ingestADTS(ctx, r, size)
+	case head4(head, 0) == "\x1aE\xdf\xa3":
+		return nil, fmt.Errorf("%w: Matroska is not read", ErrUnsupported)
 	}
 	return ingestMP3(ctx, r, size)
 }
@@ -86,7 +130,10 @@ func head4(b []byte, i int) string {
 
 // damage tells what is wrong with bytes from what failed in reading them.
 func damage(err error) error {
-	for _, bad := range []error{wav.ErrFormat, flac.ErrFormat, flac.ErrDamaged, frames.ErrRuined} {
+	for _, bad := range []error{
+		wav.ErrFormat, aiff.ErrFormat, flac.ErrFormat, flac.ErrDamaged, frames.ErrRuined, mp4.ErrFormat,
+		ogg.ErrFormat, ogg.ErrDamaged, vorbis.ErrHeader, opus.ErrHeader,
+	} {
 		if errors.Is(err, bad) {
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
@@ -94,64 +141,15 @@ func damage(err error) error {
 	return err
 }
 
-func ingestWAV(r io.ReaderAt, size int64) (*Source, error) {
-	info, err := wav.Parse(r, size)
-	if err != nil {
-		return nil, damage(err)
-	}
-	if info.Frames == 0 {
-		return nil, fmt.Errorf("%w: WAVE without sound", ErrDamaged)
-	}
-	s := &Source{Track: Track{Codec: WAV, Rate: info.Rate, Channels: info.Channels, Samples: info.Frames}}
-	if info.Cut {
-		s.problem("the file is cut: it ends before its header says")
-	}
-	if s.Tags, err = tags.WAV(r, info.Tags); err != nil {
-		return nil, err
-	}
-	s.sealed.file = r
-	s.sealed.add(part{data: wav.Header(info, info.Data.Size)})
-	s.sealed.add(part{off: info.Data.Off, size: info.Data.Size})
-	if info.Data.Size%2 == 1 {
-		s.sealed.add(part{data: []byte{0}})
-	}
-	return s, nil
-}
-
-func ingestFLAC(ctx context.Context, r io.ReaderAt, size int64) (*Source, error) {
-	m, err := flac.ParseMeta(r, size)
-	if err != nil {
-		return nil, damage(err)
-	}
-	scan, err := flac.ScanFrames(ctx, r, size, m)
-	if err != nil {
-		return nil, damage(err)
-	}
-	s := &Source{Track: Track{Codec: FLAC, Rate: m.Rate, Channels: m.Channels, Samples: scan.Samples, Index: scan.Index}}
-	if m.Samples > scan.Samples {
-		s.problem("the file is cut: %d of %d samples are there", scan.Samples, m.Samples)
-	}
-	if scan.Damaged > 0 {
-		s.problem("%d frames are damaged", scan.Damaged)
-	}
-	if s.Tags, err = tags.FLAC(r, m); err != nil {
-		return nil, err
-	}
-	s.sealed.file = r
-	s.sealed.add(part{data: m.Header(scan.Samples)})
-	s.sealed.add(part{off: m.Audio, size: scan.End - m.Audio})
-	return s, nil
-}
-
 func ingestMP3(ctx context.Context, r io.ReaderAt, size int64) (*Source, error) {
 	f, err := frames.Scan(ctx, r, size)
 	if errors.Is(err, frames.ErrNone) {
-		return nil, fmt.Errorf("%w: neither mp3, FLAC nor WAV", ErrUnsupported)
+		return nil, fmt.Errorf("%w: neither mp3, FLAC, WAV, AIFF, Ogg nor M4A", ErrUnsupported)
 	}
 	if err != nil {
 		return nil, damage(err)
 	}
-	s := &Source{Track: Track{Codec: MP3, Rate: f.Header.Rate, Channels: 1, SamplesPerFrame: f.Header.Samples(), Index: f.Index}}
+	s := &Source{Track: Track{Codec: layers[f.Header.Layer], Rate: f.Header.Rate, Channels: 1, SamplesPerFrame: f.Header.Samples(), Index: f.Index}}
 	if f.Stereo {
 		s.Track.Channels = 2
 	}
@@ -166,6 +164,9 @@ func ingestMP3(ctx context.Context, r io.ReaderAt, size int64) (*Source, error) 
 	}
 	return s, nil
 }
+
+// layers are the codecs of MPEG's layers.
+var layers = [4]string{1: MP1, 2: MP2, 3: MP3}
 
 // decoderDelay is by how many samples every Layer III decoder is late.
 const decoderDelay = mp3.Delay
@@ -233,7 +234,8 @@ func (s *Source) problem(format string, args ...any) {
 }
 
 // Sealable returns the bytes to seal and their number: mp3's audio frames, FLAC's stream information
-// and frames, WAV's format and data; no tags, no pictures, no encoder's header frame. Each call
+// and frames, WAV's and AIFF's format and data, Ogg's headers and pages; no tags, no pictures, no
+// encoder's header frame. Each call
 // returns a new reader from the start.
 func (s *Source) Sealable() (io.Reader, int64) {
 	return io.NewSectionReader(&s.sealed, 0, s.sealed.size), s.sealed.size

@@ -3,6 +3,7 @@ package audio
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"playnode/internal/audio/frames"
 	"playnode/internal/audio/mp3"
@@ -10,9 +11,10 @@ import (
 
 const readAhead = 64 << 10 // bytes
 
-// mpeg decodes sealed Layer III frames.
+// mpeg decodes sealed MPEG frames.
 type mpeg struct {
 	t     Track
+	layer int
 	w     *frames.Window
 	size  int64
 	index *frames.Index
@@ -33,7 +35,8 @@ type mpeg struct {
 
 func openMPEG(r io.ReaderAt, size int64, t Track, opt Options) (*mpeg, error) {
 	spf := int64(t.SamplesPerFrame)
-	if spf != 576 && spf != 1152 || t.Channels > 2 || t.Delay < 0 || t.Padding < 0 {
+	layer := slices.Index(layers[:], t.Codec)
+	if spf != 576 && spf != 1152 && spf != 384 || t.Channels > 2 || t.Delay < 0 || t.Padding < 0 {
 		return nil, fmt.Errorf("open mp3: %w: %d samples a frame, %d channels, delay %d, padding %d", ErrDamaged, spf, t.Channels, t.Delay, t.Padding)
 	}
 	all := int64(t.Delay) + t.Samples + int64(t.Padding)
@@ -44,10 +47,13 @@ func openMPEG(r io.ReaderAt, size int64, t Track, opt Options) (*mpeg, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open mp3: %w: %w", ErrDamaged, err)
 	}
-	m := &mpeg{t: t, size: size, index: x, total: all / spf, w: frames.NewWindow(r, size, readAhead)}
-	if opt.Engine != nil {
+	m := &mpeg{t: t, layer: layer, size: size, index: x, total: all / spf, w: frames.NewWindow(r, size, readAhead)}
+	switch {
+	case layer != 3:
+		m.eng = OwnMP3() // the only one that knows the others
+	case opt.Engine != nil:
 		m.eng = opt.Engine()
-	} else {
+	default:
 		m.eng = DefaultEngine()
 	}
 	return m, m.SeekFrame(0)
@@ -163,7 +169,7 @@ func (m *mpeg) header() (h mp3.Header, size int, err error) {
 		return h, 0, fmt.Errorf("decode mp3 frame %d: %w", m.frame, err)
 	}
 	h, perr := mp3.ParseHeader(b)
-	if perr != nil || h.Layer != 3 || h.Rate != m.t.Rate || h.Samples() != m.t.SamplesPerFrame {
+	if perr != nil || h.Layer != m.layer || h.Rate != m.t.Rate || h.Samples() != m.t.SamplesPerFrame {
 		return h, 0, nil
 	}
 	size = h.Size()

@@ -1,4 +1,4 @@
-// Package frames finds the Layer III frames of a file and indexes them.
+// Package frames finds the MPEG frames of a file and indexes them.
 //
 // What comes in: an mp3 file as people have them, with tags before, behind and between, junk, damage,
 // an encoder's header frame, all hostile. What goes out: the places of its audio frames and nothing
@@ -144,7 +144,7 @@ func (s *scanner) header(off int64) (mp3.Header, bool, error) {
 		return mp3.Header{}, false, err
 	}
 	h, perr := mp3.ParseHeader(b)
-	if perr != nil || h.Layer != 3 || s.locked && !h.Compatible(s.lock) {
+	if perr != nil || h.Layer != 3 && h.Bitrate == 0 || s.locked && !h.Compatible(s.lock) {
 		return h, false, nil
 	}
 	if s.locked && s.size(h) < mp3.HeaderSize {
@@ -281,6 +281,9 @@ func sideSize(h mp3.Header) int {
 // mainData returns main_data_begin and how many bytes of main data a frame of size bytes has.
 func mainData(b []byte, h mp3.Header, size int) (back, own int) {
 	i := sideStart(h)
+	if h.Layer != 3 {
+		return 0, 0 // no reservoir
+	}
 	if own = size - i - sideSize(h); own < 0 || len(b) < i+2 {
 		return 0, 0
 	}

@@ -17,6 +17,9 @@ type Info struct {
 
 // parseInfo returns nil for a frame of sound.
 func parseInfo(b []byte, h mp3.Header) *Info {
+	if h.Layer != 3 {
+		return nil
+	}
 	for _, i := range []int{sideStart(h) + sideSize(h), mp3.HeaderSize + sideSize(h)} { // some put it where no CRC would be
 		if len(b) >= i+8 && (string(b[i:i+4]) == "Xing" || string(b[i:i+4]) == "Info") {
 			return parseXing(b[i+4:])

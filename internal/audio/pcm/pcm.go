@@ -32,10 +32,11 @@ func round16(x float32) int16 {
 	return int16(v)
 }
 
-// Layout is how a sample lies in the bytes of a WAVE data chunk.
+// Layout is how a sample lies in the bytes of a file.
 type Layout uint8
 
-// The layouts: U8 is WAVE's unsigned 8 bit, the others signed or IEEE floats, little-endian.
+// The layouts: U8 is WAVE's unsigned 8 bit, the others signed or IEEE floats, little-endian; those that
+// end in B are AIFF's, big-endian.
 const (
 	U8 Layout = iota
 	I16
@@ -43,10 +44,16 @@ const (
 	I32
 	F32
 	F64
+	I8
+	I16B
+	I24B
+	I32B
+	F32B
+	F64B
 )
 
 // Bytes is the size of one sample.
-func (l Layout) Bytes() int { return [...]int{1, 2, 3, 4, 4, 8}[l] }
+func (l Layout) Bytes() int { return [...]int{1, 2, 3, 4, 4, 8, 1, 2, 3, 4, 4, 8}[l] }
 
 // Float reads len(dst) samples of layout l from src. Floats that are not numbers come out silent and
 // those beyond ±256 are limited to that, so that no arithmetic after it overflows.
@@ -77,6 +84,38 @@ func Float(dst []float32, src []byte, l Layout) {
 	case F64:
 		for i := range dst {
 			dst[i] = tame(float32(math.Float64frombits(binary.LittleEndian.Uint64(src[8*i:]))))
+		}
+	default:
+		floatB(dst, src, l)
+	}
+}
+
+func floatB(dst []float32, src []byte, l Layout) {
+	switch l {
+	case I8:
+		for i := range dst {
+			dst[i] = float32(int8(src[i])) / (1 << 7)
+		}
+	case I16B:
+		for i := range dst {
+			dst[i] = float32(int16(binary.BigEndian.Uint16(src[2*i:]))) / (1 << 15)
+		}
+	case I24B:
+		for i := range dst {
+			b := src[3*i : 3*i+3 : 3*i+3]
+			dst[i] = float32(int32(b[2])<<8|int32(b[1])<<16|int32(b[0])<<24) / (1 << 31)
+		}
+	case I32B:
+		for i := range dst {
+			dst[i] = float32(int32(binary.BigEndian.Uint32(src[4*i:]))) / (1 << 31)
+		}
+	case F32B:
+		for i := range dst {
+			dst[i] = tame(math.Float32frombits(binary.BigEndian.Uint32(src[4*i:])))
+		}
+	case F64B:
+		for i := range dst {
+			dst[i] = tame(float32(math.Float64frombits(binary.BigEndian.Uint64(src[8*i:]))))
 		}
 	}
 }

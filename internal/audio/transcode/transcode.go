@@ -1,0 +1,103 @@
+// Package transcode turns sound that no decoder of ours reads into FLAC, by an ffmpeg that is installed.
+//
+// What comes in: a file's bytes, hostile, and what they are. What goes out: a FLAC file in a directory
+// of its own, which Close removes. What is trusted: ffmpeg, which is told the container and may open
+// nothing but the one file; what it writes is read as hostile as any other file.
+package transcode
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// ErrMissing says that no ffmpeg is installed.
+var ErrMissing = errors.New("ffmpeg is not installed")
+
+// File is what ffmpeg wrote. It must be closed.
+type File struct {
+	*os.File
+	Size int64
+	dir  string
+}
+
+// Close removes the file.
+func (f *File) Close() error { return errors.Join(f.File.Close(), os.RemoveAll(f.dir)) }
+
+// FLAC decodes the first sound of the size bytes of r, read by ffmpeg's demuxer, and writes it as FLAC:
+// of 16 bits, or of the source's own where lossless says that it has such. It ends with ctx.
+func FLAC(ctx context.Context, r io.ReaderAt, size int64, demuxer string, lossless bool) (_ *File, err error) {
+	ffmpeg, err := exec.LookPath("ffmpeg")
+	if err != nil {
+		return nil, ErrMissing
+	}
+	dir, err := os.MkdirTemp("", "playnode-transcode-")
+	if err != nil {
+		return nil, fmt.Errorf("transcode: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			os.RemoveAll(dir)
+		}
+	}()
+	in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out.flac")
+	if err := write(ctx, in, io.NewSectionReader(r, 0, size)); err != nil {
+		return nil, fmt.Errorf("transcode: %w", err)
+	}
+	args := []string{"-nostdin", "-v", "error", "-protocol_whitelist", "file", "-f", demuxer, "-i", in, "-map", "0:a:0", "-map_metadata", "-1", "-c:a", "flac", "-bitexact"}
+	if !lossless {
+		args = append(args, "-sample_fmt", "s16")
+	}
+	var said bytes.Buffer
+	cmd := exec.CommandContext(ctx, ffmpeg, append(args, out)...)
+	cmd.Stderr = limited{&said}
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		line, _, _ := bytes.Cut(bytes.TrimSpace(bytes.ReplaceAll(said.Bytes(), []byte(in+": "), nil)), []byte("\n"))
+		return nil, fmt.Errorf("transcode by ffmpeg: %w: %s", err, line)
+	}
+	if err := os.Remove(in); err != nil {
+		return nil, fmt.Errorf("transcode: %w", err)
+	}
+	f, err := os.Open(out)
+	if err != nil {
+		return nil, fmt.Errorf("transcode: %w", err)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &File{f, st.Size(), dir}, nil
+}
+
+// write copies r into a file, unless ctx ends.
+func write(ctx context.Context, path string, r io.Reader) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	for err == nil && ctx.Err() == nil {
+		_, err = io.CopyN(f, r, 1<<20)
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return errors.Join(err, ctx.Err(), f.Close())
+}
+
+// limited keeps the beginning of what a program says.
+type limited struct{ b *bytes.Buffer }
+
+func (l limited) Write(p []byte) (int, error) {
+	if n := 4096 - l.b.Len(); n > 0 {
+		l.b.Write(p[:min(n, len(p))])
+	}
+	return len(p), nil
+}
