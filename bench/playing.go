@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -95,7 +96,8 @@ func (r *runner) held() error {
 }
 
 // fromPeer times starts of a fresh venue that holds nothing: it has a lease and
-// a connected peer, and follows the name with the same breath.
+// a connected peer, begins to follow the name, and asks for sound until there
+// is some, while all else is still being fetched.
 func (r *runner) fromPeer(addr string) error {
 	for i := range starts / 4 {
 		fresh := binary.Box{Program: r.Playnode, Repo: filepath.Join(r.dir, fmt.Sprint("fresh", i))}
@@ -110,10 +112,17 @@ func (r *runner) fromPeer(addr string) error {
 			return err
 		}
 		err = r.time("start from a peer", func() error {
-			if err := fresh.JSON(r.ctx, nil, "follow", r.name); err != nil {
+			follow := fresh.Command(r.ctx, "--quiet", "follow", r.name)
+			if err := follow.Start(); err != nil {
 				return err
 			}
-			return r.firstSample(fresh)
+			go follow.Wait()
+			for deadline := time.Now().Add(time.Minute); ; {
+				err := r.firstSample(fresh)
+				if err == nil || !errors.Is(err, io.EOF) || time.Now().After(deadline) {
+					return err
+				}
+			}
 		})
 		vd.Stop()
 		os.RemoveAll(fresh.Repo)
