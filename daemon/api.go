@@ -121,11 +121,12 @@ type Skipped struct {
 }
 
 // PublishRequest adds Paths (absolute) to Playlist; none publishes what has
-// changed.
+// changed. Reanalyse brings earlier tracks' loudness and waveform up to date.
 type PublishRequest struct {
 	Paths        []string    `json:"paths,omitempty"`
 	Playlist     string      `json:"playlist,omitempty"`
 	NoArchiveKey bool        `json:"noArchiveKey,omitempty"`
+	Reanalyse    bool        `json:"reanalyse,omitempty"`
 	Node         NodeRequest `json:"node"`
 }
 
@@ -156,6 +157,8 @@ type Published struct {
 	// were not sealed before.
 	Added  int `json:"added"`
 	Sealed int `json:"sealed"`
+	// Reanalysed counts the tracks whose loudness and waveform are new.
+	Reanalysed int `json:"reanalysed"`
 	// Holders counts the peers that took the new record.
 	Holders int `json:"holders"`
 }

@@ -11,7 +11,7 @@ import (
 
 func (d *Daemon) openPublisher(n *network) (*publisher.Publisher, error) {
 	return publisher.New(publisher.Config{
-		Keys: d.keys, Blocks: n.node, Store: d.repo.Bucket("library"), Names: n.names, Now: d.now, Audio: d.audio(), Log: d.log,
+		Keys: d.keys, Blocks: n.node, Held: n.node, Store: d.repo.Bucket("library"), Names: n.names, Now: d.now, Audio: d.audio(), Log: d.log,
 	})
 }
 
@@ -55,7 +55,7 @@ func (d *Daemon) publish(ctx context.Context, req PublishRequest, emit func(Even
 		cancel()
 	}
 	res, err := n.publisher.Publish(ctx, req.Paths, publisher.Options{
-		Playlist: req.Playlist, NoArchiveKey: req.NoArchiveKey,
+		Playlist: req.Playlist, NoArchiveKey: req.NoArchiveKey, Reanalyse: req.Reanalyse,
 		Progress: func(done, total int64) {
 			emit(Event{Progress: &Progress{What: "seal", Done: done, Total: total, Unit: "bytes"}})
 		},
@@ -79,7 +79,7 @@ func (d *Daemon) reach() time.Duration { return 3 * time.Second }
 func published(res publisher.Result) Published {
 	out := Published{
 		Name: string(res.Name), Seq: res.Seq, Playlists: []Playlist{}, Skipped: []Skipped{},
-		Added: res.Added, Sealed: res.Sealed, Holders: res.Holders,
+		Added: res.Added, Sealed: res.Sealed, Reanalysed: res.Reanalysed, Holders: res.Holders,
 	}
 	if res.Head.Defined() {
 		out.Manifest = res.Head.String()

@@ -38,14 +38,16 @@ type Names interface {
 	Newest(name ipns.Name) (ipns.Record, error)
 }
 
-// Config is what a Publisher needs. All but Audio, Workers and Log are
-// required.
+// Config is what a Publisher needs. All but Held, Audio, Workers and
+// Log are required.
 type Config struct {
 	Keys   *Keyring
 	Blocks node.Putter
 	Store  Store
 	Names  Names
 	Now    func() time.Time
+	// Held is where Reanalyse finds sealed tracks; without it there is none.
+	Held Held
 	// Audio chooses the decoders that analyse.
 	Audio audio.Options
 	// Workers is how many files are worked on at once; 0 means one a core.
@@ -104,6 +106,8 @@ type Options struct {
 	Playlist string
 	// NoArchiveKey seals new tracks to no archive key.
 	NoArchiveKey bool
+	// Reanalyse brings what analysis tells of earlier tracks up to date.
+	Reanalyse bool
 	// Progress, when set, is told the bytes worked through and their total,
 	// from one goroutine at a time.
 	Progress func(done, total int64)
@@ -143,6 +147,8 @@ type Result struct {
 	// Added counts the files that are now in the playlist, whether they came
 	// by this publish or an earlier one; Sealed those sealed by this one.
 	Added, Sealed int
+	// Reanalysed counts the tracks whose info is new.
+	Reanalysed int
 	// Holders counts the peers that took the name's new record.
 	Holders int
 }
@@ -166,6 +172,11 @@ func (p *Publisher) Publish(ctx context.Context, paths []string, opt Options) (R
 		}
 		if len(add) == 0 {
 			return res, fmt.Errorf("publish: %w", ErrNothing)
+		}
+	}
+	if opt.Reanalyse {
+		if err := p.reanalyse(ctx, opt, &res); err != nil {
+			return res, fmt.Errorf("reanalyse: %w", err)
 		}
 	}
 	p.mu.Lock()

@@ -22,13 +22,6 @@ import (
 	"playnode/node"
 )
 
-// analyser and its version stand in every info, so that what a better one
-// would find anew is known.
-const (
-	analyser        = "playnode"
-	analyserVersion = 1
-)
-
 // diskError is a failure of our own store, which no other file would escape.
 type diskError struct{ error }
 
@@ -136,7 +129,7 @@ func (p *Publisher) seal(ctx context.Context, f *os.File, size int64, path strin
 		Codec: t.Codec, Rate: t.Rate, Channels: t.Channels, Samples: t.Samples,
 		SamplesPerFrame: t.SamplesPerFrame, Delay: t.Delay, Padding: t.Padding, Index: t.Index,
 		Loudness: loudness(found), Waveform: found.Waveform,
-		Analyser: analyser, AnalyserVersion: analyserVersion,
+		Analyser: audio.Analyser, AnalyserVersion: audio.AnalyserVersion,
 	}
 	if info.Title == "" {
 		base := filepath.Base(path)

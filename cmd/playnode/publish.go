@@ -39,6 +39,9 @@ has changed. Run again after an interruption it resumes; nothing is sealed twice
 				for _, p := range res.Playlists {
 					a.printf("%s: %s\n", clean(p.Name), plural(len(p.Tracks), "track"))
 				}
+				if res.Reanalysed > 0 {
+					a.printf("measured anew: %s\n", plural(res.Reanalysed, "track"))
+				}
 				a.printf("published %s (revision %d)\n  manifest %s\n", res.Name, res.Seq, res.Manifest)
 			}); perr != nil {
 				return perr
@@ -48,7 +51,7 @@ has changed. Run again after an interruption it resumes; nothing is sealed twice
 			}
 			switch {
 			case len(res.Skipped) == 0:
-			case res.Added == 0:
+			case res.Added == 0 && len(req.Paths) > 0:
 				return errors.New("nothing could be published")
 			default:
 				return partly{fmt.Errorf("%s skipped", plural(len(res.Skipped), "file"))}
@@ -59,6 +62,7 @@ has changed. Run again after an interruption it resumes; nothing is sealed twice
 	node.add(c)
 	f := c.Flags()
 	f.StringVar(&req.Playlist, "playlist", "main", "the playlist to add to; it is made when new")
+	f.BoolVar(&req.Reanalyse, "reanalyse", false, "measure earlier tracks anew where this version measures better; what is sealed of them stays as it is")
 	f.BoolVar(&req.NoArchiveKey, "no-archive-key", false, "seal without your archive key: only this repo can ever recover the tracks")
 	return c
 }

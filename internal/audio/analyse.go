@@ -41,25 +41,30 @@ type Analysis struct {
 // errors are the file's and ctx's.
 func (s *Source) Analyse(ctx context.Context, opt Options) (Analysis, error) {
 	r, size := s.ReaderAt()
-	d, err := Open(r, size, s.Track, opt)
+	return Analyse(ctx, r, size, s.Track, opt)
+}
+
+// Analyse is Source's, of what was sealed.
+func Analyse(ctx context.Context, r io.ReaderAt, size int64, t Track, opt Options) (Analysis, error) {
+	d, err := Open(r, size, t, opt)
 	if err != nil {
 		return Analysis{}, fmt.Errorf("analyse: %w", err)
 	}
 	defer d.Close()
-	m, err := loudness.New(s.Track.Rate, s.Track.Channels)
+	m, err := loudness.New(t.Rate, t.Channels)
 	if err != nil {
 		return Analysis{}, fmt.Errorf("analyse: %w", err)
 	}
-	w := wave{total: s.Track.Samples, channels: s.Track.Channels}
+	w := wave{total: t.Samples, channels: t.Channels}
 	var a Analysis
-	buf := make([]float32, 4096*s.Track.Channels)
+	buf := make([]float32, 4096*t.Channels)
 	for {
 		if err := ctx.Err(); err != nil {
 			return Analysis{}, err
 		}
 		n, err := d.Read(buf)
-		m.Write(buf[:n*s.Track.Channels])
-		w.write(buf[:n*s.Track.Channels])
+		m.Write(buf[:n*t.Channels])
+		w.write(buf[:n*t.Channels])
 		if err == io.EOF {
 			break
 		}

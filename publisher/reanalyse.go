@@ -1,0 +1,226 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+	"sync"
+
+	"github.com/ipfs/boxo/ipld/merkledag"
+	"github.com/ipfs/boxo/ipld/unixfs"
+	"github.com/ipfs/go-cid"
+	"golang.org/x/sync/errgroup"
+
+	"playnode/internal/audio"
+	"playnode/internal/seal"
+	"playnode/lease"
+	"playnode/manifests"
+	"playnode/node"
+)
+
+// Held reads blocks that are held here; node.Blocks is one.
+type Held interface {
+	Read(ctx context.Context, c cid.Cid) ([]byte, error)
+}
+
+var errNotAFile = errors.New("not a sealed file of ours")
+
+// reanalyse decodes, from their sealed blocks, the tracks of all playlists whose info an older analyser
+// made, and seals them new infos under the same file keys; what is sealed of the sound stays as it is.
+// Tracks that cannot be decoded go to res.Skipped. Their playlists are marked for a new revision in the
+// transaction that names the infos, so a kill loses at most work.
+func (p *Publisher) reanalyse(ctx context.Context, opt Options, res *Result) error {
+	if p.cfg.Held == nil {
+		return errors.New("no blocks to read")
+	}
+	p.mu.Lock()
+	lists, err := p.lists()
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	var rows []*trackRow
+	seen := map[cid.Cid]bool{}
+	meter := meter{tell: opt.Progress}
+	for _, l := range lists {
+		for _, c := range l.Tracks {
+			if seen[c] {
+				continue
+			}
+			seen[c] = true
+			row, err := p.trackRow(c)
+			if err != nil {
+				return err
+			}
+			rows = append(rows, &row)
+			meter.total += int64(row.Size)
+		}
+	}
+	var mu sync.Mutex // guards done and res.Skipped
+	done := map[cid.Cid]*trackRow{}
+	g, work := errgroup.WithContext(ctx)
+	g.SetLimit(p.cfg.Workers)
+	for _, row := range rows {
+		g.Go(func() error {
+			fresh, err := p.reanalyseTrack(work, row)
+			meter.add(int64(row.Size))
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case work.Err() != nil:
+				return work.Err()
+			case errors.As(err, new(diskError)):
+				return err
+			case err != nil:
+				res.Skipped = append(res.Skipped, Skipped{row.Title, err})
+			case fresh:
+				done[row.CID] = row
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if len(done) == 0 {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if lists, err = p.lists(); err != nil {
+		return err
+	}
+	puts := map[string][]byte{}
+	for c, row := range done {
+		puts[rowTrack+c.String()] = marshal(row)
+	}
+	for _, l := range lists {
+		for _, c := range l.Tracks {
+			if done[c] != nil {
+				l.Sealed = "" // no order's digest: it is revised
+				puts[rowList+l.Label] = marshal(l)
+				break
+			}
+		}
+	}
+	res.Reanalysed = len(done)
+	return p.cfg.Store.Apply(puts, nil)
+}
+
+// reanalyseTrack puts a new info's block and changes row to it; fresh is false where the old one is
+// this analyser's.
+func (p *Publisher) reanalyseTrack(ctx context.Context, row *trackRow) (fresh bool, err error) {
+	t := row.track()
+	sealed, err := p.cfg.Held.Read(ctx, row.Info)
+	if err != nil {
+		return false, fmt.Errorf("read info: %w", err)
+	}
+	info, err := lease.OpenInfo(t.Key, manifests.Entry{Track: t.CID, Info: t.Info, Size: t.Size, Sec: t.Sec}, sealed)
+	if err != nil {
+		return false, err
+	}
+	if info.Analyser == audio.Analyser && info.AnalyserVersion >= audio.AnalyserVersion {
+		return false, nil
+	}
+	f, err := openHeld(ctx, p.cfg.Held, row.CID, row.Size)
+	if err != nil {
+		return false, err
+	}
+	plain, size, err := seal.OpenTrack(t.Key, f, f.size)
+	if err != nil {
+		return false, err
+	}
+	found, err := audio.Analyse(ctx, plain, size, audio.Track{
+		Codec: info.Codec, Rate: info.Rate, Channels: info.Channels, Samples: info.Samples,
+		SamplesPerFrame: info.SamplesPerFrame, Delay: info.Delay, Padding: info.Padding, Index: info.Index,
+	}, p.cfg.Audio)
+	if err != nil {
+		return false, err
+	}
+	info.Loudness, info.Waveform = loudness(found), found.Waveform
+	info.Analyser, info.AnalyserVersion = audio.Analyser, audio.AnalyserVersion
+	block, err := lease.SealInfo(t.Key, row.CID, info)
+	if err != nil {
+		return false, err
+	}
+	if err := p.cfg.Blocks.Put(ctx, node.Block(block)); err != nil {
+		return false, onDisk(fmt.Errorf("store info: %w", err))
+	}
+	row.Info, row.Loudness = block.CID, info.Loudness
+	return true, nil
+}
+
+// held reads a sealed file of ours from the blocks that are here, a leaf at a time.
+type held struct {
+	ctx    context.Context // of the one analysis that reads it
+	blocks Held
+	size   int64
+	leaves []cid.Cid
+	ends   []int64
+
+	last int // the leaf that data is
+	data []byte
+}
+
+func openHeld(ctx context.Context, blocks Held, root cid.Cid, size uint64) (*held, error) {
+	h := &held{ctx: ctx, blocks: blocks, last: -1}
+	if err := h.branch(root, size, 0); err != nil {
+		return nil, fmt.Errorf("open sealed file %s: %w", root, err)
+	}
+	return h, nil
+}
+
+func (h *held) branch(c cid.Cid, size uint64, depth int) error {
+	if c.Type() == cid.Raw {
+		h.size += int64(size)
+		h.leaves, h.ends = append(h.leaves, c), append(h.ends, h.size)
+		return nil
+	}
+	data, err := h.blocks.Read(h.ctx, c)
+	if err != nil {
+		return err
+	}
+	n, err := merkledag.DecodeProtobuf(data)
+	if err != nil {
+		return err
+	}
+	fs, err := unixfs.FSNodeFromBytes(n.Data())
+	if err != nil {
+		return err
+	}
+	if fs.NumChildren() != len(n.Links()) || fs.FileSize() != size || depth > 4 {
+		return errNotAFile
+	}
+	for i, l := range n.Links() {
+		if err := h.branch(l.Cid, fs.BlockSize(i), depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReadAt reads as io.ReaderAt promises, but by one goroutine at a time.
+func (h *held) ReadAt(b []byte, off int64) (n int, err error) {
+	for n < len(b) {
+		at := off + int64(n)
+		i := sort.Search(len(h.ends), func(i int) bool { return h.ends[i] > at })
+		if i == len(h.ends) {
+			return n, io.EOF
+		}
+		if i != h.last {
+			if h.data, err = h.blocks.Read(h.ctx, h.leaves[i]); err != nil {
+				h.last = -1
+				return n, err
+			}
+			h.last = i
+		}
+		from := h.ends[i] - int64(len(h.data))
+		if at < from {
+			return n, errNotAFile
+		}
+		n += copy(b[n:], h.data[at-from:])
+	}
+	return n, nil
+}
