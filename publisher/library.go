@@ -61,6 +61,14 @@ type listRow struct {
 	Env      *cid.Cid
 	Exp, IAT int64
 	Sealed   string
+	Offer    *cid.Cid // what it offers
+}
+
+func (l *listRow) offered() cid.Cid {
+	if l.Offer == nil {
+		return cid.Undef
+	}
+	return *l.Offer
 }
 
 // order is a digest of the playlist's order.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -37,6 +38,8 @@ type edit struct {
 	add    []cid.Cid       // and the tracks that it gets
 	leases []*leaseRow     // new or other than they were
 	anew   map[string]bool // playlists whose keys are drawn anew, for the leases that are left
+	offer  *offerRow       // new
+	puts   map[string][]byte
 }
 
 // revise makes an edit and the catalogue's next version: a manifest for every
@@ -79,8 +82,17 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 	if err != nil {
 		return err
 	}
+	offers, err := p.offerRows()
+	if err != nil {
+		return err
+	}
 	now := p.cfg.Now().Unix()
 	puts := map[string][]byte{}
+	maps.Copy(puts, e.puts)
+	if e.offer != nil {
+		offers[e.offer.Label] = e.offer
+		puts[rowOffer+e.offer.Label] = marshal(e.offer)
+	}
 	for _, r := range e.leases {
 		leases[manifests.LeaseID(r.Lease)] = r
 		puts[rowLease+hex.EncodeToString(r.Lease)] = marshal(r)
@@ -95,12 +107,12 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 		if e.anew[l.Label] {
 			s = s.Revoke()
 		}
-		if err == nil && p.current(l, s, now, tenants) {
+		if err == nil && p.current(l, s, now, tenants, offers[l.Label]) {
 			continue
 		}
 		var drawn []lease.Tenant
 		if err == nil {
-			drawn, err = p.reviseList(ctx, l, s, now, tenants)
+			drawn, err = p.reviseList(ctx, l, s, now, tenants, offers[l.Label])
 		}
 		if err != nil {
 			return fmt.Errorf("playlist %q: %w", l.Label, err)
@@ -130,21 +142,24 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 }
 
 // current tells whether a playlist's last manifest says what is so at now.
-func (p *Publisher) current(l *listRow, s lease.Selection, now int64, tenants []lease.Tenant) bool {
+func (p *Publisher) current(l *listRow, s lease.Selection, now int64, tenants []lease.Tenant, offer *offerRow) bool {
 	now = max(now, l.IAT)
 	return l.Env != nil && s.RootN == p.cfg.Keys.rootN() && s.Gen == s.MKGen &&
-		s.Cur == manifests.Period(now, s.Unit) && l.order() == l.Sealed && s.Carries(now, tenants)
+		s.Cur == manifests.Period(now, s.Unit) && l.order() == l.Sealed && l.offered() == offer.envelope() && s.Carries(now, tenants)
 }
 
 // reviseList makes and signs a playlist's next revision, and returns the
 // leases for which it drew grants.
-func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selection, now int64, tenants []lease.Tenant) ([]lease.Tenant, error) {
+func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selection, now int64, tenants []lease.Tenant, offer *offerRow) ([]lease.Tenant, error) {
 	d := lease.Draft{
 		// A clock that was set back must not make a manifest older than the
 		// last: followers would refuse it.
 		Now: max(now, l.IAT), RootN: p.cfg.Keys.rootN(),
 		Lists:   []manifests.Playlist{{Label: l.Label, Tracks: l.Tracks}},
 		Tenants: tenants, Sign: p.cfg.Keys.publisher,
+	}
+	if offer != nil {
+		d.Offers = []cid.Cid{offer.envelope()}
 	}
 	for _, c := range l.Tracks {
 		row, err := p.trackRow(c)
@@ -164,6 +179,10 @@ func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selectio
 	m, err := manifests.Sign(manifests.TypeManifest, payload, p.cfg.Keys.publisher.Private())
 	if err != nil {
 		return nil, err
+	}
+	if offer != nil {
+		rev.Blocks = append(rev.Blocks, manifests.NewBlock(offer.Payload), manifests.NewBlock(offer.Env))
+		l.Offer = &d.Offers[0]
 	}
 	if err := p.put(ctx, append(rev.Blocks, m.Payload, m.Env)); err != nil {
 		return nil, err
