@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"testing"
 
 	"playnode/internal/audio"
@@ -31,6 +32,14 @@ func FuzzIngest(f *testing.F) {
 	f.Add(append(wav.Header(wav.Info{Rate: 44100, Channels: 2, Layout: pcm.I16}, 400), make([]byte, 400)...))
 	f.Add([]byte("RIFF\xff\xff\xff\xffWAVELIST\x10\x00\x00\x00INFOINAM\x04\x00\x00\x00abcdfmt \x10\x00\x00\x00\x01\x00\x01\x00\x44\xac\x00\x00\x88\x58\x01\x00\x02\x00\x10\x00data\x04\x00\x00\x00abcd"))
 	f.Add([]byte("fLaC\x80\x00\x00\x22\x10\x00\x10\x00\x00\x00\x00\x00\x00\x00\x0a\xc4\x42\xf0\x00\x00\x00\x00aaaaaaaaaaaaaaaa\xff\xf8\xc9\x18\x00\xc2"))
+	for _, name := range []string{"seed.ogg", "seed.opus", "seed.aiff", "seed.m4a", "seed.mp2", "seed.mp3", "seed.flac"} {
+		b, err := os.ReadFile("testdata/" + name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Setenv("PATH", "") // ffmpeg is not what is tried here
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := audio.Ingest(context.Background(), bytes.NewReader(b), int64(len(b)), "fuzz")
 		if err != nil {
@@ -77,7 +86,7 @@ func FuzzOpen(f *testing.F) {
 		if samples > 1<<20 {
 			return
 		}
-		track := audio.Track{Codec: []string{audio.MP3, audio.FLAC, audio.WAV}[codec%3], Rate: 44100, Channels: 2, Samples: samples,
+		track := audio.Track{Codec: []string{audio.MP3, audio.FLAC, audio.WAV, audio.MP2, audio.AIFF, audio.MP1}[codec%6], Rate: 44100, Channels: 2, Samples: samples,
 			SamplesPerFrame: 1152, Delay: delay, Padding: padding, Index: index}
 		for _, engine := range []func() audio.Engine{audio.OwnMP3, audio.GoMP3} {
 			d, err := audio.Open(bytes.NewReader(b), int64(len(b)), track, audio.Options{Engine: engine})
