@@ -207,6 +207,9 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	if w.player, err = d.openPlayer(w); err != nil {
 		return nil, err
 	}
+	if d.opt.Serve {
+		d.serveRequests(w)
+	}
 	return w, nil
 }
 
@@ -329,6 +332,13 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpLeaseRenew, d.leaseRenew)
 	on(hs, OpLeaseRevoke, d.leaseRevoke)
 	on(hs, OpLeaseImport, d.leaseImport)
+	on(hs, OpOfferSet, d.offerSet)
+	on(hs, OpOffers, d.offers)
+	on(hs, OpRequests, d.requests)
+	on(hs, OpLeaseApprove, d.leaseApprove)
+	on(hs, OpLeaseRefuse, d.leaseRefuse)
+	on(hs, OpLeaseRequest, d.leaseRequest)
+	on(hs, OpLeaseShow, d.leaseShow)
 	on(hs, OpLeases, d.leases)
 	on(hs, OpKeysArchive, d.keysArchive)
 	on(hs, OpFollow, d.followName)

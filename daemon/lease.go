@@ -74,7 +74,7 @@ func (d *Daemon) leaseRevoke(ctx context.Context, req RevokeRequest, _ func(Even
 
 // terms makes refused terms a question of usage.
 func terms(err error) error {
-	if errors.Is(err, publisher.ErrTerms) || errors.Is(err, publisher.ErrNoSuchLease) {
+	if errors.Is(err, publisher.ErrTerms) || errors.Is(err, publisher.ErrNoSuchLease) || errors.Is(err, publisher.ErrNoRequest) {
 		return usage("%v", err)
 	}
 	return err

@@ -65,6 +65,7 @@ type Lease struct {
 	// Revoked: the DJ has ended it before its time.
 	Revoked bool
 	Grant   manifests.Grant
+	Signed  manifests.Signed // the grant's record
 }
 
 // NewVenue loads what the store holds.
@@ -297,7 +298,7 @@ func compareTerms(a, b *manifests.Grant) int {
 
 func (h *held) lease() Lease {
 	l := Lease{ID: h.g.Lease, DJ: h.g.DJ, Sel: h.g.Sel, Name: h.Name, Hints: h.Hints,
-		From: h.g.NBF, Until: h.g.End(), Revoked: h.Revoked, Grant: *h.g}
+		From: h.g.NBF, Until: h.g.End(), Revoked: h.Revoked, Grant: *h.g, Signed: h.Grant}
 	if h.g.Win != nil {
 		l.Keys = min(l.Until, int64(h.g.Win.Last+1)*h.g.Unit)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -16,7 +17,8 @@ const maxGrantFile = 512 << 10
 
 func (a *app) leaseCmd() *cobra.Command {
 	c := &cobra.Command{Use: "lease", Short: "leases: what unlocks the music, and for how long"}
-	c.AddCommand(a.leaseGrantCmd(), a.leaseRenewCmd(), a.leaseRevokeCmd(), a.leaseImportCmd(), a.leaseLsCmd())
+	c.AddCommand(a.leaseGrantCmd(), a.leaseRenewCmd(), a.leaseRevokeCmd(),
+		a.leaseApproveCmd(), a.leaseRefuseCmd(), a.leaseRequestCmd(), a.leaseImportCmd(), a.leaseLsCmd(), a.leaseShowCmd())
 	return c
 }
 
@@ -122,11 +124,33 @@ func (a *app) leaseLsCmd() *cobra.Command {
 		Short: "the leases granted and held here",
 		Args:  exactly(0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			res, err := call(a, c, daemon.OpLeases, struct{}{})
+			cl, err := a.open(c)
 			if err != nil {
 				return err
 			}
-			return a.leases(res)
+			res, err := daemon.Call(c.Context(), cl, daemon.OpLeases, struct{}{}, a.bar.event)
+			var asked []daemon.Requested
+			if err == nil {
+				asked, err = daemon.Call(c.Context(), cl, daemon.OpRequests, struct{}{}, a.bar.event)
+			}
+			if err = errors.Join(err, cl.Close()); err != nil {
+				return err
+			}
+			for i := range asked {
+				for j := range asked[i].Leases {
+					asked[i].Leases[j].Blob = nil
+				}
+			}
+			return a.result(map[string]any{"leases": res, "requests": asked}, func() {
+				for _, l := range res {
+					a.leased(l)
+				}
+				for _, r := range asked {
+					if r.State == "pending" {
+						a.requested(r)
+					}
+				}
+			})
 		},
 	}
 }
