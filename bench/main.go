@@ -29,6 +29,13 @@ type Config struct {
 }
 
 func main() {
+	if len(os.Args) == 4 && os.Args[1] == "decode" { // a child of decoding's
+		if err := decodeFile(os.Args[2], os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	var c Config
 	flag.StringVar(&c.Playnode, "playnode", "bin/playnode", "our binary")
 	flag.StringVar(&c.Tools, "tools", "", "directory with bin/ipfs and bin/age")
@@ -68,6 +75,9 @@ func run(ctx context.Context, c Config) error {
 		}
 	}
 	if err := r.playing(); err != nil {
+		return err
+	}
+	if err := r.decoding(); err != nil {
 		return err
 	}
 	return os.WriteFile(c.Out, r.page(), 0o644)
