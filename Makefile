@@ -9,7 +9,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check interop fuzz bench testnet music dist clean
+.PHONY: help run build test check interop fuzz vectors arm bench testnet music dist clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,12 @@ interop: build ## our bytes in the hands of stock Kubo, age and npm readers
 
 fuzz: ## every fuzz target, FUZZTIME each (60s)
 	@scripts/fuzz $(FUZZTIME)
+
+vectors: ## the ISO conformance streams of mp3 (MP3_VECTORS=DIR holds them)
+	@scripts/vectors
+
+arm: ## the tests of internal/audio as arm64 and arm, under qemu
+	@scripts/arm
 
 bench: build ## measures this machine against Kubo, age and HTTP: BENCH.md
 	@scripts/bench
