@@ -192,10 +192,10 @@ func (id Identity) openMailbox(m *manifests.Manifest, b *manifests.Blob) (*manif
 }
 
 // Settle draws the consequence of m, which the caller has accepted as the
-// selection's newest revision and whose mailboxes Receive has all seen: where
-// it is of a later generation than leases here, and no grant for it came,
-// those are revoked, and their keys erased. A revision whose mailboxes were
-// not all seen is only late, and changes nothing.
+// selection's newest revision and whose mailboxes Receive has all seen: leases
+// of an earlier generation for which no grant came are revoked, and their keys
+// erased. A revision whose mailboxes were not all seen is only late, and
+// changes nothing.
 func (v *Venue) Settle(m *manifests.Manifest) (revoked []Lease, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -203,15 +203,18 @@ func (v *Venue) Settle(m *manifests.Manifest) (revoked []Lease, err error) {
 	if err != nil || !seen.of(m) {
 		return nil, err
 	}
+	carried := map[manifests.LeaseID]bool{}
+	for _, h := range v.grants {
+		if h.g.DJ == m.DJ && h.g.Sel == m.Sel && h.g.Gen == m.Gen && h.g.GID == m.GID {
+			carried[h.g.Lease] = true
+		}
+	}
+	r := v.time.read()
+	now, _ := v.time.now(m.DJ, r)
 	puts := map[string][]byte{}
 	for row, h := range v.grants {
-		if h.g.DJ != m.DJ || h.g.Sel != m.Sel {
-			continue
-		}
-		if h.g.Gen == m.Gen && h.g.GID == m.GID {
-			return nil, nil // a grant for it is here
-		}
-		if h.Revoked || h.g.Gen > m.Gen || h.g.RootN > m.RootN {
+		if h.g.DJ != m.DJ || h.g.Sel != m.Sel || h.Revoked || carried[h.g.Lease] || now >= h.g.End() ||
+			h.g.Gen >= m.Gen || h.g.RootN > m.RootN {
 			continue
 		}
 		gone := *h
@@ -226,9 +229,9 @@ func (v *Venue) Settle(m *manifests.Manifest) (revoked []Lease, err error) {
 	if err := v.store.Apply(puts, nil); err != nil {
 		return nil, fmt.Errorf("settle %s: %w", m.ID(), err)
 	}
-	for row := range puts {
+	for _, row := range slices.Sorted(maps.Keys(puts)) {
 		v.grants[row].Revoked = true
 		revoked = append(revoked, v.grants[row].lease())
 	}
-	return revoked, v.sweep(v.time.read())
+	return revoked, v.sweep(r)
 }

@@ -485,14 +485,14 @@ func (v *Venue) open(h *held, m *manifests.Manifest, now int64) (*Unlocked, erro
 	if !ok {
 		return nil, fmt.Errorf("the manifest's locks end at %d: %w", m.LockEnd(), ErrLapsed)
 	}
+	if g.Win == nil || p < g.Win.First {
+		return nil, fmt.Errorf("no key for this period yet: %w", ErrNotYet)
+	}
 	kp, err := v.store.Get(periodRow(h.prefix(), p))
 	if err != nil {
 		return nil, err
 	}
-	if kp == nil {
-		if g.Win == nil || p < g.Win.First {
-			return nil, fmt.Errorf("no key for this period yet: %w", ErrNotYet)
-		}
+	if kp == nil || p > g.Win.Last { // another lease's, where there is one
 		return nil, fmt.Errorf("no key for this period any more: %w", ErrLapsed)
 	}
 	if len(kp) != 32 {
