@@ -62,6 +62,8 @@ func encode(t testing.TB, ext string, rate, channels int, pcm []float32, args ..
 		tool(t, "flac", append(append([]string{"--silent", "-f", "-o", dst}, args...), src)...)
 	case "wav":
 		return src
+	default:
+		tool(t, "ffmpeg", append(append([]string{"-v", "error", "-i", src}, args...), dst)...)
 	}
 	return dst
 }

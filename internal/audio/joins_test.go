@@ -53,14 +53,7 @@ func TestJoinsLoseNothing(t *testing.T) {
 		var joined []float32
 		for k := range len(cuts) - 1 {
 			part := piece[ch*cuts[k] : ch*cuts[k+1]]
-			var path string
-			if c.ext == "mp3" || c.ext == "flac" || c.ext == "wav" {
-				path = encode(t, c.ext, c.rate, ch, part, strings.Fields(c.args)...)
-			} else {
-				src := encode(t, "wav", c.rate, ch, part)
-				path = src + "." + c.ext
-				tool(t, "ffmpeg", append(append([]string{"-v", "error", "-i", src}, strings.Fields(c.args)...), path)...)
-			}
+			path := encode(t, c.ext, c.rate, ch, part, strings.Fields(c.args)...)
 			s := ingest(t, path)
 			got := audiotest.ReadAll(t, open(t, s, audio.Options{}))
 			if len(got)/s.Track.Channels != cuts[k+1]-cuts[k] || len(s.Problems) > 0 {
@@ -116,14 +109,7 @@ func TestSeeks(t *testing.T) {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
 			t.Parallel()
 			piece := audiotest.Music(48000, 1, 90001, 7)
-			var path string
-			if c.ext == "mp3" || c.ext == "flac" || c.ext == "wav" {
-				path = encode(t, c.ext, 48000, 1, piece, strings.Fields(c.args)...)
-			} else {
-				src := encode(t, "wav", 48000, 1, piece)
-				path = src + "." + c.ext
-				tool(t, "ffmpeg", append(append([]string{"-v", "error", "-i", src}, strings.Fields(c.args)...), path)...)
-			}
+			path := encode(t, c.ext, 48000, 1, piece, strings.Fields(c.args)...)
 			s := ingest(t, path)
 			want := audiotest.ReadAll(t, open(t, s, audio.Options{}))
 			d := open(t, s, audio.Options{})

@@ -43,6 +43,7 @@ func TestLosslessIsBitExact(t *testing.T) {
 		{"flac", 44100, 2, []string{"-sample_fmt", "s16"}},
 		{"flac", 48000, 1, []string{"-sample_fmt", "s16", "-compression_level", "0"}},
 		{"flac", 96000, 2, []string{"-sample_fmt", "s32", "-bits_per_raw_sample", "24", "-compression_level", "12"}},
+		{"flac", 192000, 2, []string{"-sample_fmt", "s32", "-bits_per_raw_sample", "24"}},
 		{"flac", 44100, 6, []string{"-sample_fmt", "s16"}},
 		{"wav", 44100, 2, []string{"-c:a", "pcm_s16le"}},
 		{"wav", 44100, 1, []string{"-c:a", "pcm_u8"}},
