@@ -145,7 +145,7 @@ func ingestMP4(ctx context.Context, r io.ReaderAt, size int64) (*Source, error) 
 	if err != nil {
 		return nil, err
 	}
-	return ingestOther(ctx, r, size, "mov", what, lossless, t)
+	return ingestOther(ctx, r, size, "mov", what, lossless, info.Samples, t)
 }
 
 // isADTS tells whether a file begins with a frame of AAC (ISO/IEC 13818-7, 6.2): mp3's sync word with
@@ -159,12 +159,12 @@ func ingestADTS(ctx context.Context, r io.ReaderAt, size int64) (*Source, error)
 	if err != nil {
 		return nil, err
 	}
-	return ingestOther(ctx, r, size, "aac", "AAC", false, t)
+	return ingestOther(ctx, r, size, "aac", "AAC", false, 0, t)
 }
 
 // ingestOther takes in as FLAC what ffmpeg reads.
-func ingestOther(ctx context.Context, r io.ReaderAt, size int64, demuxer, what string, lossless bool, t tags.Tags) (*Source, error) {
-	f, err := transcode.FLAC(ctx, r, size, demuxer, lossless)
+func ingestOther(ctx context.Context, r io.ReaderAt, size int64, demuxer, what string, lossless bool, samples int64, t tags.Tags) (*Source, error) {
+	f, err := transcode.FLAC(ctx, r, size, demuxer, lossless, samples)
 	if errors.Is(err, transcode.ErrMissing) {
 		return nil, fmt.Errorf("%w: %s is read by ffmpeg, which is not installed; install it, or convert the file to FLAC", ErrUnsupported, what)
 	}

@@ -26,6 +26,8 @@ var ErrFormat = errors.New("no readable MPEG-4")
 type Info struct {
 	// Format is the sound's sample entry: "mp4a" is AAC, "alac" is Apple Lossless, "drms" is locked.
 	Format string
+	// Samples is how many sample frames are heard, as the first sound's header or iTunes' comment says, or 0.
+	Samples int64
 	// Items are the values of iTunes' metadata, by the names of their atoms.
 	Items []wav.Chunk
 }
@@ -37,7 +39,12 @@ type parser struct {
 	r     io.ReaderAt
 	info  Info
 	atoms int
+
+	scale, duration, skip int64  // of the present track: units a second, length, what its edit list skips
+	name                  []byte // of a free-form item
 }
+
+const maxComment = 256
 
 // Parse reads a file of size bytes. Errors wrap ErrFormat or are the reader's.
 func Parse(r io.ReaderAt, size int64) (Info, error) {
@@ -81,29 +88,86 @@ func (p *parser) walk(off, end int64, depth int, in string) error {
 		switch {
 		case in == "ilst":
 			err = p.walk(body, stop, depth+1, name)
+		case in == "----" && name == "name":
+			p.name = make([]byte, min(stop-body, maxComment))
+			err = p.read(p.name, body)
+		case in == "----" && name == "data" && len(p.name) == 12 && string(p.name[4:]) == "iTunSMPB":
+			err = p.smpb(body, stop)
+		case name == "mdhd" || name == "elst":
+			err = p.timing(name, body, stop)
 		case name == "data" && depth > 0 && stop-body >= 8:
 			if len(p.info.Items) < 64 {
 				p.info.Items = append(p.info.Items, wav.Chunk{ID: in, Off: body + 8, Size: stop - body - 8})
 			}
 		case name == "meta":
 			err = p.walk(body+4, stop, depth+1, name)
-		case name == "moov", name == "trak", name == "mdia", name == "minf", name == "stbl", name == "udta", name == "ilst":
+		case name == "trak":
+			p.scale, p.duration, p.skip = 0, 0, 0
+			err = p.walk(body, stop, depth+1, name)
+		case name == "moov", name == "edts", name == "mdia", name == "minf", name == "stbl", name == "udta", name == "ilst":
 			err = p.walk(body, stop, depth+1, name)
 		case name == "stsd" && stop-body >= 16:
-			var e [8]byte
-			if err = p.read(e[:], body+8); err != nil {
-				break
-			}
-			switch f := string(e[4:]); f {
-			case "mp4a", "alac", "drms", "fLaC", "Opus", "ac-3", "ec-3", "enca":
-				if p.info.Format == "" {
-					p.info.Format = f
-				}
-			}
+			err = p.entry(body, stop)
 		}
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// entry reads the first sample entry (8.5.2, 12.2.3). Its rate makes the track's length one in samples.
+func (p *parser) entry(body, stop int64) error {
+	var e [36]byte
+	n := min(int64(len(e)), stop-body-8)
+	if err := p.read(e[:n], body+8); err != nil {
+		return err
+	}
+	switch f := string(e[4:8]); f {
+	case "mp4a", "alac", "drms", "fLaC", "Opus", "ac-3", "ec-3", "enca":
+		if p.info.Format != "" {
+			break
+		}
+		p.info.Format = f
+		if rate := int64(binary.BigEndian.Uint16(e[32:])); rate == p.scale && p.duration > p.skip && p.info.Samples == 0 {
+			p.info.Samples = p.duration - p.skip
+		}
+	}
+	return nil
+}
+
+// timing reads a media header (8.4.2) or an edit list of one edit (8.6.6).
+func (p *parser) timing(name string, body, stop int64) error {
+	var b [36]byte
+	n := min(int64(len(b)), stop-body)
+	if err := p.read(b[:n], body); err != nil {
+		return err
+	}
+	be := binary.BigEndian
+	long := b[0] == 1
+	switch {
+	case name == "mdhd" && !long:
+		p.scale, p.duration = int64(be.Uint32(b[12:])), int64(be.Uint32(b[16:]))
+	case name == "mdhd":
+		p.scale, p.duration = int64(be.Uint32(b[20:])), int64(be.Uint64(b[24:])&(1<<48-1))
+	case be.Uint32(b[4:]) != 1:
+	case !long:
+		p.skip = max(0, int64(int32(be.Uint32(b[12:]))))
+	default:
+		p.skip = max(0, int64(be.Uint64(b[16:])))
+	}
+	return nil
+}
+
+// smpb reads " 00000000 00000840 000001CA 00000000003F31F6 ...": delay, padding, samples.
+func (p *parser) smpb(body, stop int64) error {
+	b := make([]byte, max(0, min(stop-body-8, maxComment)))
+	if err := p.read(b, body+8); err != nil {
+		return err
+	}
+	var zero, delay, padding, samples int64
+	if _, err := fmt.Sscanf(string(b), "%x %x %x %x", &zero, &delay, &padding, &samples); err == nil && samples > 0 && samples < 1<<40 {
+		p.info.Samples = samples
 	}
 	return nil
 }

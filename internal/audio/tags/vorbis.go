@@ -1,6 +1,7 @@
 package tags
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
@@ -58,8 +59,8 @@ func Vorbis(b []byte) Tags {
 		case "ISRC":
 			t.ISRC = isrc(value)
 		case "METADATA_BLOCK_PICTURE":
-			if t.Cover == nil {
-				t.picture(s[len(key)+1:])
+			if _, text, ok := bytes.Cut(s, []byte("=")); ok && t.Cover == nil {
+				t.picture(text)
 			}
 		}
 	}

@@ -30,8 +30,9 @@ type File struct {
 func (f *File) Close() error { return errors.Join(f.File.Close(), os.RemoveAll(f.dir)) }
 
 // FLAC decodes the first sound of the size bytes of r, read by ffmpeg's demuxer, and writes it as FLAC:
-// of 16 bits, or of the source's own where lossless says that it has such. It ends with ctx.
-func FLAC(ctx context.Context, r io.ReaderAt, size int64, demuxer string, lossless bool) (_ *File, err error) {
+// of 16 bits, or of the source's own where lossless says that it has such, of at most so many sample
+// frames unless that is 0. It ends with ctx.
+func FLAC(ctx context.Context, r io.ReaderAt, size int64, demuxer string, lossless bool, samples int64) (_ *File, err error) {
 	ffmpeg, err := exec.LookPath("ffmpeg")
 	if err != nil {
 		return nil, ErrMissing
@@ -52,6 +53,9 @@ func FLAC(ctx context.Context, r io.ReaderAt, size int64, demuxer string, lossle
 	args := []string{"-nostdin", "-v", "error", "-protocol_whitelist", "file", "-f", demuxer, "-i", in, "-map", "0:a:0", "-map_metadata", "-1", "-c:a", "flac", "-bitexact"}
 	if !lossless {
 		args = append(args, "-sample_fmt", "s16")
+	}
+	if samples > 0 {
+		args = append(args, "-af", fmt.Sprintf("atrim=end_sample=%d", samples))
 	}
 	var said bytes.Buffer
 	cmd := exec.CommandContext(ctx, ffmpeg, append(args, out)...)
