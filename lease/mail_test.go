@@ -231,6 +231,9 @@ func TestRevocation(t *testing.T) {
 	if got, gone := b.receive(d, m); len(got) != 0 || len(gone) != 1 {
 		t.Errorf("opened %v, revoked %v", got, gone)
 	}
+	if n := len(b.store.keys()); n != 0 {
+		t.Errorf("%d keys outlived the revocation", n)
+	}
 	for range 2 {
 		for _, x := range []*manifests.Manifest{old, m} {
 			_, err := b.Unlock(x)
