@@ -267,3 +267,30 @@ func dummy(class int) (e manifests.BoxEntry, err error) {
 	e.Blob.Enc, e.Blob.CT, err = seal.SealTo(to.Public(), seal.CTX(seal.Grant, plain[:32], plain[32:64]), plain)
 	return e, err
 }
+
+// Carried tells whether a revision's mailboxes have one of that lease's;
+// shards are all of them. A DJ who restores a backup asks, so that no lease
+// comes back that was revoked since.
+func Carried(mbox manifests.MailboxKey, m *manifests.Manifest, shards [][]byte) (bool, error) {
+	for _, data := range shards {
+		b, err := manifests.DecodeBoxShard(data)
+		if err != nil {
+			return false, err
+		}
+		id := boxID(mbox, m, b.Salt)
+		if slices.ContainsFunc(b.E, func(e manifests.BoxEntry) bool { return e.ID == id }) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// After is the selection as the revision after m has to continue it, when
+// the one here is older: its counters are above m's, and its keys fresh.
+func (s Selection) After(m *manifests.Manifest, payload [32]byte) Selection {
+	if m.RootN == s.RootN && m.Seq > s.Seq {
+		s.Seq, s.Prev = m.Seq, &payload
+	}
+	s.Gen = max(s.Gen, m.Gen)
+	return s.Revoke()
+}

@@ -48,6 +48,9 @@ type edit struct {
 // rows change in one transaction: whatever a kill undoes was never signed for
 // anyone to see. The caller holds mu.
 func (p *Publisher) revise(ctx context.Context, e edit) error {
+	if err := p.ready(); err != nil {
+		return err
+	}
 	label, add := e.label, e.add
 	lists, err := p.lists()
 	if err != nil {
