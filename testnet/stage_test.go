@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -122,8 +123,17 @@ func (s *stage) exits(err error, what string, codes ...int) {
 	s.Errorf("%s: want exit %d, got %v", what, codes, exit)
 }
 
-// compose renders the demo's piece as 16-bit sound.
-func compose(rate int) binary.Sound {
+// composed are the two rates' renderings, each made once; they are only read.
+var composed = map[int]func() binary.Sound{
+	44100: sync.OnceValue(func() binary.Sound { return render(44100) }),
+	48000: sync.OnceValue(func() binary.Sound { return render(48000) }),
+}
+
+// compose is the demo's piece at 44100 or 48000 Hz.
+func compose(rate int) binary.Sound { return composed[rate]() }
+
+// render renders the piece as 16-bit sound.
+func render(rate int) binary.Sound {
 	pcm := piece.Render(rate)
 	s := binary.Sound{Rate: rate, PCM: make([]int16, len(pcm))}
 	for i, x := range pcm {
