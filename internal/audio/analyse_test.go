@@ -18,7 +18,7 @@ func TestAnalyse(t *testing.T) {
 		if ext == "opus" {
 			rate = 48000
 		}
-		path := encode(t, ext, rate, 2, audiotest.Music(rate, 2, rate*8, 3))
+		path := encode(t, ext, rate, 2, audiotest.Music(rate, 2, rate*3, 3))
 		s := ingest(t, path)
 		a, err := s.Analyse(t.Context(), audio.Options{})
 		if err != nil {

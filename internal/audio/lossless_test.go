@@ -75,7 +75,7 @@ func TestLosslessIsBitExact(t *testing.T) {
 			if again := floats(tool(t, "ffmpeg", "-v", "error", "-i", file, "-f", "f32le", "-")); !slices.Equal(again, want) {
 				t.Error("what is sealed plays otherwise")
 			}
-			if c.ch == 2 {
+			if c.ch == 2 && c.rate < 96000 {
 				audiotest.Decoder(t, sealed(t, s), s.Track, audio.Options{})
 			}
 		})
