@@ -89,7 +89,8 @@ func TestLosslessRecordIsBitExact(t *testing.T) {
 		Name, Manifest string
 	}
 	s.ok(archivist.JSON(s.ctx, &a, "archive", djID.Name, "--once", "--peer", vd.Addrs[0]))
-	if a.Manifest != pub.Manifest || a.Missing != 0 || a.Blocks == 0 || a.Bytes < int64(whole.Frames()) {
+	// The grant above may have brought a further revision, with its mailbox.
+	if a.Seq < pub.Seq || a.Seq == pub.Seq && a.Manifest != pub.Manifest || a.Missing != 0 || a.Blocks == 0 || a.Bytes < int64(whole.Frames()) {
 		t.Errorf("archived %+v", a)
 	}
 
