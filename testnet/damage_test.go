@@ -160,7 +160,7 @@ func TestPublishKilled(t *testing.T) {
 	args := append([]string{"publish"}, paths(sides)...)
 	kills := 0
 	var pub published
-	for patience := 400 * time.Millisecond; ; patience += patience / 4 {
+	for patience := 80 * time.Millisecond; ; patience += patience / 4 {
 		ctx, cancel := context.WithTimeout(s.ctx, patience)
 		err := dj.JSON(ctx, &pub, args...)
 		cut := ctx.Err() != nil
