@@ -28,6 +28,7 @@ import (
 	"playnode/fetch"
 	"playnode/follow"
 	"playnode/internal/repo"
+	"playnode/internal/seal"
 	"playnode/ipns"
 	"playnode/lease"
 	"playnode/node"
@@ -341,6 +342,7 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpLeaseShow, d.leaseShow)
 	on(hs, OpLeases, d.leases)
 	on(hs, OpKeysArchive, d.keysArchive)
+	on(hs, OpKeysBackup, d.keysBackup)
 	on(hs, OpFollow, d.followName)
 	on(hs, OpUnfollow, d.unfollow)
 	on(hs, OpFollows, d.follows)
@@ -388,6 +390,9 @@ var kinds = []struct {
 	{lease.ErrFuture, Verify},
 	{publisher.ErrNoPlaylist, Failed},
 	{publisher.ErrLabel, Usage},
+	{publisher.ErrInUse, Usage},
+	{publisher.ErrRestored, NotFound},
+	{seal.ErrOpen, Verify},
 	{follow.ErrVerify, Verify},
 	{ipns.ErrRollback, Verify},
 	{ipns.ErrInvalid, Verify},

@@ -54,6 +54,9 @@ func (d *Daemon) publish(ctx context.Context, req PublishRequest, emit func(Even
 		d.connect(reach, n, req.Node.Peers)
 		cancel()
 	}
+	if err := d.adopt(ctx, n, emit); err != nil {
+		return Published{}, err
+	}
 	res, err := n.publisher.Publish(ctx, req.Paths, publisher.Options{
 		Playlist: req.Playlist, NoArchiveKey: req.NoArchiveKey, Reanalyse: req.Reanalyse,
 		Progress: func(done, total int64) {
@@ -187,7 +190,11 @@ func (d *Daemon) keepPublished(ctx context.Context, n *network) error {
 	t := time.NewTicker(time.Minute)
 	defer t.Stop()
 	for {
-		if _, err := n.publisher.Publish(ctx, nil, publisher.Options{}); err != nil && ctx.Err() == nil {
+		err := d.adopt(ctx, n, func(e Event) { d.log.Warn(e.Note) })
+		if err == nil {
+			_, err = n.publisher.Publish(ctx, nil, publisher.Options{})
+		}
+		if err != nil && ctx.Err() == nil {
 			d.log.Error("publish anew", "err", err)
 		}
 		select {

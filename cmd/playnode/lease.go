@@ -176,6 +176,6 @@ func (a *app) keysCmd() *cobra.Command {
 			}
 			return a.result(k, func() { a.printf("%s\n", k.Identity) })
 		},
-	})
+	}, a.keysBackupCmd(), a.keysRestoreCmd())
 	return c
 }

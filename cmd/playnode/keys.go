@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"playnode/daemon"
+)
+
+// passphrase reads one: from the environment, a file, or stdin.
+func (a *app) passphrase(file string) (string, error) {
+	if file == "" {
+		if s := os.Getenv("PLAYNODE_PASSPHRASE"); s != "" {
+			return s, nil
+		}
+		a.say("passphrase (one line on stdin; it is shown):")
+		line, err := bufio.NewReader(io.LimitReader(os.Stdin, 4096)).ReadString('\n')
+		if line = strings.TrimRight(line, "\r\n"); line == "" {
+			return "", errors.Join(errors.New("wants a passphrase: PLAYNODE_PASSPHRASE, --passphrase-file, or a line on stdin"), err)
+		}
+		return line, nil
+	}
+	b, err := readSmall(file)
+	if err != nil {
+		return "", fmt.Errorf("read passphrase: %w", err)
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	if line = strings.TrimRight(line, "\r"); line == "" {
+		return "", fmt.Errorf("%s holds no passphrase", file)
+	}
+	return line, nil
+}
+
+func (a *app) keysBackupCmd() *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use:   "backup FILE",
+		Short: "your keys, library and leases in one file, sealed with a passphrase",
+		Long: `Writes all that you need to go on from another machine: keys, the library, leases
+and sequence numbers; the music itself is in the network. The file is an age file
+that the passphrase opens, with stock age too. Write one after every change that
+you would not want to make again, such as a lease.`,
+		Args: exactly(1, "a file to write"),
+		RunE: func(c *cobra.Command, args []string) error {
+			to, err := absolute(args[0])
+			if err != nil {
+				return err
+			}
+			phrase, err := a.passphrase(file)
+			if err != nil {
+				return usageError{err, c.CommandPath()}
+			}
+			b, err := call(a, c, daemon.OpKeysBackup, daemon.BackupRequest{File: to, Passphrase: phrase})
+			if err != nil {
+				return err
+			}
+			return a.result(b, func() { a.printf("%s: %s, all of %s\n", b.File, size(b.Bytes), b.Name) })
+		},
+	}
+	c.Flags().StringVar(&file, "passphrase-file", "", "a file whose first line is the passphrase")
+	return c
+}
+
+func (a *app) keysRestoreCmd() *cobra.Command {
+	var file string
+	var alone bool
+	c := &cobra.Command{
+		Use:   "restore FILE",
+		Short: "go on from a backup, in a new repo",
+		Long: `Makes this repo, from which nothing was published, go on as the one that the
+backup was made of. The next publish first finds what was published since, from
+whoever kept it (give a peer: publish --peer); it is signed above that, under fresh
+keys, and a lease that was revoked since stays revoked.`,
+		Args: exactly(1, "the file that keys backup wrote"),
+		RunE: func(c *cobra.Command, args []string) error {
+			from, err := absolute(args[0])
+			if err != nil {
+				return err
+			}
+			phrase, err := a.passphrase(file)
+			if err != nil {
+				return usageError{err, c.CommandPath()}
+			}
+			b, err := daemon.Restore(c.Context(), daemon.Options{Dir: a.dir, Flags: changed(c.Flags()), Version: version, Log: a.err},
+				daemon.BackupRequest{File: from, Passphrase: phrase}, alone)
+			if err != nil {
+				return err
+			}
+			return a.result(b, func() {
+				a.printf("restored %s\n", b.Name)
+				if !alone {
+					a.say("next: playnode publish --peer ADDR, a peer that keeps your name; it finds what was published since")
+				}
+			})
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&file, "passphrase-file", "", "a file whose first line is the passphrase")
+	f.BoolVar(&alone, "nothing-since", false, "nothing was published since the backup: do not look for it")
+	f.String("network", "public", "public, lan or none, for a repo that is made")
+	return c
+}
