@@ -101,6 +101,9 @@ func (p *Publisher) seal(ctx context.Context, f *os.File, size int64, path strin
 		return row, err
 	}
 	defer src.Close()
+	for _, problem := range src.Problems {
+		p.cfg.Log.Warn("publish", "file", filepath.Base(path), "problem", problem)
+	}
 	if src.Track.Samples <= 0 {
 		return row, errors.New("it has no sound in it")
 	}
