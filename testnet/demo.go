@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -76,6 +77,10 @@ func Demo(ctx context.Context, cfg DemoConfig) (err error) {
 
 // tellAll plays all acts, and leaves no process behind.
 func (d *demo) tellAll(ctx context.Context) error {
+	if d.cfg.Sink == "" && !soundCard() {
+		d.cfg.Sink = "none" // so that the lease need not last for a listening
+		d.tell("No sound card here; %s will have it all.", d.cfg.WAV)
+	}
 	defer func() {
 		for _, r := range d.roles {
 			r.kill()
@@ -418,6 +423,19 @@ func contains(dir, text string) (bool, error) {
 		return false, fmt.Errorf("search %s: %w", dir, err)
 	}
 	return found, nil
+}
+
+// soundCard tells whether there may be one: a guess, which play then proves.
+func soundCard() bool {
+	if runtime.GOOS != "linux" || os.Getenv("PULSE_SERVER") != "" {
+		return true
+	}
+	for _, sign := range []string{"/dev/snd/pcmC*p", filepath.Join(os.Getenv("XDG_RUNTIME_DIR"), "pulse", "native")} {
+		if found, err := filepath.Glob(sign); err == nil && len(found) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // unpack writes the files of src into dir.
