@@ -221,6 +221,10 @@ func TestNewerVersionReplacesOlder(t *testing.T) {
 
 // TestOldPinStaysUntilNewIsWhole has the new version lack a leaf.
 func TestOldPinStaysUntilNewIsWhole(t *testing.T) {
+	synctest.Test(t, oldPinStays)
+}
+
+func oldPinStays(t *testing.T) {
 	_, d, venue := stage(t)
 	a, b := d.track(500, 100), d.track(600, 100)
 	first := d.publish(1, a)
@@ -239,7 +243,7 @@ func TestOldPinStaysUntilNewIsWhole(t *testing.T) {
 	}}); !errors.Is(err, context.Canceled) {
 		t.Fatalf("Sync = %v, want it to wait for the leaf", err)
 	}
-	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	short, cancel := context.WithTimeout(t.Context(), time.Minute) // of the bubble's time, which passes when nobody has more to do
 	defer cancel()
 	if _, err := venue.follow.Sync(short, name, follow.Options{}); !errors.Is(err, follow.ErrNotFound) {
 		t.Fatalf("Sync = %v, want ErrNotFound", err)
