@@ -63,14 +63,34 @@ func DecodeMeta(data []byte) (*Meta, error) { return decoded[Meta](data, MaxMeta
 // may stand in the list more than once.
 func CutOrder(label string, order []cid.Cid) []*Meta {
 	refs := refLength(order)
+	rows := make([][]byte, len(order))
+	for i, t := range order {
+		d := Digest(t)
+		rows[i] = d[:refs[d]]
+	}
+	return cut(label, rows)
+}
+
+// ContinueOrder is what CutOrder makes of the last of its blocks, when more
+// tracks follow in the list, none of which clashes with another
+// (Amended.Clash).
+func ContinueOrder(last *Meta, more []cid.Cid) []*Meta {
+	rows := slices.Clone(last.Rows)
+	for _, t := range more {
+		ref := refOf(t)
+		rows = append(rows, ref[:])
+	}
+	return cut(last.List, rows)
+}
+
+func cut(label string, rows [][]byte) []*Meta {
 	var out []*Meta
 	m := &Meta{Kind: KindOrder, List: label}
 	size := 0
-	for _, t := range order {
-		d := Digest(t)
-		m.Rows = append(m.Rows, d[:refs[d]])
-		size += refs[d] + 2
-		if (d[6] == 0 && d[7]&1 == 0) || size > MaxMeta-256 {
+	for _, r := range rows {
+		m.Rows = append(m.Rows, r)
+		size += len(r) + 2
+		if (r[6] == 0 && r[7]&1 == 0) || size > MaxMeta-256 {
 			out = append(out, m)
 			m, size = &Meta{Kind: KindOrder, List: label}, 0
 		}

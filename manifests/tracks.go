@@ -176,24 +176,18 @@ type Tracks struct {
 func ReadTracks(root cid.Cid, get func([]cid.Cid) ([][]byte, error)) (*Tracks, error) {
 	t := &Tracks{Blocks: []cid.Cid{root}}
 	var s spine
-	got, err := getAll(get, t.Blocks)
-	if err == nil {
-		err = decode(got[0], MaxBlock, &s)
+	if err := s.read(root, get); err != nil {
+		return nil, err
 	}
+	got, err := getAll(get, s.Rows)
 	if err != nil {
-		return nil, fmt.Errorf("read spine %s: %w", root, err)
-	}
-	if got, err = getAll(get, s.Rows); err != nil {
 		return nil, fmt.Errorf("read rows of %s: %w", root, err)
 	}
 	var listed []rowEntry
 	for i, data := range got {
-		var r row
-		if err := decode(data, MaxBlock, &r); err != nil {
-			return nil, fmt.Errorf("read row %s: %w", s.Rows[i], err)
-		}
-		if len(r) != min(perRow, 1<<s.D-len(listed)) {
-			return nil, fmt.Errorf("read row %s: %d shards: %w", s.Rows[i], len(r), ErrInvalid)
+		r, err := s.row(i, data)
+		if err != nil {
+			return nil, err
 		}
 		listed = append(listed, r...)
 	}
@@ -206,14 +200,38 @@ func ReadTracks(root cid.Cid, get func([]cid.Cid) ([][]byte, error)) (*Tracks, e
 		return nil, fmt.Errorf("read shards of %s: %w", root, err)
 	}
 	for i, data := range got {
-		if err := t.add(data, uint64(i), s.D, listed[i]); err != nil {
-			return nil, fmt.Errorf("read shard %s: %w", cids[i], err)
+		sh, err := readShard(data, uint64(i), s.D, listed[i])
+		if err != nil {
+			return nil, err
 		}
+		t.Entries, t.Bytes = append(t.Entries, sh...), t.Bytes+listed[i].Bytes
 	}
 	if uint64(len(t.Entries)) != s.N {
 		return nil, fmt.Errorf("read spine %s: %d tracks, not %d: %w", root, len(t.Entries), s.N, ErrInvalid)
 	}
 	return t, nil
+}
+
+func (s *spine) read(root cid.Cid, get func([]cid.Cid) ([][]byte, error)) error {
+	got, err := getAll(get, []cid.Cid{root})
+	if err == nil {
+		err = decode(got[0], MaxBlock, s)
+	}
+	if err != nil {
+		return fmt.Errorf("read spine %s: %w", root, err)
+	}
+	return nil
+}
+
+// row is the spine's row i, of these bytes.
+func (s *spine) row(i int, data []byte) (r row, err error) {
+	if err = decode(data, MaxBlock, &r); err == nil && len(r) != min(perRow, 1<<s.D-i*perRow) {
+		err = invalid("%d shards", len(r))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read row %s: %w", s.Rows[i], err)
+	}
+	return r, nil
 }
 
 func getAll(get func([]cid.Cid) ([][]byte, error), cids []cid.Cid) ([][]byte, error) {
@@ -224,19 +242,18 @@ func getAll(get func([]cid.Cid) ([][]byte, error), cids []cid.Cid) ([][]byte, er
 	return got, err
 }
 
-func (t *Tracks) add(data []byte, index, d uint64, want rowEntry) error {
-	var s shard
-	if err := decode(data, maxShard, &s); err != nil {
-		return err
-	}
-	if uint64(len(s)) != want.Count || s.bytes() != want.Bytes {
-		return invalid("shard's count or bytes differ from its row's")
+// readShard is the shard of an index among 2^d, which its row lists as want.
+func readShard(data []byte, index, d uint64, want rowEntry) (s shard, err error) {
+	if err = decode(data, maxShard, &s); err == nil && (uint64(len(s)) != want.Count || s.bytes() != want.Bytes) {
+		err = invalid("shard's count or bytes differ from its row's")
 	}
 	for _, e := range s {
-		if shardOf(e.Track, d) != index {
-			return invalid("track %s in the wrong shard", e.Track)
+		if err == nil && shardOf(e.Track, d) != index {
+			err = invalid("track %s in the wrong shard", e.Track)
 		}
 	}
-	t.Entries, t.Bytes = append(t.Entries, s...), t.Bytes+want.Bytes
-	return nil
+	if err != nil {
+		return nil, fmt.Errorf("read shard %s: %w", want.Shard, err)
+	}
+	return s, nil
 }
