@@ -39,6 +39,9 @@ var (
 	ErrOld = errors.New("a newer grant of this lease is here")
 	// ErrRefused says that a grant or manifest breaks a rule of its format.
 	ErrRefused = errors.New("refused")
+	// ErrWhole says that a revision cannot be made of the last one's blocks:
+	// they are not held, or two tracks' names clash. All tracks are needed.
+	ErrWhole = errors.New("the last revision is not enough to go on from")
 	// ErrFuture says that a record is dated over a day after now.
 	ErrFuture = errors.New("dated in the future")
 )

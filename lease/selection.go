@@ -31,7 +31,7 @@ type Selection struct {
 	Cur        uint64
 	MKGen      uint64 // the generation that MK was drawn in
 	MK         seal.Key
-	Tracks     []cid.Cid // sorted by bytes
+	Tracks     cid.Cid // spine; undefined before the first
 	Meta       []MetaBlock
 	Boxes      []Box
 }
@@ -80,6 +80,13 @@ type Draft struct {
 	RootN  uint64
 	Tracks []Track // of all the lists; each once
 	Lists  []manifests.Playlist
+	// Amend, when not nil, stands for Tracks and Lists: all is as the last
+	// revision has it, but for this.
+	Amend *Amend
+	// Held reads blocks that the last revision covers, whose bytes match
+	// them. Where it is nil or fails, MK is drawn anew, since nobody can say
+	// whether a track is gone.
+	Held func([]cid.Cid) ([][]byte, error)
 	// Tenants are the selection's leases, revoked ones apart, and Sign the
 	// key that grants are signed with.
 	Tenants []Tenant
@@ -109,7 +116,8 @@ func (s Selection) Revoke() Selection {
 // Revise makes the next revision. MK is drawn anew when the period, the
 // generation or the root is another, or when a track is gone; mailboxes are
 // sealed anew likewise, a track apart, and within a period where a lease has
-// changed. Signed puts the result into the selection.
+// changed. Signed puts the result into the selection. ErrWhole says that the
+// draft's Amend needs more than is held.
 func (s Selection) Revise(d Draft) (Revision, Selection, error) {
 	m := manifests.Manifest{
 		DJ: s.DJ, RootN: d.RootN, Sel: s.Sel, Seq: s.Seq + 1, Prev: s.Prev, IAT: d.Now,
@@ -121,14 +129,9 @@ func (s Selection) Revise(d Draft) (Revision, Selection, error) {
 	m.Exp = int64(m.Cur+manifests.Ahead(s.Unit)+1) * s.Unit
 	n := s
 	n.RootN, n.Seq, n.Cur, n.Prev, n.MKGen = m.RootN, m.Seq, m.Cur, nil, m.Gen
-	n.Tracks, n.Meta, n.Boxes = nil, nil, nil
-	first := s.Seq == 0
-	again := !first && m.RootN == s.RootN && m.Cur == s.Cur && m.Gen == s.MKGen // same boxes
-	for _, t := range d.Tracks {
-		n.Tracks = append(n.Tracks, t.CID)
-	}
-	slices.SortFunc(n.Tracks, compareCIDs)
-	if first || m.RootN != s.RootN || m.Cur != s.Cur || m.Gen != s.MKGen || !containsAll(n.Tracks, s.Tracks) {
+	n.Meta, n.Boxes = nil, nil
+	again := s.Seq != 0 && m.RootN == s.RootN && m.Cur == s.Cur && m.Gen == s.MKGen // same boxes
+	if !again || d.Amend == nil && !s.keeps(d) {
 		n.MK = seal.NewKey()
 	}
 	m.RID = rid(n.MK, &m)
@@ -137,10 +140,13 @@ func (s Selection) Revise(d Draft) (Revision, Selection, error) {
 		m.Lock = append(m.Lock, manifests.Lock(seal.SealOnce(key, n.MK[:], aad)))
 	}
 	r := Revision{Manifest: m}
-	if err := r.tracks(n.MK, d.Tracks); err != nil {
-		return Revision{}, Selection{}, err
+	var err error
+	if d.Amend != nil {
+		err = r.amend(&n, s, d)
+	} else if err = r.tracks(&n, d.Tracks); err == nil {
+		err = r.meta(&n, s, d.Lists)
 	}
-	if err := r.meta(&n, s, d.Lists); err != nil {
+	if err != nil {
 		return Revision{}, Selection{}, err
 	}
 	if err := r.boxes(&n, s, d, again); err != nil {
@@ -156,67 +162,93 @@ func (s Selection) Signed(payload manifests.Block) Selection {
 	return s
 }
 
-func (r *Revision) tracks(mk seal.Key, tracks []Track) error {
-	entries := make([]manifests.Entry, len(tracks))
-	for i, t := range tracks {
-		key, aad := trackFor(mk, r.Manifest.DJ, r.Manifest.Sel, t.CID.Bytes())
-		entries[i] = manifests.Entry{
-			Track: t.CID, Wrap: manifests.Wrap(seal.SealOnce(key, t.Key[:], aad)),
-			Size: t.Size, Sec: t.Sec, Info: t.Info,
-		}
+// keeps tells whether all tracks of the last revision are in a whole draft.
+func (s Selection) keeps(d Draft) bool {
+	if d.Held == nil {
+		return false
 	}
-	blocks, err := manifests.BuildTracks(entries)
+	old, err := manifests.ReadTracks(s.Tracks, d.Held)
+	if err != nil {
+		return false
+	}
+	listed := make(map[cid.Cid]bool, len(d.Tracks))
+	for _, t := range d.Tracks {
+		listed[t.CID] = true
+	}
+	return !slices.ContainsFunc(old.Entries, func(e manifests.Entry) bool { return !listed[e.Track] })
+}
+
+func (r *Revision) tracks(n *Selection, tracks []Track) error {
+	blocks, err := manifests.BuildTracks(n.entries(tracks))
 	if err != nil {
 		return err
 	}
-	r.Manifest.Tracks = blocks[0].CID
-	r.Blocks = append(r.Blocks, blocks...)
+	r.cover(n, blocks)
 	return nil
 }
 
+// cover takes in the tracks' blocks, the spine first.
+func (r *Revision) cover(n *Selection, blocks []manifests.Block) {
+	n.Tracks, r.Manifest.Tracks = blocks[0].CID, blocks[0].CID
+	r.Blocks = append(r.Blocks, blocks...)
+}
+
+// entries are tracks as the selection's MK wraps them.
+func (s *Selection) entries(tracks []Track) []manifests.Entry {
+	entries := make([]manifests.Entry, len(tracks))
+	for i, t := range tracks {
+		entries[i] = manifests.Entry{Track: t.CID, Wrap: s.wrap(t.CID, t.Key), Size: t.Size, Sec: t.Sec, Info: t.Info}
+	}
+	return entries
+}
+
+func (s *Selection) wrap(track cid.Cid, k seal.FileKey) manifests.Wrap {
+	key, aad := trackFor(s.MK, s.DJ, s.Sel, track.Bytes())
+	return manifests.Wrap(seal.SealOnce(key, k[:], aad))
+}
+
 func (r *Revision) meta(n *Selection, old Selection, lists []manifests.Playlist) error {
-	key, aad := metaFor(n.MK, n.DJ, n.Sel)
+	same := n.MK.Equal(old.MK)
 	for _, l := range lists {
 		for _, b := range manifests.CutOrder(l.Label, l.Tracks) {
 			plain, err := b.Encode()
 			if err != nil {
 				return fmt.Errorf("seal playlist %q: %w", l.Label, err)
 			}
-			mb := MetaBlock{Plain: sha256.Sum256(plain)}
-			i := slices.IndexFunc(old.Meta, func(o MetaBlock) bool { return o.Plain == mb.Plain })
-			if i >= 0 && n.MK.Equal(old.MK) {
-				mb = old.Meta[i]
+			d := sha256.Sum256(plain)
+			if i := slices.IndexFunc(old.Meta, func(o MetaBlock) bool { return o.Plain == d }); i >= 0 && same {
+				r.list(n, old.Meta[i])
 			} else {
-				block := manifests.NewRawBlock(seal.Seal(key, plain, aad))
-				r.Blocks, mb.CID = append(r.Blocks, block), block.CID
+				r.seal(n, plain)
 			}
-			n.Meta = append(n.Meta, mb)
-			r.Manifest.Meta = append(r.Manifest.Meta, mb.CID)
 		}
 	}
 	return nil
 }
 
-func compareCIDs(a, b cid.Cid) int { return slices.Compare(a.Bytes(), b.Bytes()) }
+// list has a meta block come next.
+func (r *Revision) list(n *Selection, b MetaBlock) {
+	n.Meta = append(n.Meta, b)
+	r.Manifest.Meta = append(r.Manifest.Meta, b.CID)
+}
 
-// containsAll tells whether sorted all has every one of some.
-func containsAll(all, some []cid.Cid) bool {
-	for _, c := range some {
-		if _, ok := slices.BinarySearchFunc(all, c, compareCIDs); !ok {
-			return false
-		}
-	}
-	return true
+// seal has a new meta block come next.
+func (r *Revision) seal(n *Selection, plain []byte) {
+	key, aad := metaFor(n.MK, n.DJ, n.Sel)
+	b := manifests.NewRawBlock(seal.Seal(key, plain, aad))
+	r.Blocks = append(r.Blocks, b)
+	r.list(n, MetaBlock{sha256.Sum256(plain), b.CID})
 }
 
 // selectionJSON is a Selection at rest, secrets in clear: it belongs in a
 // store that only the DJ's own user can read.
 type selectionJSON struct {
-	DJ, Sel, R, MK, Prev           []byte
-	Unit                           int64
-	Gen, RootN, Seq, Cur, MKGen    uint64
-	Tracks, Boxes, MetaCID, MetaOf [][]byte
-	Seats                          [][]Seat // of each of Boxes
+	DJ, Sel, R, MK, Prev        []byte
+	Unit                        int64
+	Gen, RootN, Seq, Cur, MKGen uint64
+	Spine                       []byte
+	Boxes, MetaCID, MetaOf      [][]byte
+	Seats                       [][]Seat // of each of Boxes
 }
 
 // Encode is the selection at rest, with its secrets.
@@ -226,8 +258,8 @@ func (s Selection) Encode() ([]byte, error) {
 	if s.Prev != nil {
 		j.Prev = s.Prev[:]
 	}
-	for _, c := range s.Tracks {
-		j.Tracks = append(j.Tracks, c.Bytes())
+	if s.Tracks.Defined() {
+		j.Spine = s.Tracks.Bytes()
 	}
 	for _, b := range s.Boxes {
 		j.Boxes, j.Seats = append(j.Boxes, b.CID.Bytes()), append(j.Seats, b.Seats)
@@ -252,11 +284,17 @@ func DecodeSelection(data []byte) (Selection, error) {
 	if len(j.Prev) == 32 {
 		s.Prev = (*[32]byte)(j.Prev)
 	}
+	if len(j.Spine) > 0 {
+		var err error
+		if s.Tracks, err = cid.Cast(j.Spine); err != nil {
+			return Selection{}, fmt.Errorf("decode selection: %w", err)
+		}
+	}
 	var meta, boxes []cid.Cid
 	for _, l := range []struct {
 		from [][]byte
 		to   *[]cid.Cid
-	}{{j.Tracks, &s.Tracks}, {j.Boxes, &boxes}, {j.MetaCID, &meta}} {
+	}{{j.Boxes, &boxes}, {j.MetaCID, &meta}} {
 		for _, b := range l.from {
 			c, err := cid.Cast(b)
 			if err != nil {

@@ -94,6 +94,19 @@ var maxSealedMeta = seal.SealedSize(manifests.MaxMeta)
 // Playlists opens a manifest's meta blocks, in its order, and names their
 // tracks among its entries.
 func (u *Unlocked) Playlists(sealed [][]byte, entries []manifests.Entry) ([]manifests.Playlist, error) {
+	blocks, err := u.meta(sealed)
+	if err != nil {
+		return nil, err
+	}
+	lists, err := manifests.Playlists(blocks, entries)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return lists, nil
+}
+
+// meta opens meta blocks.
+func (u *Unlocked) meta(sealed [][]byte) ([]*manifests.Meta, error) {
 	mk, err := u.key()
 	if err != nil {
 		return nil, err
@@ -113,9 +126,5 @@ func (u *Unlocked) Playlists(sealed [][]byte, entries []manifests.Entry) ([]mani
 			return nil, fmt.Errorf("open meta block %d: %w: %w", i, ErrRefused, err)
 		}
 	}
-	lists, err := manifests.Playlists(blocks, entries)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
-	}
-	return lists, nil
+	return blocks, nil
 }

@@ -3,6 +3,7 @@ package lease
 import (
 	"bytes"
 	"crypto/rand"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -156,7 +157,18 @@ func (d *testDJ) draft() Draft {
 	for _, tr := range d.order {
 		list.Tracks = append(list.Tracks, tr.CID)
 	}
-	return Draft{Now: d.now, RootN: d.chain.Newest().N, Tracks: d.order, Lists: []manifests.Playlist{list}, Tenants: d.tenants, Sign: d.pub}
+	return Draft{Now: d.now, RootN: d.chain.Newest().N, Tracks: d.order, Lists: []manifests.Playlist{list}, Tenants: d.tenants, Sign: d.pub, Held: d.held}
+}
+
+// held reads the blocks of what was published.
+func (d *testDJ) held(cs []cid.Cid) (out [][]byte, err error) {
+	for _, c := range cs {
+		if d.store[c] == nil {
+			return nil, fmt.Errorf("no block %s", c)
+		}
+		out = append(out, d.store[c])
+	}
+	return out, nil
 }
 
 // publish revises, signs, and opens the result as a reader would.
@@ -166,6 +178,12 @@ func (d *testDJ) publish() *manifests.Manifest {
 	if err != nil {
 		d.t.Fatal(err)
 	}
+	return d.accept(r, next)
+}
+
+// accept signs a revision, and goes on from it.
+func (d *testDJ) accept(r Revision, next Selection) *manifests.Manifest {
+	d.t.Helper()
 	for _, b := range r.Blocks {
 		d.store[b.CID] = b.Data
 	}
@@ -203,13 +221,7 @@ func (d *testDJ) sign(m *manifests.Manifest) (*manifests.Manifest, manifests.Sig
 
 func (d *testDJ) entries(m *manifests.Manifest) []manifests.Entry {
 	d.t.Helper()
-	tr, err := manifests.ReadTracks(m.Tracks, func(cs []cid.Cid) ([][]byte, error) {
-		var out [][]byte
-		for _, c := range cs {
-			out = append(out, d.store[c])
-		}
-		return out, nil
-	})
+	tr, err := manifests.ReadTracks(m.Tracks, d.held)
 	if err != nil {
 		d.t.Fatal(err)
 	}

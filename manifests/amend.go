@@ -63,16 +63,40 @@ func amend(root cid.Cid, entries []Entry, get func([]cid.Cid) ([][]byte, error))
 		if err != nil {
 			return nil, err
 		}
-		changed := map[cid.Cid]bool{}
-		for _, c := range tracks {
-			changed[c] = true
-		}
-		kept := slices.DeleteFunc(whole.Entries, func(e Entry) bool { return changed[e.Track] })
-		a.Blocks, err = BuildTracks(append(kept, entries...))
-		return a, err
+		return PutTracks(whole.Entries, entries)
 	}
 	t.spine.N = n
 	a.Blocks, err = t.blocks()
+	return a, err
+}
+
+// PutTracks is AmendTracks of entries that are all at hand; it may change all.
+func PutTracks(all, entries []Entry) (*Amended, error) {
+	a := &Amended{}
+	put := make(map[cid.Cid]*Entry, len(entries))
+	refs := make(map[[8]byte]cid.Cid, len(entries))
+	for i, e := range entries {
+		if o, taken := refs[refOf(e.Track)]; taken && o != e.Track {
+			a.Clash = true
+		}
+		put[e.Track], refs[refOf(e.Track)] = &entries[i], e.Track
+	}
+	for i, e := range all {
+		if x := put[e.Track]; x != nil {
+			all[i] = *x
+			delete(put, e.Track)
+		} else if _, taken := refs[refOf(e.Track)]; taken {
+			a.Clash = true
+		}
+	}
+	for _, e := range entries {
+		if put[e.Track] != nil {
+			all, a.New = append(all, e), append(a.New, e.Track)
+			delete(put, e.Track)
+		}
+	}
+	var err error
+	a.Blocks, err = BuildTracks(all)
 	return a, err
 }
 
