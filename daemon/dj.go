@@ -70,6 +70,9 @@ func (d *Daemon) publish(ctx context.Context, req PublishRequest, emit func(Even
 	if err != nil {
 		return out, err
 	}
+	if out.Playlists, err = d.playlists(ctx, struct{}{}, emit); err != nil {
+		return out, err
+	}
 	if !d.opt.Serve {
 		emit(Event{Note: "committed here; nothing is served until the daemon runs: playnode daemon"})
 	}
@@ -86,9 +89,6 @@ func published(res publisher.Result) Published {
 	}
 	if res.Head.Defined() {
 		out.Manifest = res.Head.String()
-	}
-	for _, p := range res.Playlists {
-		out.Playlists = append(out.Playlists, playlistOf(p))
 	}
 	for _, s := range res.Skipped {
 		out.Skipped = append(out.Skipped, Skipped{Path: s.Path, Why: s.Err.Error()})

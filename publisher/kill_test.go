@@ -84,7 +84,7 @@ func TestKillAnywhere(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if len(r.Playlists[0].Tracks) != 3 || r.Added != 3 {
+				if len(playlists(t, p)[0].Tracks) != 3 || r.Added != 3 {
 					t.Fatalf("%+v", r)
 				}
 				if n := w.sealings(); n > len(paths)+workers {

@@ -1,8 +1,6 @@
 package publisher
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 
@@ -25,11 +23,12 @@ type Store interface {
 }
 
 // The library's rows: a file by the digest of its bytes, a track by its CID,
-// a playlist by its label, the head, and a lease by its id.
+// a playlist by its label, its pages, the head, and a lease by its id.
 const (
 	rowFile  = "file/"
 	rowTrack = "track/"
 	rowList  = "list/"
+	rowPage  = "page/"
 	rowHead  = "head"
 	rowLease = "lease/"
 )
@@ -52,16 +51,51 @@ func (t *trackRow) track() lease.Track {
 
 // listRow is a playlist, which is a selection of its own.
 type listRow struct {
-	Label  string
+	Label string
+	// Tracks are the last of its tracks; those before them lie in Pages rows
+	// of pageTracks each, which never change again.
 	Tracks []cid.Cid
+	Pages  int `json:",omitempty"`
 	// Selection is the secrets and counters of the last revision.
 	Selection []byte
-	// Of the last signed revision, nil and zero before: its envelope, its
-	// times, and order as it was.
+	// Of the last signed revision, nil and zero before: its envelope and its
+	// times.
 	Env      *cid.Cid
 	Exp, IAT int64
-	Sealed   string
-	Offer    *cid.Cid // what it offers
+	// Changed are tracks that have another info than that revision lists.
+	Changed []cid.Cid `json:",omitempty"`
+	Offer   *cid.Cid  // what it offers
+}
+
+// pageTracks is how many tracks a page of a playlist has.
+const pageTracks = 256
+
+func (l *listRow) page(i int) string { return fmt.Sprintf("%s%s/%08x", rowPage, l.Label, i) }
+
+// add appends tracks, and puts pages that are full.
+func (l *listRow) add(tracks []cid.Cid, puts map[string][]byte) {
+	l.Tracks = append(l.Tracks, tracks...)
+	for len(l.Tracks) >= pageTracks {
+		puts[l.page(l.Pages)] = marshal(l.Tracks[:pageTracks])
+		l.Tracks, l.Pages = l.Tracks[pageTracks:], l.Pages+1
+	}
+}
+
+// order is all of the playlist's tracks.
+func (p *Publisher) order(l *listRow) ([]cid.Cid, error) {
+	out := make([]cid.Cid, 0, l.Pages*pageTracks+len(l.Tracks))
+	for i := range l.Pages {
+		var page []cid.Cid
+		ok, err := load(p.cfg.Store, l.page(i), &page)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, fmt.Errorf("page %d of playlist %q is not in the library", i, l.Label)
+		}
+		out = append(out, page...)
+	}
+	return append(out, l.Tracks...), nil
 }
 
 func (l *listRow) offered() cid.Cid {
@@ -69,15 +103,6 @@ func (l *listRow) offered() cid.Cid {
 		return cid.Undef
 	}
 	return *l.Offer
-}
-
-// order is a digest of the playlist's order.
-func (l *listRow) order() string {
-	h := sha256.New()
-	for _, c := range l.Tracks {
-		h.Write(c.Bytes())
-	}
-	return hex.EncodeToString(h.Sum(nil))
 }
 
 // selection is the last revision's.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"playnode/internal/audio"
 	"playnode/internal/seal"
 	"playnode/ipns"
+	"playnode/lease"
 	"playnode/manifests"
 	"playnode/node"
 )
@@ -46,7 +46,9 @@ type Config struct {
 	Store  Store
 	Names  Names
 	Now    func() time.Time
-	// Held is where Reanalyse finds sealed tracks; without it there is none.
+	// Held is where Reanalyse finds sealed tracks, without which there is
+	// none, and a revision the blocks of the last one, without which each is
+	// made of the whole library.
 	Held Held
 	// Audio chooses the decoders that analyse.
 	Audio audio.Options
@@ -139,11 +141,10 @@ type Skipped struct {
 type Result struct {
 	// Name is what followers follow; Seq and Head are its newest head's
 	// sequence and envelope.
-	Name      manifests.Name
-	Seq       uint64
-	Head      cid.Cid
-	Playlists []Playlist
-	Skipped   []Skipped
+	Name    manifests.Name
+	Seq     uint64
+	Head    cid.Cid
+	Skipped []Skipped
 	// Added counts the files that are now in the playlist, whether they came
 	// by this publish or an earlier one; Sealed those sealed by this one.
 	Added, Sealed int
@@ -187,9 +188,7 @@ func (p *Publisher) Publish(ctx context.Context, paths []string, opt Options) (R
 	if err := p.announce(ctx, &res); err != nil {
 		return res, fmt.Errorf("publish: %w", err)
 	}
-	var err error
-	res.Playlists, err = p.Playlists()
-	return res, err
+	return res, nil
 }
 
 // takeAll takes every file of paths into the library, several at a time, and
@@ -290,16 +289,9 @@ func (p *Publisher) Playlists() ([]Playlist, error) {
 	}
 	out := []Playlist{}
 	for _, l := range lists {
-		pl := Playlist{Label: l.Label, Tracks: []Track{}}
-		for _, c := range l.Tracks {
-			row, err := p.trackRow(c)
-			if err != nil {
-				return nil, err
-			}
-			pl.Tracks = append(pl.Tracks, Track{
-				CID: row.CID, Title: row.Title, Artist: row.Artist, Album: row.Album,
-				Samples: row.Samples, Rate: row.Rate, Loudness: row.Loudness,
-			})
+		pl, err := p.playlist(l)
+		if err != nil {
+			return nil, err
 		}
 		out = append(out, pl)
 	}
@@ -308,15 +300,47 @@ func (p *Publisher) Playlists() ([]Playlist, error) {
 
 // Playlist finds one by its label.
 func (p *Publisher) Playlist(label string) (Playlist, error) {
-	all, err := p.Playlists()
+	var l listRow
+	ok, err := load(p.cfg.Store, rowList+label, &l)
+	if err == nil && !ok {
+		err = ErrNoPlaylist
+	}
 	if err != nil {
-		return Playlist{}, err
+		return Playlist{}, fmt.Errorf("playlist %q: %w", label, err)
 	}
-	i := slices.IndexFunc(all, func(l Playlist) bool { return l.Label == label })
-	if i < 0 {
-		return Playlist{}, fmt.Errorf("playlist %q: %w", label, ErrNoPlaylist)
+	return p.playlist(&l)
+}
+
+func (p *Publisher) playlist(l *listRow) (Playlist, error) {
+	pl := Playlist{Label: l.Label, Tracks: []Track{}}
+	order, err := p.order(l)
+	if err != nil {
+		return pl, err
 	}
-	return all[i], nil
+	for _, c := range order {
+		row, err := p.trackRow(c)
+		if err != nil {
+			return pl, err
+		}
+		pl.Tracks = append(pl.Tracks, Track{
+			CID: row.CID, Title: row.Title, Artist: row.Artist, Album: row.Album,
+			Samples: row.Samples, Rate: row.Rate, Loudness: row.Loudness,
+		})
+	}
+	return pl, nil
+}
+
+// tracks are what revisions need of tracks.
+func (p *Publisher) tracks(cids []cid.Cid) ([]lease.Track, error) {
+	var out []lease.Track
+	for _, c := range cids {
+		row, err := p.trackRow(c)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, row.track())
+	}
+	return out, nil
 }
 
 func (p *Publisher) trackRow(c cid.Cid) (row trackRow, err error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"sync"
 
@@ -45,7 +46,11 @@ func (p *Publisher) reanalyse(ctx context.Context, opt Options, res *Result) err
 	seen := map[cid.Cid]bool{}
 	meter := meter{tell: opt.Progress}
 	for _, l := range lists {
-		for _, c := range l.Tracks {
+		order, err := p.order(l)
+		if err != nil {
+			return err
+		}
+		for _, c := range order {
 			if seen[c] {
 				continue
 			}
@@ -97,11 +102,14 @@ func (p *Publisher) reanalyse(ctx context.Context, opt Options, res *Result) err
 		puts[rowTrack+c.String()] = marshal(row)
 	}
 	for _, l := range lists {
-		for _, c := range l.Tracks {
-			if done[c] != nil {
-				l.Sealed = "" // no order's digest: it is revised
+		order, err := p.order(l)
+		if err != nil {
+			return err
+		}
+		for _, c := range order {
+			if done[c] != nil && !slices.Contains(l.Changed, c) {
+				l.Changed = append(l.Changed, c)
 				puts[rowList+l.Label] = marshal(l)
-				break
 			}
 		}
 	}

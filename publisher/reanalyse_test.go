@@ -61,7 +61,7 @@ func TestReanalyse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tracks := first.Playlists[0].Tracks
+	tracks := playlists(t, p)[0].Tracks
 	for _, tr := range tracks[:2] {
 		w.age(p, tr.CID)
 	}
@@ -76,7 +76,7 @@ func TestReanalyse(t *testing.T) {
 	grantTo(t, p, v, "main", 24*time.Hour)
 	sound, infos := w.hear(v, w.read(p).manifests[0])
 	for i, info := range infos {
-		tr := res.Playlists[0].Tracks[i]
+		tr := playlists(t, p)[0].Tracks[i]
 		if tr.CID != tracks[i].CID || !bytes.Equal(sound[i], data[i]) {
 			t.Errorf("track %d is another", i)
 		}

@@ -56,6 +56,8 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 	if err != nil {
 		return err
 	}
+	puts := map[string][]byte{}
+	maps.Copy(puts, e.puts)
 	if len(add) > 0 {
 		i := slices.IndexFunc(lists, func(l *listRow) bool { return l.Label == label })
 		if i < 0 {
@@ -65,15 +67,8 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 			}
 			lists, i = append(lists, l), len(lists)
 		}
-		have := make(map[cid.Cid]bool, len(lists[i].Tracks)+len(add))
-		for _, c := range lists[i].Tracks {
-			have[c] = true
-		}
-		for _, c := range add {
-			if !have[c] {
-				have[c] = true
-				lists[i].Tracks = append(lists[i].Tracks, c)
-			}
+		if add, err = p.unlisted(ctx, lists[i], add); err != nil {
+			return err
 		}
 	}
 	var head headRow
@@ -90,8 +85,6 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 		return err
 	}
 	now := p.cfg.Now().Unix()
-	puts := map[string][]byte{}
-	maps.Copy(puts, e.puts)
 	if e.offer != nil {
 		offers[e.offer.Label] = e.offer
 		puts[rowOffer+e.offer.Label] = marshal(e.offer)
@@ -110,12 +103,16 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 		if e.anew[l.Label] {
 			s = s.Revoke()
 		}
-		if err == nil && p.current(l, s, now, tenants, offers[l.Label]) {
+		var more []cid.Cid
+		if l.Label == label {
+			more = add
+		}
+		if err == nil && len(more) == 0 && p.current(l, s, now, tenants, offers[l.Label]) {
 			continue
 		}
 		var drawn []lease.Tenant
 		if err == nil {
-			drawn, err = p.reviseList(ctx, l, s, now, tenants, offers[l.Label])
+			drawn, err = p.reviseList(ctx, l, s, more, now, tenants, offers[l.Label])
 		}
 		if err != nil {
 			return fmt.Errorf("playlist %q: %w", l.Label, err)
@@ -125,6 +122,7 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 			r.take(t)
 			puts[rowLease+t.Lease.String()] = marshal(r)
 		}
+		l.add(more, puts)
 		puts[rowList+l.Label] = marshal(l)
 		revised = true
 	}
@@ -148,30 +146,88 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 func (p *Publisher) current(l *listRow, s lease.Selection, now int64, tenants []lease.Tenant, offer *offerRow) bool {
 	now = max(now, l.IAT)
 	return l.Env != nil && s.RootN == p.cfg.Keys.rootN() && s.Gen == s.MKGen &&
-		s.Cur == manifests.Period(now, s.Unit) && l.order() == l.Sealed && l.offered() == offer.envelope() && s.Carries(now, tenants)
+		s.Cur == manifests.Period(now, s.Unit) && len(l.Changed) == 0 && l.offered() == offer.envelope() && s.Carries(now, tenants)
 }
 
-// reviseList makes and signs a playlist's next revision, and returns the
-// leases for which it drew grants.
-func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selection, now int64, tenants []lease.Tenant, offer *offerRow) ([]lease.Tenant, error) {
+// unlisted are those of tracks, each once, that a playlist does not have yet.
+func (p *Publisher) unlisted(ctx context.Context, l *listRow, tracks []cid.Cid) (out []cid.Cid, err error) {
+	s, err := l.selection()
+	if err != nil {
+		return nil, err
+	}
+	have := map[cid.Cid]bool{}
+	if l.Env != nil {
+		have, err = s.Listed(tracks, p.held(ctx))
+	}
+	if err != nil { // its blocks are not here
+		all, err := p.order(l)
+		if err != nil {
+			return nil, err
+		}
+		have = make(map[cid.Cid]bool, len(all))
+		for _, c := range all {
+			have[c] = true
+		}
+	}
+	for _, c := range tracks {
+		if !have[c] {
+			have[c] = true
+			out = append(out, c)
+		}
+	}
+	return out, nil
+}
+
+// held reads blocks of the last revision, which are here as a rule.
+func (p *Publisher) held(ctx context.Context) func([]cid.Cid) ([][]byte, error) {
+	return func(cs []cid.Cid) ([][]byte, error) {
+		if p.cfg.Held == nil {
+			return nil, errors.New("no blocks to read")
+		}
+		out := make([][]byte, len(cs))
+		for i, c := range cs {
+			var err error
+			if out[i], err = p.cfg.Held.Read(ctx, c); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	}
+}
+
+// reviseList makes and signs a playlist's next revision, in which more tracks
+// are listed than in the last, and returns the leases for which it drew
+// grants. It is made of the last one's blocks, or, where they are not enough,
+// of all of the playlist's rows.
+func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selection, more []cid.Cid, now int64, tenants []lease.Tenant, offer *offerRow) ([]lease.Tenant, error) {
 	d := lease.Draft{
 		// A clock that was set back must not make a manifest older than the
 		// last: followers would refuse it.
 		Now: max(now, l.IAT), RootN: p.cfg.Keys.rootN(),
-		Lists:   []manifests.Playlist{{Label: l.Label, Tracks: l.Tracks}},
+		Amend: &lease.Amend{}, Held: p.held(ctx),
 		Tenants: tenants, Sign: p.cfg.Keys.publisher,
 	}
 	if offer != nil {
 		d.Offers = []cid.Cid{offer.envelope()}
 	}
-	for _, c := range l.Tracks {
-		row, err := p.trackRow(c)
-		if err != nil {
-			return nil, err
-		}
-		d.Tracks = append(d.Tracks, row.track())
+	var err error
+	if d.Amend.Tracks, err = p.tracks(slices.Concat(more, l.Changed)); err != nil {
+		return nil, err
 	}
 	rev, next, err := s.Revise(d)
+	if errors.Is(err, lease.ErrWhole) {
+		d.Amend = nil
+		order, failed := p.order(l)
+		if failed != nil {
+			return nil, failed
+		}
+		order = append(order, more...)
+		d.Lists = []manifests.Playlist{{Label: l.Label, Tracks: order}}
+		if d.Tracks, err = p.tracks(order); err != nil {
+			return nil, err
+		}
+		rev, next, err = s.Revise(d)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +246,7 @@ func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selectio
 	if err := p.put(ctx, append(rev.Blocks, m.Payload, m.Env)); err != nil {
 		return nil, err
 	}
-	l.Env, l.IAT, l.Exp, l.Sealed = &m.Env.CID, rev.Manifest.IAT, rev.Manifest.Exp, l.order()
+	l.Env, l.IAT, l.Exp, l.Changed = &m.Env.CID, rev.Manifest.IAT, rev.Manifest.Exp, nil
 	return rev.Tenants, l.keep(next.Signed(m.Payload))
 }
 

@@ -154,7 +154,7 @@ func (w *world) start() *Publisher {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p, err := New(Config{Keys: keys, Blocks: w, Store: table{w, w.rows}, Names: w, Now: func() time.Time { return w.now }, Workers: 2})
+	p, err := New(Config{Keys: keys, Blocks: w, Held: w, Store: table{w, w.rows}, Names: w, Now: func() time.Time { return w.now }, Workers: 2})
 	if err != nil {
 		w.t.Fatal(err)
 	}
