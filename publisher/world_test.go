@@ -83,13 +83,16 @@ func (s table) Get(key string) ([]byte, error) {
 
 func (s table) Each(prefix string, f func(string, []byte) error) error {
 	s.w.mu.Lock()
-	rows := maps.Clone(s.rows)
+	rows := map[string][]byte{}
+	for k, v := range s.rows {
+		if strings.HasPrefix(k, prefix) {
+			rows[k] = v
+		}
+	}
 	s.w.mu.Unlock()
 	for _, k := range slices.Sorted(maps.Keys(rows)) {
-		if strings.HasPrefix(k, prefix) {
-			if err := f(k, rows[k]); err != nil {
-				return err
-			}
+		if err := f(k, rows[k]); err != nil {
+			return err
 		}
 	}
 	return nil

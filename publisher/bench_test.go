@@ -1,0 +1,160 @@
+package publisher
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"playnode/internal/repo"
+	"playnode/internal/seal"
+	"playnode/ipns"
+	"playnode/lease"
+	"playnode/manifests"
+	"playnode/node/embedded"
+)
+
+// bench is a DJ's laptop: the store, the node and the records are the real
+// ones, on disk.
+type bench struct {
+	*testing.B
+	p      *Publisher
+	tally  *tally
+	now    time.Time
+	fillN  int
+	leases []manifests.LeaseID
+}
+
+// newBench is a catalogue of so many tracks, made up, and live leases, all in
+// its last revision.
+func newBench(b *testing.B, tracks, leases int) *bench {
+	w := &bench{B: b, now: time.Unix(2976*manifests.Week, 0)}
+	dir := filepath.Join(b.TempDir(), "repo")
+	cfg, err := repo.LoadConfig(dir, nil)
+	w.ok(err)
+	w.ok(repo.Create(dir, cfg))
+	r, err := repo.Open(dir, cfg)
+	w.ok(err)
+	b.Cleanup(func() { r.Close() })
+	id, err := seal.NewSigning()
+	w.ok(err)
+	n, err := embedded.New(b.Context(), embedded.Config{Dir: r.NodeDir(), Identity: id.Private(), Network: "none", Listen: []string{"/ip4/127.0.0.1/tcp/0"}})
+	w.ok(err)
+	b.Cleanup(func() { n.Close() })
+	now := func() time.Time { return w.now }
+	names, err := ipns.New(ipns.Config{Store: r.Bucket("ipns"), Now: now, Peers: n})
+	w.ok(err)
+	secrets, err := r.Secrets("dj")
+	w.ok(err)
+	keys, err := OpenKeyring(secrets, w.now.Unix())
+	w.ok(err)
+	w.p, err = New(Config{Keys: keys, Blocks: n, Held: n, Store: r.Bucket("library"), Names: names, Now: now})
+	w.ok(err)
+	w.ok(w.p.revise(b.Context(), edit{label: "main", add: w.more(tracks)}))
+	if leases > 0 {
+		w.lease(leases)
+	}
+	w.tally = watch(w.p)
+	return w
+}
+
+func (w *bench) ok(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// more are tracks that no playlist lists yet.
+func (w *bench) more(n int) []cid.Cid {
+	w.fillN += n
+	return fill(w, w.p, w.fillN-n, n)
+}
+
+// lease grants n leases, on up to 40 devices, in one revision.
+func (w *bench) lease(n int) {
+	w.Helper()
+	var rows []*leaseRow
+	devices := make([]string, min(n, 40))
+	for i := range devices {
+		id, err := lease.NewIdentity()
+		w.ok(err)
+		rec, err := id.Record()
+		w.ok(err)
+		devices[i] = manifests.DeviceText(rec)
+	}
+	for i := range n {
+		row := &leaseRow{Label: "main", DeviceText: devices[i%len(devices)], From: w.now.Unix(), Until: w.now.Unix() + 10*365*manifests.Day}
+		_, err := w.p.draw(row, w.now.Unix())
+		w.ok(err)
+		rows = append(rows, row)
+		w.leases = append(w.leases, manifests.LeaseID(row.Lease))
+	}
+	w.ok(w.p.revise(w.Context(), edit{leases: rows}))
+}
+
+// each measures do, and what of new blocks every venue fetches for it.
+func (w *bench) each(do func()) {
+	w.tally.blocks = 0
+	n := 0
+	for w.Loop() {
+		do()
+		n++
+	}
+	w.ReportMetric(float64(w.tally.blocks)/float64(n), "B/venue")
+}
+
+func BenchmarkRenew(b *testing.B) {
+	for _, n := range []int{40, 400, 4_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w := newBench(b, 100, n)
+			w.each(func() {
+				_, err := w.p.Renew(b.Context(), w.leases, 30*24*time.Hour)
+				w.ok(err)
+			})
+		})
+	}
+}
+
+func BenchmarkRevokeOne(b *testing.B) {
+	for _, n := range []int{40, 400, 4_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w := newBench(b, 100, n)
+			i := 0
+			w.each(func() {
+				_, err := w.p.Revoke(b.Context(), w.leases[i:i+1])
+				w.ok(err)
+				i++
+			})
+		})
+	}
+}
+
+func BenchmarkRotate(b *testing.B) {
+	for _, n := range []struct{ tracks, leases int }{{100, 0}, {2_000, 0}, {2_000, 400}, {100_000, 0}} {
+		b.Run(fmt.Sprintf("%d-%d", n.tracks, n.leases), func(b *testing.B) {
+			w := newBench(b, n.tracks, n.leases)
+			w.each(func() {
+				w.now = w.now.Add(manifests.Week * time.Second)
+				_, err := w.p.Publish(b.Context(), nil, Options{})
+				w.ok(err)
+			})
+		})
+	}
+}
+
+func BenchmarkOneTrack(b *testing.B) {
+	for _, n := range []int{100, 2_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w := newBench(b, n, 0)
+			add := w.more(500)
+			w.each(func() {
+				w.ok(w.p.revise(b.Context(), edit{label: "main", add: add[:1]}))
+				w.ok(w.p.announce(b.Context(), new(Result)))
+				add = add[1:]
+			})
+		})
+	}
+}
