@@ -16,3 +16,9 @@ func (c boxClock) Wall() (unix int64, synchronised bool) {
 
 // Boot is how long the box has been up, sleep included, and this boot's id.
 func (c boxClock) Boot() (id string, up time.Duration) { return bootID(), uptime() }
+
+// synchronised tells whether something outside keeps the box's clock.
+func (d *Daemon) synchronised() bool {
+	_, ok := d.clock.Wall()
+	return ok
+}

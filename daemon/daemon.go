@@ -54,6 +54,9 @@ type Options struct {
 	Serve bool
 	// Now is the clock; nil means the system's.
 	Now func() time.Time
+	// Clock is what leases go by; nil means Now, which whoever sets it
+	// answers for, and the system's uptime.
+	Clock lease.Clock
 }
 
 // Daemon is an open repo with its node and roles. It is a Client of itself.
@@ -70,6 +73,7 @@ type Daemon struct {
 	keys   *publisher.Keyring
 	device lease.Identity
 	venue  *lease.Venue
+	clock  lease.Clock
 
 	mu      sync.Mutex // guards what follows
 	opened  *network
@@ -123,6 +127,9 @@ func Open(ctx context.Context, opt Options) (*Daemon, error) {
 	d := &Daemon{opt: opt, repo: r, now: opt.Now, log: logger(opt.Log, cfg.LogLevel)}
 	if d.now == nil {
 		d.now = time.Now
+	}
+	if d.clock = opt.Clock; d.clock == nil {
+		d.clock = boxClock{d.now, opt.Now != nil}
 	}
 	d.net = sync.OnceValues(func() (*network, error) {
 		n, err := d.openNetwork(context.WithoutCancel(ctx))
@@ -196,7 +203,8 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	}
 	if w.follow, err = follow.New(follow.Config{
 		Names: w.names, Fetch: w.fetch, Blocks: n, Pinner: n, Store: d.repo.Bucket("follow"),
-		Now: d.now, Peers: n, Log: d.log, Judge: func(c *follow.Catalogue) error { return d.believe(n, c) },
+		Now: d.now, Synchronised: d.synchronised, Peers: n, Log: d.log,
+		Judge: func(c *follow.Catalogue) error { return d.believe(n, c) },
 	}); err != nil {
 		return nil, err
 	}

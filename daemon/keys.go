@@ -36,7 +36,7 @@ func (d *Daemon) openKeys() error {
 	if err != nil {
 		return err
 	}
-	if d.venue, err = lease.NewVenue(lease.Config{Identity: d.device, Store: leases, Clock: boxClock{d.now, d.opt.Now != nil}}); err != nil {
+	if d.venue, err = lease.NewVenue(lease.Config{Identity: d.device, Store: leases, Clock: d.clock}); err != nil {
 		return err
 	}
 	_, err = d.identity()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"playnode/follow"
+	"playnode/lease"
 	"playnode/manifests"
 	"playnode/node"
 	"playnode/publisher"
@@ -103,8 +104,16 @@ func (d *Daemon) granted(l publisher.Lease) Leased {
 
 // believe raises the time of a DJ's leases by what she has signed since, and
 // opens this box's mailboxes, all of which are here. A head dated in the
-// future is refused.
+// future, or shards that are none, refuse the version.
 func (d *Daemon) believe(blocks node.Blocks, c *follow.Catalogue) error {
+	err := d.believed(blocks, c)
+	if errors.Is(err, lease.ErrFuture) || errors.Is(err, lease.ErrRefused) {
+		return fmt.Errorf("%w: %w", follow.ErrVerify, err)
+	}
+	return err
+}
+
+func (d *Daemon) believed(blocks node.Blocks, c *follow.Catalogue) error {
 	if err := d.venue.Accept(c.Chain, c.Head.IAT); err != nil {
 		return err
 	}

@@ -81,10 +81,13 @@ func (d *Daemon) play(ctx context.Context, req PlayRequest, emit func(Event)) (P
 	return out, err
 }
 
-// leaseImport takes in a grant.
-func (d *Daemon) leaseImport(_ context.Context, req ImportRequest, _ func(Event)) (Leased, error) {
+// leaseImport takes in a grant. One that came by mailbox meanwhile may be
+// newer than a file: then there is nothing to take in.
+func (d *Daemon) leaseImport(_ context.Context, req ImportRequest, emit func(Event)) (Leased, error) {
 	l, err := d.venue.Import(req.Blob)
-	if err != nil {
+	if errors.Is(err, lease.ErrOld) {
+		emit(Event{Note: "a newer grant of this lease is here already"})
+	} else if err != nil {
 		return Leased{}, err
 	}
 	return d.held(l), nil

@@ -184,10 +184,10 @@ func (d *Daemon) send(ctx context.Context, n *network, out Requested) (Requested
 		out.State = map[byte]string{leasePending: "pending", leaseApproved: "approved", leaseRefused: "refused"}[a.status]
 		for _, f := range a.files {
 			l, err := d.venue.Import(f)
-			if errors.Is(err, lease.ErrNotYours) || errors.Is(err, lease.ErrOld) {
+			if errors.Is(err, lease.ErrNotYours) {
 				continue
 			}
-			if err != nil {
+			if err != nil && !errors.Is(err, lease.ErrOld) {
 				return out, err
 			}
 			out.Leases = append(out.Leases, Granted{Leased: d.held(l)})

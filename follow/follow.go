@@ -45,7 +45,7 @@ type Dialer interface {
 // dialing bounds the wait for the peers of a link.
 const dialing = 5 * time.Second
 
-// Config is what a Follower needs. All but Judge, Peers, Every, Parallel and
+// Config is what a Follower needs. All but Synchronised, Judge, Peers, Every, Parallel and
 // Log are required.
 type Config struct {
 	Names *ipns.Namer
@@ -54,10 +54,15 @@ type Config struct {
 	Blocks node.Blocks
 	Pinner node.Pinner
 	Store  Store
-	// Now dates what is accepted and refuses what is dated over a day ahead.
-	Now func() time.Time
-	// Judge, when set, is asked last before a version is accepted; its error
-	// refuses the version, and is ErrVerify.
+	// Now dates what is accepted and, so far as something outside the box
+	// keeps it, refuses what is dated over a day ahead. Synchronised says
+	// whether that is so now; nil means always. A box without a clock must
+	// be able to follow.
+	Now          func() time.Time
+	Synchronised func() bool
+	// Judge, when set, is asked last before a version is accepted. Its error
+	// ends the sync: one that wraps ErrVerify refuses the version, any other
+	// is this box's.
 	Judge func(*Catalogue) error
 	Peers Dialer
 	// Every is how often Run asks by itself; 0 means 10 minutes.

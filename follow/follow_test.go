@@ -449,7 +449,29 @@ func TestJudge(t *testing.T) {
 	venue.follow = f
 	name := mustFollow(t, venue, string(d.name))
 	wantErr(t, venue, name, no, cid.Undef)
-	wantErr(t, venue, name, follow.ErrVerify, cid.Undef)
+	if _, err := f.Sync(t.Context(), name, follow.Options{Ask: true}); errors.Is(err, follow.ErrVerify) {
+		t.Errorf("a failure of the box's is the version's: %v", err)
+	}
+}
+
+// A box at 1970 that nobody tells the time follows all the same.
+func TestWithoutAClock(t *testing.T) {
+	_, d, venue := stage(t)
+	d.publish(1, d.track(100, 100))
+	for _, synchronised := range []bool{true, false} {
+		f, err := follow.New(follow.Config{
+			Names: venue.names, Fetch: venue.fetch, Blocks: venue, Pinner: venue, Store: venue.states[1],
+			Now: func() time.Time { return time.Unix(1000, 0) }, Synchronised: func() bool { return synchronised },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		venue.follow = f
+		name := mustFollow(t, venue, string(d.name))
+		if _, err := f.Sync(t.Context(), name, follow.Options{Ask: true}); errors.Is(err, follow.ErrVerify) != synchronised || err != nil != synchronised {
+			t.Errorf("synchronised %v: %v", synchronised, err)
+		}
+	}
 }
 
 func TestNobodyAnswers(t *testing.T) {

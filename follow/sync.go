@@ -107,15 +107,17 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bo
 	if err != nil {
 		return nil, err
 	}
-	if err := v.dated(f.cfg.Now().Unix()); err != nil {
-		return nil, err
+	if f.cfg.Synchronised == nil || f.cfg.Synchronised() {
+		if err := v.dated(f.cfg.Now().Unix()); err != nil {
+			return nil, err
+		}
 	}
 	if err := f.covered(ctx, w, v); err != nil {
 		return nil, err
 	}
 	if f.cfg.Judge != nil {
 		if err := f.cfg.Judge(v.catalogue(name)); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrVerify, err)
+			return nil, err
 		}
 	}
 	c, err := f.accept(n, name, v, w.count())

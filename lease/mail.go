@@ -14,17 +14,12 @@ import (
 
 const mailRow = "mail/"
 
-// fewShards is as many as are tried whole although the lease's own mailbox
-// was found: about a second's work for a small computer.
-const fewShards = 16
-
 // mail is what a venue remembers of a selection's mailboxes: which shards it
 // has looked through, and of which generation they were.
 type mail struct {
 	Gen    uint64
 	GID    []byte
 	Shards [][]byte // digests
-	All    bool     // every mailbox was tried, not those alone that ids named
 }
 
 func mailKey(dj manifests.DJ, sel manifests.SelID) string {
@@ -54,15 +49,13 @@ func (l *mail) of(m *manifests.Manifest) bool {
 
 // Receive opens this device's mailboxes in a manifest that the caller has
 // verified against c, and takes in the grants there; shards are all of its
-// boxes, in order. A lease's mailbox is found by its id; a device that finds
-// none tries every mailbox that it has not tried before, as do all where
-// there are not many: another lease may have come. Grants that do not hold are
-// passed over; the error is the store's, or wraps ErrRefused where the shards
-// are not the manifest's. It may be called before the manifest is accepted:
-// what it takes in, the DJ has signed.
+// boxes, in order. Every mailbox is tried in shards that were not looked
+// through before: an id finds the mailbox of a lease that is known, and no id
+// one that has come since. Grants that do not hold are passed over; the error
+// is the store's, or wraps ErrRefused where the shards are not the manifest's.
+// It may be called before the manifest is accepted: what it takes in, the DJ
+// has signed. The venue is not held up while mailboxes are tried.
 func (v *Venue) Receive(c *manifests.Chain, m *manifests.Manifest, shards [][]byte) ([]Lease, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	got, err := v.receive(c, m, shards)
 	if err != nil {
 		return got, fmt.Errorf("open mailboxes of %s: %w", m.ID(), err)
@@ -81,9 +74,6 @@ func (v *Venue) receive(c *manifests.Chain, m *manifests.Manifest, shards [][]by
 	if old.of(m) {
 		return nil, nil
 	}
-	if c, err = v.newest(c); err != nil {
-		return nil, err
-	}
 	next := mail{Gen: m.Gen, GID: m.GID[:]}
 	tried := map[string]bool{}
 	if old.Gen == m.Gen && string(old.GID) == string(m.GID[:]) {
@@ -91,55 +81,34 @@ func (v *Venue) receive(c *manifests.Chain, m *manifests.Manifest, shards [][]by
 			tried[string(s)] = true
 		}
 	}
-	boxes := make([]*manifests.BoxShard, len(shards))
+	var mine []*manifests.Delivery
 	for i, data := range shards {
 		d := sha256.Sum256(data)
 		if d != manifests.Digest(m.Boxes[i]) {
 			return nil, fmt.Errorf("shard %d is another: %w", i, ErrRefused)
 		}
-		if boxes[i], err = manifests.DecodeBoxShard(data); err != nil {
+		b, err := manifests.DecodeBoxShard(data)
+		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 		}
 		next.Shards = append(next.Shards, d[:])
-	}
-	missing, opened := true, map[[16]byte]bool{}
-	for _, row := range slices.Sorted(maps.Keys(v.grants)) {
-		h := v.grants[row]
-		if h.g.DJ != m.DJ || h.g.Sel != m.Sel {
+		if tried[string(d[:])] {
 			continue
 		}
-		found := false
-		for i, b := range boxes {
-			at, ok := slices.BinarySearchFunc(b.E, boxID(h.Mbox, m, b.Salt), func(e manifests.BoxEntry, id [16]byte) int {
-				return slices.Compare(e.ID[:], id[:])
-			})
-			if !ok {
-				continue
-			}
-			found = true
-			opened[b.E[at].ID] = true
-			if !tried[string(next.Shards[i])] {
-				if got, err = v.deliver(got, c, m, &b.E[at].Blob); err != nil {
-					return got, err
-				}
+		for j := range b.E {
+			if d, err := v.id.openMailbox(m, &b.E[j].Blob); err == nil {
+				mine = append(mine, d)
 			}
 		}
-		missing = missing && !found
 	}
-	next.All = missing || len(boxes) <= fewShards
-	if next.All {
-		for i, b := range boxes {
-			for j := range b.E {
-				if old.All && tried[string(next.Shards[i])] {
-					break
-				}
-				if opened[b.E[j].ID] {
-					continue
-				}
-				if got, err = v.deliver(got, c, m, &b.E[j].Blob); err != nil {
-					return got, err
-				}
-			}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if c, err = v.newest(c); err != nil {
+		return nil, err
+	}
+	for _, d := range mine {
+		if got, err = v.deliver(got, c, m, d); err != nil {
+			return got, err
 		}
 	}
 	row, err := json.Marshal(next)
@@ -149,13 +118,9 @@ func (v *Venue) receive(c *manifests.Chain, m *manifests.Manifest, shards [][]by
 	return got, err
 }
 
-// deliver takes in one mailbox's grant, where it is this device's and holds.
-// Only a failure to keep it is an error.
-func (v *Venue) deliver(got []Lease, c *manifests.Chain, m *manifests.Manifest, b *manifests.Blob) ([]Lease, error) {
-	d, err := v.id.openMailbox(m, b)
-	if err != nil {
-		return got, nil
-	}
+// deliver takes in one mailbox's grant, where it holds. Only a failure to keep
+// it is an error.
+func (v *Venue) deliver(got []Lease, c *manifests.Chain, m *manifests.Manifest, d *manifests.Delivery) (_ []Lease, err error) {
 	h := &held{Grant: d.Grant, Mbox: d.Mbox, Name: d.Name, Hints: d.Hints}
 	if h.g, err = v.judge(c, d); err != nil || h.g.Sel != m.Sel || h.g.Gen != m.Gen || h.g.GID != m.GID || h.g.Unit != m.Unit {
 		return got, nil

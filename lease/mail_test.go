@@ -351,10 +351,20 @@ func TestMailboxesOfAnother(t *testing.T) {
 
 	// Grants that do not hold are passed over, and a good one beside them counts.
 	good := d.tenants[0]
+	// Of the same generation, but not its keys: a DJ's two laptops both moved on.
+	forked := d.sel
+	forked.R = seal.NewKey()
+	other := good
+	other.N, other.Grant = good.N+1, manifests.Signed{}
+	stray, err := forked.Draw(d.now, 1, d.pub, &other)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for what, spoil := range map[string]func(x *manifests.Delivery){
 		"another period's key": func(x *manifests.Delivery) { x.Keys[0][0] ^= 1 },
 		"another mailbox key":  func(x *manifests.Delivery) { x.Mbox[0] ^= 1 },
 		"a key too few":        func(x *manifests.Delivery) { x.Keys = x.Keys[1:] },
+		"another gid":          func(x *manifests.Delivery) { *x = *stray },
 		"another name":         func(x *manifests.Delivery) { x.Name = manifests.NewName(newSigning(t).Public()) },
 	} {
 		w := newVenue(t)
@@ -410,5 +420,38 @@ func TestMailboxAfterAFailedWriteIsOpenedAgain(t *testing.T) {
 	v.restart()
 	if _, err := v.Unlock(m); err != nil {
 		t.Error(err)
+	}
+}
+
+// A second lease of a selection comes by mailbox too, however many shards
+// there are, at once and when a period turns unseen.
+func TestASecondLeaseAmongManyShards(t *testing.T) {
+	d, v := newDJ(t, 0), newVenue(t)
+	d.addTrack("one")
+	others := make([]Identity, 8)
+	for i := range others {
+		var err error
+		if others[i], err = NewIdentity(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 17 * manifests.Boxes {
+		d.tenant(others[i%len(others)], start+year)
+	}
+	d.tenant(v.id, start+year)
+	m := d.publish()
+	if got, _ := v.receive(d, m); len(got) != 1 || len(m.Boxes) != 18 {
+		t.Fatalf("%d leases by mailbox, %d shards", len(got), len(m.Boxes))
+	}
+	d.tenant(v.id, start+year)
+	if got, _ := v.receive(d, d.publish()); len(got) != 1 {
+		t.Errorf("the second lease did not come: %d", len(got))
+	}
+	d.tenant(v.id, start+year)
+	d.publish() // not seen
+	d.now += manifests.Week
+	v.clock.pass(manifests.Week)
+	if got, _ := v.receive(d, d.publish()); len(got) != 3 || len(v.Leases()) != 3 {
+		t.Errorf("after a period %d of 3 leases came", len(got))
 	}
 }

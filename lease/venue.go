@@ -152,11 +152,12 @@ func (v *Venue) loadRoots(row string, value []byte) error {
 // Import takes in a grant file, and verifies all of it by the roots inside:
 // no network is needed, and the DJ need not be followed yet. Taking the same
 // grant in twice changes nothing. Errors wrap ErrNotYours, ErrRefused, ErrOld,
-// ErrLapsed or ErrFuture; nothing is kept with one.
+// ErrRevoked, ErrLapsed or ErrFuture; nothing is kept with one. With ErrOld
+// comes the lease as it is here, by its newer grant.
 func (v *Venue) Import(file []byte) (Lease, error) {
 	l, err := v.importFile(file)
 	if err != nil {
-		return Lease{}, fmt.Errorf("import lease: %w", err)
+		return l, fmt.Errorf("import lease: %w", err)
 	}
 	return l, nil
 }
@@ -230,8 +231,8 @@ func (v *Venue) judge(c *manifests.Chain, d *manifests.Delivery) (*manifests.Gra
 // those roots, in one transaction, and then believes it.
 func (v *Venue) keep(h *held, d *manifests.Delivery, root *manifests.Chain) (Lease, error) {
 	g := h.g
-	if err := v.supersedes(h); err != nil {
-		return Lease{}, err
+	if newer, err := v.supersedes(h); err != nil {
+		return newer, err
 	}
 	r := v.time.read()
 	before := v.time.snapshot(g.DJ)
@@ -274,22 +275,23 @@ func (v *Venue) keep(h *held, d *manifests.Delivery, root *manifests.Chain) (Lea
 }
 
 // supersedes tells whether h may take its lease's place: of one lease only
-// the highest (root, n) counts.
-func (v *Venue) supersedes(h *held) error {
-	for _, o := range v.grants {
+// the highest (root, n) counts. With ErrOld comes the one that does.
+func (v *Venue) supersedes(h *held) (newer Lease, err error) {
+	for _, row := range slices.Sorted(maps.Keys(v.grants)) {
+		o := v.grants[row]
 		if o.g.DJ != h.g.DJ || o.g.Lease != h.g.Lease {
 			continue
 		}
 		switch c := compareTerms(o.g, h.g); {
 		case o.Revoked && o.g.GID == h.g.GID:
-			return fmt.Errorf("lease %s: %w", h.g.Lease, ErrRevoked)
-		case c > 0:
-			return fmt.Errorf("grant %d of lease %s: %w", h.g.N, h.g.Lease, ErrOld)
+			return Lease{}, fmt.Errorf("lease %s: %w", h.g.Lease, ErrRevoked)
 		case c == 0 && o.Grant.Payload.CID != h.Grant.Payload.CID:
-			return fmt.Errorf("two grants %d of lease %s: %w", h.g.N, h.g.Lease, ErrRefused)
+			return Lease{}, fmt.Errorf("two grants %d of lease %s: %w", h.g.N, h.g.Lease, ErrRefused)
+		case c > 0:
+			newer, err = o.lease(), fmt.Errorf("grant %d of lease %s: %w", h.g.N, h.g.Lease, ErrOld)
 		}
 	}
-	return nil
+	return newer, err
 }
 
 func compareTerms(a, b *manifests.Grant) int {

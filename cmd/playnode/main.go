@@ -12,6 +12,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -26,7 +27,13 @@ import (
 // version is set by the linker.
 var version = "unknown"
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	// Before any key is read. A system that refuses plays all the same.
+	if err := noCores(); err != nil {
+		fmt.Fprintln(os.Stderr, "playnode:", err)
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // run is the program: arguments in, exit code out.
 func run(args []string, stdout, stderr io.Writer) int {

@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "serve": serve, "tone": tone, "get": get, "samples": samples, "flip": flip, "same": sameText,
+			"exits": exits, "serve": serve, "tone": tone, "get": get, "samples": samples, "flip": flip, "same": sameText, "nocores": nocores,
 		},
 	})
 }
