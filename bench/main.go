@@ -26,6 +26,8 @@ type Config struct {
 	Out string
 	// Tracks is how many tracks are published, Rounds how often all is done.
 	Tracks, Rounds int
+	// Leases measures leases alone, and leaves the rest of the page as it is.
+	Leases bool
 }
 
 func main() {
@@ -44,6 +46,7 @@ func main() {
 	flag.StringVar(&c.Out, "out", "BENCH.md", "page to write")
 	flag.IntVar(&c.Tracks, "tracks", 40, "tracks to publish")
 	flag.IntVar(&c.Rounds, "rounds", 3, "rounds")
+	flag.BoolVar(&c.Leases, "leases", false, "measure leases alone, into the page that is there")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -58,16 +61,18 @@ func run(ctx context.Context, c Config) error {
 	if c.Playnode, err = filepath.Abs(c.Playnode); err != nil {
 		return err
 	}
-	files, err := encode(ctx, c)
-	if err != nil {
-		return err
-	}
 	dir, err := os.MkdirTemp("", "playnode-bench")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	r := &runner{Config: c, ctx: ctx, dir: dir, files: files, taken: map[string][]float64{}}
+	r := &runner{Config: c, ctx: ctx, dir: dir, taken: map[string][]float64{}}
+	if c.Leases {
+		return r.leasesAgain()
+	}
+	if r.files, err = encode(ctx, c); err != nil {
+		return err
+	}
 	for round := range c.Rounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d\n", round+1, c.Rounds)
 		if err := r.round(round); err != nil {
@@ -78,6 +83,9 @@ func run(ctx context.Context, c Config) error {
 		return err
 	}
 	if err := r.decoding(); err != nil {
+		return err
+	}
+	if err := r.leases(); err != nil {
 		return err
 	}
 	return os.WriteFile(c.Out, r.page(), 0o644)

@@ -56,6 +56,7 @@ func (r *runner) page() []byte {
 		fmt.Fprintf(&b, "| %s | %.0f |\n", row[1], r.median(row[0]))
 	}
 	r.decodingPage(&b)
+	r.leasesPage(&b)
 	fmt.Fprintf(&b, "\n## Against the goals\n\n| goal | measured | |\n|---|---|---|\n")
 	add := r.median("publish") - r.median("check")
 	for _, g := range []struct {
@@ -73,11 +74,7 @@ func (r *runner) page() []byte {
 		{"at most 60 MB idle", fmt.Sprintf("%.0f MB", r.median("idle MB")), r.median("idle MB") <= 60},
 		{"at most 100 MB playing and serving", fmt.Sprintf("%.0f MB", r.median("playing peak MB")), r.median("playing peak MB") <= 100},
 	} {
-		verdict := "**falls short**"
-		if g.met {
-			verdict = "met"
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", g.goal, g.measured, verdict)
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", g.goal, g.measured, verdict(g.met))
 	}
 	return b.Bytes()
 }
