@@ -47,6 +47,7 @@ func FuzzOffer(f *testing.F)     { fuzzRecord(f, "offer") }
 func FuzzRequest(f *testing.F)   { fuzzRecord(f, "request") }
 
 func FuzzRequestFile(f *testing.F) { fuzzRecord(f, "requestfile") }
+func FuzzCard(f *testing.F)        { fuzzRecord(f, "card") }
 
 // FuzzText wants of the text forms that what parses prints as it came.
 func FuzzText(f *testing.F) {
@@ -55,7 +56,13 @@ func FuzzText(f *testing.F) {
 	f.Add(string(name))
 	f.Add(dj.String())
 	f.Add(Link{DJ: &dj, Name: name, Label: "a b", Addrs: []string{"/ip4/1.2.3.4/tcp/5"}}.String())
+	f.Add(BlobLink{BlobDevice, testLink(codecRaw, 1), []string{"/ip4/1.2.3.4/tcp/5", "/dns4/example.org/tcp/6"}}.String())
 	f.Fuzz(func(t *testing.T, s string) {
+		for _, k := range []BlobKind{BlobDevice, BlobLease} {
+			if l, err := ParseBlobLink(s, k); err == nil && l.String() != strings.TrimSpace(s) {
+				t.Errorf("link %q prints as %q", s, l)
+			}
+		}
 		if d, err := ParseDJ(s); err == nil && d.String() != s {
 			t.Errorf("DJ %q prints as %q", s, d)
 		}

@@ -121,6 +121,7 @@ func kinds() map[string][2]record {
 		"request": {&Request{DJ: DJ{1}, Offer: [32]byte{2}, Venue: pub(testKey(3)), Start: 5, Len: 6, IAT: 4, Payref: &ref,
 			Devices: []Signed{{NewBlock([]byte{1}), NewBlock([]byte{2})}}}, new(Request)},
 		"requestfile": {&RequestFile{DJ: DJ{1}, Blob: Blob{CT: make([]byte, 4096+16)}}, new(RequestFile)},
+		"card":        {testCard(), new(Card)},
 	}
 }
 
