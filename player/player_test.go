@@ -142,7 +142,7 @@ func TestMono(t *testing.T) {
 	w.grant("main", time.Hour)
 	h := w.play(w.player(), Request{}, nil)
 	want := make([]float32, 2*len(src))
-	toStereo(want, src, 1)
+	pcm.Stereo(want, src, 1)
 	if !bytes.Equal(h.pcm, bytes16(want)) {
 		t.Error("mono came out otherwise")
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -264,28 +263,5 @@ func TestPacedSink(t *testing.T) {
 	push(t, k, make([]float32, Channels*48000/2))
 	if d := time.Since(begun); d < 500*time.Millisecond-pacedAhead-20*time.Millisecond {
 		t.Errorf("half a second went in %s", d)
-	}
-}
-
-func TestToStereo(t *testing.T) {
-	for _, ch := range []int{1, 2, 3, 4, 5, 6, 7, 8} {
-		src := make([]float32, 2*ch)
-		for i := range src {
-			src[i] = 1
-		}
-		var dst [4]float32
-		toStereo(dst[:], src, ch)
-		for i, v := range dst {
-			if v > 1.00001 || v < 0.5 {
-				t.Errorf("%d channels of full scale: sample %d is %g", ch, i, v)
-			}
-		}
-		// Left stays left.
-		src = make([]float32, ch)
-		src[0] = 1
-		toStereo(dst[:2], src, ch)
-		if ch > 1 && (dst[0] <= 0 || dst[1] != 0) || math.IsNaN(float64(dst[0])) {
-			t.Errorf("%d channels: left became %v", ch, dst[:2])
-		}
 	}
 }

@@ -1,4 +1,4 @@
-// Package pcm turns float32 samples into integers and back.
+// Package pcm turns float32 samples into integers and back, and any channels into two.
 //
 // What comes in: float32 samples, full scale ±1, and little-endian integers. What goes out: the same
 // the other way. An int16 or 24-bit sample survives the way there and back unchanged. Nothing is

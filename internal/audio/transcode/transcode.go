@@ -1,19 +1,23 @@
-// Package transcode turns sound that no decoder of ours reads into FLAC, by an ffmpeg that is installed.
+// Package transcode turns sound that no decoder of ours reads into FLAC, and samples into Opus, by an ffmpeg
+// that is installed.
 //
-// What comes in: a file's bytes, hostile, and what they are. What goes out: a FLAC file in a directory
-// of its own, which Close removes. What is trusted: ffmpeg, which is told the container and may open
+// What comes in: a file's bytes, hostile, and what they are; or samples. What goes out: a FLAC file in a
+// directory of its own, which Close removes; or Opus in memory. What is trusted: ffmpeg, which is told the container and may open
 // nothing but the one file; what it writes is read as hostile as any other file.
 package transcode
 
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 )
 
 // ErrMissing says that no ffmpeg is installed.
@@ -104,4 +108,46 @@ func (l limited) Write(p []byte) (int, error) {
 		l.b.Write(p[:min(n, len(p))])
 	}
 	return len(p), nil
+}
+
+// Opus encodes interleaved samples at 48 kHz, of one or two channels, as Opus in Ogg at a bit rate a second,
+// of at most so many bytes. It ends with ctx.
+func Opus(ctx context.Context, samples []float32, channels, bits, most int) ([]byte, error) {
+	ffmpeg, err := exec.LookPath("ffmpeg")
+	if err != nil {
+		return nil, ErrMissing
+	}
+	raw := make([]byte, 4*len(samples))
+	for i, x := range samples {
+		binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(x))
+	}
+	var said bytes.Buffer
+	cmd := exec.CommandContext(ctx, ffmpeg, "-nostdin", "-v", "error", "-protocol_whitelist", "pipe",
+		"-f", "f32le", "-ar", "48000", "-ac", strconv.Itoa(channels), "-i", "pipe:0",
+		"-map_metadata", "-1", "-c:a", "libopus", "-b:a", strconv.Itoa(bits), "-bitexact", "-f", "ogg", "pipe:1")
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(raw), limited{&said}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("encode Opus: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("encode Opus: %w", err)
+	}
+	data, rerr := io.ReadAll(io.LimitReader(out, int64(most)+1))
+	if len(data) > most {
+		cmd.Process.Kill()
+	}
+	err = cmd.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case len(data) > most:
+		return nil, fmt.Errorf("encode Opus: over %d bytes", most)
+	case err != nil:
+		line, _, _ := bytes.Cut(bytes.TrimSpace(said.Bytes()), []byte("\n"))
+		return nil, fmt.Errorf("encode Opus by ffmpeg: %w: %s", err, line)
+	case rerr != nil:
+		return nil, fmt.Errorf("encode Opus by ffmpeg: %w", rerr)
+	}
+	return data, nil
 }
