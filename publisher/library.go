@@ -120,6 +120,7 @@ type headRow struct {
 	Digest     []byte // of its payload
 	Env        cid.Cid
 	IAT, Exp   int64
+	Card       *cid.Cid `json:",omitempty"`
 }
 
 func marshal(v any) []byte {

@@ -148,8 +148,8 @@ type Result struct {
 	// Added counts the files that are now in the playlist, whether they came
 	// by this publish or an earlier one; Sealed those sealed by this one.
 	Added, Sealed int
-	// Reanalysed counts the tracks whose info is new.
-	Reanalysed int
+	// Reanalysed counts the tracks whose info is new, Clips the previews made.
+	Reanalysed, Clips int
 	// Holders counts the peers that took the name's new record.
 	Holders int
 }
@@ -179,6 +179,9 @@ func (p *Publisher) Publish(ctx context.Context, paths []string, opt Options) (R
 		if err := p.reanalyse(ctx, opt, &res); err != nil {
 			return res, fmt.Errorf("reanalyse: %w", err)
 		}
+	}
+	if err := p.clipsFor(ctx, opt.Playlist, add, &res); err != nil {
+		return res, fmt.Errorf("publish: %w", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

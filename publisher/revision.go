@@ -39,6 +39,7 @@ type edit struct {
 	leases []*leaseRow     // new or other than they were
 	anew   map[string]bool // playlists whose keys are drawn anew, for the leases that are left
 	offer  *offerRow       // new
+	card   *cardRow        // new
 	puts   map[string][]byte
 }
 
@@ -89,6 +90,14 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 		offers[e.offer.Label] = e.offer
 		puts[rowOffer+e.offer.Label] = marshal(e.offer)
 	}
+	says, err := p.cardRow()
+	if err != nil {
+		return err
+	}
+	if e.card != nil {
+		says = *e.card
+		puts[rowCard] = marshal(says)
+	}
 	for _, r := range e.leases {
 		leases[manifests.LeaseID(r.Lease)] = r
 		puts[rowLease+hex.EncodeToString(r.Lease)] = marshal(r)
@@ -126,16 +135,17 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 		puts[rowList+l.Label] = marshal(l)
 		revised = true
 	}
-	if !revised && begun && head.RootN == p.cfg.Keys.rootN() {
+	card, err := p.cardBlock(says, lists)
+	if err != nil {
+		return err
+	}
+	if !revised && begun && head.RootN == p.cfg.Keys.rootN() && head.cardIs(card) || len(lists) == 0 {
 		if len(puts) == 0 {
 			return nil
 		}
-		return p.cfg.Store.Apply(puts, nil) // leases that no revision carries any more
+		return p.cfg.Store.Apply(puts, nil) // leases that no revision carries any more; a card before all lists
 	}
-	if len(lists) == 0 {
-		return nil
-	}
-	if err := p.reviseHead(ctx, &head, lists, now); err != nil {
+	if err := p.reviseHead(ctx, &head, lists, card, now); err != nil {
 		return fmt.Errorf("head: %w", err)
 	}
 	puts[rowHead] = marshal(head)
@@ -250,7 +260,7 @@ func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selectio
 	return rev.Tenants, l.keep(next.Signed(m.Payload))
 }
 
-func (p *Publisher) reviseHead(ctx context.Context, row *headRow, lists []*listRow, now int64) error {
+func (p *Publisher) reviseHead(ctx context.Context, row *headRow, lists []*listRow, card *manifests.Block, now int64) error {
 	k := p.cfg.Keys
 	h := manifests.Head{DJ: k.DJ(), RootN: k.rootN(), Seq: row.Seq + 1, IAT: max(now, row.IAT), Roots: k.rootLinks()}
 	if row.RootN == k.rootN() {
@@ -268,6 +278,9 @@ func (p *Publisher) reviseHead(ctx context.Context, row *headRow, lists []*listR
 		h.Exp, h.IAT = max(h.Exp, l.Exp), max(h.IAT, l.IAT)
 	}
 	slices.SortFunc(h.Sels, func(a, b manifests.Listed) int { return slices.Compare(a.Sel[:], b.Sel[:]) })
+	if card != nil {
+		h.Card = &card.CID
+	}
 	payload, err := h.Encode()
 	if err != nil {
 		return err
@@ -277,6 +290,9 @@ func (p *Publisher) reviseHead(ctx context.Context, row *headRow, lists []*listR
 		return err
 	}
 	blocks := []manifests.Block{s.Payload, s.Env}
+	if card != nil {
+		blocks = append(blocks, *card)
+	}
 	for _, r := range k.roots {
 		blocks = append(blocks, r.Payload, r.Env)
 	}
@@ -284,7 +300,7 @@ func (p *Publisher) reviseHead(ctx context.Context, row *headRow, lists []*listR
 		return err
 	}
 	d := manifests.Digest(s.Payload.CID)
-	*row = headRow{RootN: h.RootN, Seq: h.Seq, Digest: d[:], Env: s.Env.CID, IAT: h.IAT, Exp: h.Exp}
+	*row = headRow{RootN: h.RootN, Seq: h.Seq, Digest: d[:], Env: s.Env.CID, IAT: h.IAT, Exp: h.Exp, Card: h.Card}
 	return nil
 }
 

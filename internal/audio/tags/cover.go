@@ -2,11 +2,14 @@ package tags
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"image"
 	"image/gif"
 	"image/jpeg"
 	"image/png"
 	"io"
+	"slices"
 
 	"golang.org/x/image/draw"
 	"golang.org/x/image/webp"
@@ -54,41 +57,87 @@ func (t *Tags) cover(b []byte) {
 		t.Problems = append(t.Problems, "its cover is larger than 12 MiB and was left out")
 		return
 	}
-	for _, p := range pictures() {
-		for _, m := range p.magic {
-			if !bytes.HasPrefix(b, []byte(m)) {
-				continue
-			}
-			c, err := p.config(bytes.NewReader(b))
-			if err != nil || c.Width <= 0 || c.Height <= 0 {
-				t.Problems = append(t.Problems, "its cover is malformed and was left out")
-				return
-			}
-			if int64(c.Width)*int64(c.Height) > maxPixels {
-				t.Problems = append(t.Problems, "its cover has more than 4 million pixels and was left out")
-				return
-			}
-			if len(b) <= CoverBudget {
-				t.Cover, t.CoverType = bytes.Clone(b), p.media
-				return
-			}
-			img, err := p.decode(bytes.NewReader(b))
-			if err != nil {
-				t.Problems = append(t.Problems, "its cover is malformed and was left out")
-				return
-			}
-			if small := shrink(img); small != nil {
-				t.Cover, t.CoverType = small, "image/jpeg"
-			}
-			return
-		}
+	p, err := look(b)
+	switch {
+	case errors.Is(err, errPixels):
+		t.Problems = append(t.Problems, "its cover has more than 4 million pixels and was left out")
+		return
+	case errors.Is(err, errKind):
+		t.Problems = append(t.Problems, "its cover is no JPEG, PNG, GIF or WebP and was left out")
+		return
+	case err == nil && len(b) <= CoverBudget:
+		t.Cover, t.CoverType = bytes.Clone(b), p.media
+		return
 	}
-	t.Problems = append(t.Problems, "its cover is no JPEG, PNG, GIF or WebP and was left out")
+	var img image.Image
+	if err == nil {
+		img, err = p.decode(bytes.NewReader(b))
+	}
+	if err != nil {
+		t.Problems = append(t.Problems, "its cover is malformed and was left out")
+		return
+	}
+	if small := shrink(img, firstSide, CoverBudget); small != nil {
+		t.Cover, t.CoverType = small, "image/jpeg"
+	}
+}
+
+var (
+	errKind   = errors.New("it is no JPEG, PNG, GIF or WebP")
+	errPixels = errors.New("it has more than 4 million pixels")
+)
+
+// look finds out what kind of picture b is, and that it can be decoded within
+// bounds.
+func look(b []byte) (picture, error) {
+	for _, p := range pictures() {
+		if !slices.ContainsFunc(p.magic, func(m string) bool { return bytes.HasPrefix(b, []byte(m)) }) {
+			continue
+		}
+		c, err := p.config(bytes.NewReader(b))
+		if err != nil {
+			return p, err
+		}
+		if c.Width <= 0 || c.Height <= 0 {
+			return p, errors.New("it is empty")
+		}
+		if int64(c.Width)*int64(c.Height) > maxPixels {
+			return p, errPixels
+		}
+		return p, nil
+	}
+	return picture{}, errKind
+}
+
+// Picture makes a small JPEG of a picture, of at most side pixels on its
+// longer side and budget bytes. It is decoded and encoded anew, so that nothing
+// else that lay in the file comes along: no place, no camera, no comment.
+func Picture(b []byte, side, budget int) (small []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			small, err = nil, errors.New("read picture: it is malformed")
+		}
+	}()
+	if len(b) > maxCover {
+		return nil, errors.New("read picture: it is larger than 12 MiB")
+	}
+	p, err := look(b)
+	if err != nil {
+		return nil, fmt.Errorf("read picture: %w", err)
+	}
+	img, err := p.decode(bytes.NewReader(b))
+	if err != nil {
+		return nil, fmt.Errorf("read picture: %w", err)
+	}
+	if small = shrink(img, side, budget); small == nil {
+		return nil, fmt.Errorf("read picture: it does not become smaller than %d bytes", budget)
+	}
+	return small, nil
 }
 
 // shrink encodes a picture as a JPEG within the budget, on white.
-func shrink(img image.Image) []byte {
-	for side := firstSide; side >= lastSide; side = side * 2 / 3 {
+func shrink(img image.Image, side, budget int) []byte {
+	for ; side >= lastSide; side = side * 2 / 3 {
 		w, h := img.Bounds().Dx(), img.Bounds().Dy()
 		if w > side || h > side {
 			if w > h {
@@ -101,7 +150,7 @@ func shrink(img image.Image) []byte {
 		draw.Draw(dst, dst.Bounds(), image.White, image.Point{}, draw.Src)
 		draw.CatmullRom.Scale(dst, dst.Bounds(), img, img.Bounds(), draw.Over, nil)
 		var b bytes.Buffer
-		if jpeg.Encode(&b, dst, &jpeg.Options{Quality: 85}) == nil && b.Len() <= CoverBudget {
+		if jpeg.Encode(&b, dst, &jpeg.Options{Quality: 85}) == nil && b.Len() <= budget {
 			return b.Bytes()
 		}
 	}

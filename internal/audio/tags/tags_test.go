@@ -178,3 +178,46 @@ func FuzzTags(f *testing.F) {
 		}
 	})
 }
+
+func TestPictureIsMadeAnew(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	img := image.NewRGBA(image.Rect(0, 0, 1500, 700))
+	for i := range img.Pix {
+		img.Pix[i] = byte(rnd.Uint32())
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, img, nil); err != nil {
+		t.Fatal(err)
+	}
+	// With a camera's segment behind the first marker, and a comment at the end.
+	exif := append([]byte("\xff\xe1\x00\x1bExif\x00\x00"), "GPS 48.2 16.4 Anna"...)
+	exif[3] = byte(len(exif) - 2)
+	photo := append(append(append([]byte{}, b.Bytes()[:2]...), exif...), b.Bytes()[2:]...)
+	photo = append(photo, "<script>"...)
+	got, err := Picture(photo, 512, 64<<10)
+	if err != nil || len(got) > 64<<10 || bytes.Contains(got, []byte("Anna")) || bytes.Contains(got, []byte("script")) {
+		t.Fatalf("%d bytes: %v", len(got), err)
+	}
+	c, err := jpeg.DecodeConfig(bytes.NewReader(got))
+	if err != nil || c.Width > 512 || c.Width < 100 || c.Height != c.Width*700/1500 {
+		t.Errorf("%dx%d, %v", c.Width, c.Height, err)
+	}
+	var wide bytes.Buffer
+	if err := png.Encode(&wide, image.NewGray(image.Rect(0, 0, 4<<20, 1))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Picture(wide.Bytes(), 512, 64<<10); err != nil {
+		t.Errorf("4 million pixels: %v", err)
+	}
+	var over bytes.Buffer
+	if err := png.Encode(&over, image.NewGray(image.Rect(0, 0, 4<<10, 1<<10+1))); err != nil {
+		t.Fatal(err)
+	}
+	for name, bad := range map[string][]byte{
+		"more pixels": over.Bytes(), "cut": photo[:2000], "an SVG": []byte("<svg/>"), "nothing": nil, "too long": make([]byte, maxCover+1),
+	} {
+		if _, err := Picture(bad, 512, 64<<10); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
