@@ -19,6 +19,8 @@ type Catalogue struct {
 	// Chain is the verified roots, Head the head signed under the newest.
 	Chain *manifests.Chain
 	Head  *manifests.Head
+	// Card is what the DJ says in public; nil where she says nothing.
+	Card *manifests.Card
 	// Selections are in the head's order.
 	Selections []Selection
 }

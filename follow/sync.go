@@ -235,9 +235,6 @@ func (f *Follower) fill(ctx context.Context, w *walk, v *version) error {
 	var entries []manifests.Entry
 	var rest []cid.Cid
 	seen := map[cid.Cid]bool{}
-	if v.head.Card != nil {
-		rest = append(rest, *v.head.Card)
-	}
 	for i, m := range v.manifests {
 		for _, e := range v.tracks[i].Entries {
 			if !seen[e.Track] { // a track in two selections is one file
@@ -256,6 +253,9 @@ func (f *Follower) fill(ctx context.Context, w *walk, v *version) error {
 	w.progress.Tracks = len(entries)
 	w.mu.Unlock()
 	if err := w.tracks(ctx, entries); err != nil {
+		return err
+	}
+	if err := w.clips(ctx, v.card); err != nil {
 		return err
 	}
 	return w.rest(ctx, rest)

@@ -29,6 +29,7 @@ type version struct {
 	signed     []manifests.Signed // of the head's selections, in order
 	manifests  []*manifests.Manifest
 	tracks     []*manifests.Tracks
+	card       *manifests.Card // nil where the head has none
 }
 
 // getter reads one block, from wherever the caller means.
@@ -108,6 +109,9 @@ func readVersion(ctx context.Context, get getter, parallel int, name ipns.Name, 
 	if !v.chain.Newest().HasName(manifests.Name(name)) {
 		return nil, refuse("DJ %s does not list the name %s as hers", v.chain.DJ(), name)
 	}
+	if v.card, err = get.card(ctx, v.head); err != nil {
+		return nil, err
+	}
 	var envs []cid.Cid
 	for _, l := range v.head.Sels {
 		envs = append(envs, l.Manifest)
@@ -147,6 +151,23 @@ func readVersion(ctx context.Context, get getter, parallel int, name ipns.Name, 
 	return v, nil
 }
 
+// card reads the head's card, if it has one. What it may make its readers
+// hold is within its caps.
+func (get getter) card(ctx context.Context, h *manifests.Head) (*manifests.Card, error) {
+	if h.Card == nil {
+		return nil, nil
+	}
+	data, err := get(ctx, *h.Card)
+	if err != nil {
+		return nil, fmt.Errorf("read card: %w", err)
+	}
+	c, err := manifests.DecodeCard(data)
+	if err != nil {
+		return nil, fmt.Errorf("card: %w: %w", ErrVerify, err)
+	}
+	return c, nil
+}
+
 // dated refuses records from the future.
 func (v *version) dated(now int64) error {
 	latest := v.head.IAT
@@ -177,7 +198,7 @@ func boxes(shards [][]byte) error {
 
 // catalogue is what the version says.
 func (v *version) catalogue(name ipns.Name) *Catalogue {
-	c := &Catalogue{Name: name, DJ: v.chain.DJ(), Envelope: v.envelope, Chain: v.chain, Head: v.head}
+	c := &Catalogue{Name: name, DJ: v.chain.DJ(), Envelope: v.envelope, Chain: v.chain, Head: v.head, Card: v.card}
 	for i, l := range v.head.Sels {
 		c.Selections = append(c.Selections, Selection{
 			ID: l.Sel, Label: l.Label, Envelope: l.Manifest, Payload: v.signed[i].Payload.CID,

@@ -13,7 +13,7 @@ import (
 	"playnode/node"
 )
 
-// maxRest bounds the blocks below a head's card, offers and live records.
+// maxRest bounds the blocks below a head's offers and live records.
 const maxRest = 4096
 
 // walk fetches one version and counts it.
@@ -60,15 +60,20 @@ func (w *walk) hold(c cid.Cid, bytes int, tail bool) {
 	w.report(w.progress)
 }
 
-// record reads a block that is not a track's, and counts it.
-func (w *walk) record(ctx context.Context, c cid.Cid) ([]byte, error) {
+// meet counts a block as part of the version, once.
+func (w *walk) meet(c cid.Cid) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	if _, ok := w.known[c]; !ok {
 		w.known[c] = false
 		w.progress.Blocks++
 		w.progress.Missing++
 	}
-	w.mu.Unlock()
+}
+
+// record reads a block that is not a track's, and counts it.
+func (w *walk) record(ctx context.Context, c cid.Cid) ([]byte, error) {
+	w.meet(c)
 	data, err := w.f.cfg.Fetch.Get(ctx, c, node.Want{Class: node.Next})
 	if err != nil {
 		return nil, err
@@ -255,7 +260,7 @@ func (w *walk) rest(ctx context.Context, roots []cid.Cid) error {
 		}
 		seen[c] = true
 		if len(seen) > maxRest {
-			return refuse("over %d blocks below card, offers and live", maxRest)
+			return refuse("over %d blocks below offers and live", maxRest)
 		}
 		if !manifests.PlainCID(c, cid.Raw, cid.DagProtobuf, cid.DagCBOR) {
 			return refuse("link %s", c)

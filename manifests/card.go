@@ -136,8 +136,8 @@ func (k *Card) check() error {
 			}
 			if t.Clip != nil {
 				texts = append(texts, t.Clip.Codec)
-				if t.Clip.Size < 1 {
-					return invalid("card with an empty clip")
+				if t.Clip.Size < 1 || t.Clip.Size > MaxBlock && t.Clip.File.Prefix().Codec == codecRaw {
+					return invalid("card with a clip of %d bytes", t.Clip.Size)
 				}
 				if bytes += t.Clip.Size; bytes > MaxClips {
 					return invalid("card with over %d bytes of clips", MaxClips)

@@ -57,6 +57,7 @@ func TestCardRules(t *testing.T) {
 		"an empty clip":        {func(c *Card) { c.Sels[0].Tracks[0].Clip.Size = 0 }, false},
 		"a clip at its cap":    {func(c *Card) { c.Sels[0].Tracks[0].Clip.Size = MaxClip }, true},
 		"a clip over it":       {func(c *Card) { c.Sels[0].Tracks[0].Clip.Size = MaxClip + 1 }, false},
+		"a leaf over its cap":  {func(c *Card) { c.Sels[0].Tracks[1].Clip.Size++ }, false},
 		"a clip of records":    {func(c *Card) { c.Sels[0].Tracks[0].Clip.File = testLink(codecDagCBOR, 1) }, false},
 		"as many tracks as go": {func(c *Card) { c.Sels[0].Tracks, c.Sels[1].Tracks = tracks(MaxCardTracks-1, small), tracks(1, small) }, true},
 		"one more":             {func(c *Card) { c.Sels[0].Tracks, c.Sels[1].Tracks = tracks(MaxCardTracks, small), tracks(1, small) }, false},
