@@ -179,6 +179,9 @@ type GrantRequest struct {
 	Device   string        `json:"device"`
 	From     int64         `json:"from,omitempty"`
 	For      time.Duration `json:"for"`
+	// Link asks for a link to the grant. Device may be a link, too.
+	Link bool        `json:"link,omitempty"`
+	Node NodeRequest `json:"node"`
 }
 
 // Granted is a grant, sealed to its device.
@@ -186,6 +189,8 @@ type Granted struct {
 	Leased
 	// Blob is the file that lease import takes.
 	Blob []byte `json:"blob,omitempty"`
+	// Link leads to it, where that was asked for.
+	Link string `json:"link,omitempty"`
 }
 
 // RenewRequest lengthens leases, each from the later of now and its end.
@@ -199,9 +204,11 @@ type RevokeRequest struct {
 	Leases []string `json:"leases"`
 }
 
-// ImportRequest takes in a grant.
+// ImportRequest takes in a grant: its file, or what a link leads to.
 type ImportRequest struct {
-	Blob []byte `json:"blob"`
+	Blob []byte      `json:"blob,omitempty"`
+	Link string      `json:"link,omitempty"`
+	Node NodeRequest `json:"node"`
 }
 
 // Leased is one lease. From and Until are Unix seconds in UTC.
@@ -246,6 +253,13 @@ type Followed struct {
 	Missing    int        `json:"missing"`
 	Selections []string   `json:"selections"`
 	Stale      *time.Time `json:"stale,omitempty"`
+	// DJName and About are what the DJ's card says of her.
+	DJName string `json:"djName"`
+	About  string `json:"about"`
+	// Playlists are what there is to lease.
+	Playlists []OnOffer `json:"playlists"`
+	// Device is this box's, which a DJ without an offer needs; follow tells it.
+	Device string `json:"device,omitempty"`
 }
 
 // ArchiveRequest keeps names alive.

@@ -331,12 +331,16 @@ type handler func(ctx context.Context, req json.RawMessage, emit func(Event)) (j
 func (d *Daemon) handlers() map[string]handler {
 	hs := map[string]handler{}
 	on(hs, OpID, d.id)
+	on(hs, OpIDLink, d.idLink)
 	on(hs, OpStatus, d.status)
 	on(hs, opSettings, d.settings)
 	on(hs, OpPublish, d.publish)
 	on(hs, OpPlaylists, d.playlists)
 	on(hs, OpPlaylist, d.playlist)
 	on(hs, OpShare, d.share)
+	on(hs, OpCardSet, d.cardSet)
+	on(hs, OpCardShow, d.cardShow)
+	on(hs, OpCardPreview, d.cardPreview)
 	on(hs, OpLeaseGrant, d.leaseGrant)
 	on(hs, OpLeaseRenew, d.leaseRenew)
 	on(hs, OpLeaseRevoke, d.leaseRevoke)
@@ -356,6 +360,7 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpFollows, d.follows)
 	on(hs, OpArchive, d.archive)
 	on(hs, OpPlay, d.play)
+	on(hs, OpPreview, d.preview)
 	return hs
 }
 

@@ -73,9 +73,7 @@ func (d *Daemon) publish(ctx context.Context, req PublishRequest, emit func(Even
 	if out.Playlists, err = d.playlists(ctx, struct{}{}, emit); err != nil {
 		return out, err
 	}
-	if !d.opt.Serve {
-		emit(Event{Note: "committed here; nothing is served until the daemon runs: playnode daemon"})
-	}
+	d.unserved(emit)
 	return out, nil
 }
 
@@ -193,6 +191,9 @@ func (d *Daemon) keepPublished(ctx context.Context, n *network) error {
 		err := d.adopt(ctx, n, func(e Event) { d.log.Warn(e.Note) })
 		if err == nil {
 			_, err = n.publisher.Publish(ctx, nil, publisher.Options{})
+		}
+		if err == nil {
+			err = d.endLinks(ctx, n)
 		}
 		if err != nil && ctx.Err() == nil {
 			d.log.Error("publish anew", "err", err)

@@ -15,12 +15,16 @@ import (
 )
 
 // leaseGrant leases a playlist to a device.
-func (d *Daemon) leaseGrant(ctx context.Context, req GrantRequest, _ func(Event)) (Granted, error) {
+func (d *Daemon) leaseGrant(ctx context.Context, req GrantRequest, emit func(Event)) (Granted, error) {
 	n, err := d.net()
 	if err != nil {
 		return Granted{}, err
 	}
-	t := publisher.Terms{Playlist: req.Playlist, Device: req.Device, For: req.For, Hints: d.hints()}
+	device, err := d.deviceText(ctx, n, req.Device, req.Node)
+	if err != nil {
+		return Granted{}, err
+	}
+	t := publisher.Terms{Playlist: req.Playlist, Device: device, For: req.For, Hints: d.hints()}
 	if req.From != 0 {
 		t.From = time.Unix(req.From, 0)
 	}
@@ -28,7 +32,11 @@ func (d *Daemon) leaseGrant(ctx context.Context, req GrantRequest, _ func(Event)
 	if err != nil {
 		return Granted{}, terms(err)
 	}
-	return Granted{d.granted(g.Lease), g.File}, nil
+	out := Granted{Leased: d.granted(g.Lease), Blob: g.File}
+	if req.Link {
+		out.Link, err = d.leaseLink(ctx, n, out.Lease, g.File, emit)
+	}
+	return out, err
 }
 
 // leaseRenew lengthens leases that were granted here.
@@ -47,7 +55,7 @@ func (d *Daemon) leaseRenew(ctx context.Context, req RenewRequest, _ func(Event)
 	}
 	out := []Granted{}
 	for _, g := range got {
-		out = append(out, Granted{d.granted(g.Lease), g.File})
+		out = append(out, Granted{Leased: d.granted(g.Lease), Blob: g.File})
 	}
 	return out, nil
 }

@@ -150,7 +150,7 @@ func (d *Daemon) requested(r publisher.Request) Requested {
 		out.Payref = *r.Payref
 	}
 	for _, g := range r.Leases {
-		out.Leases = append(out.Leases, Granted{d.granted(g.Lease), g.File})
+		out.Leases = append(out.Leases, Granted{Leased: d.granted(g.Lease), Blob: g.File})
 	}
 	return out
 }

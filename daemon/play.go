@@ -7,6 +7,7 @@ import (
 	"playnode/follow"
 	"playnode/internal/audio"
 	"playnode/lease"
+	"playnode/manifests"
 	"playnode/player"
 )
 
@@ -33,6 +34,20 @@ func (d *Daemon) play(ctx context.Context, req PlayRequest, emit func(Event)) (P
 	if err != nil {
 		return Played{}, err
 	}
+	play := func() (Played, error) {
+		return d.perform(ctx, n, req, emit, func(p player.Request, tell func(player.Event)) (player.Played, error) {
+			return n.player.Play(ctx, p, tell)
+		})
+	}
+	out, err := play()
+	if errors.Is(err, lease.ErrNoLease) && d.askAgain(ctx, n, emit) {
+		return play()
+	}
+	return out, err
+}
+
+// perform has a player play with this box's settings, and tells what is heard.
+func (d *Daemon) perform(ctx context.Context, n *network, req PlayRequest, emit func(Event), with func(player.Request, func(player.Event)) (player.Played, error)) (Played, error) {
 	if err := d.connect(ctx, n, req.Node.Peers); err != nil {
 		d.log.Warn("connect", "err", err) // what is held plays all the same
 	}
@@ -47,7 +62,7 @@ func (d *Daemon) play(ctx context.Context, req PlayRequest, emit func(Event)) (P
 	if req.Rate == 0 {
 		req.Rate = d.repo.Config.Rate
 	}
-	res, err := n.player.Play(ctx, player.Request{
+	res, err := with(player.Request{
 		Name: req.Name, Sink: req.Sink, Rate: req.Rate, Once: req.Once, Loudness: req.Loudness,
 		Paced: d.opt.Serve && req.Sink == "null",
 	}, func(e player.Event) {
@@ -83,7 +98,16 @@ func (d *Daemon) play(ctx context.Context, req PlayRequest, emit func(Event)) (P
 
 // leaseImport takes in a grant. One that came by mailbox meanwhile may be
 // newer than a file: then there is nothing to take in.
-func (d *Daemon) leaseImport(_ context.Context, req ImportRequest, emit func(Event)) (Leased, error) {
+func (d *Daemon) leaseImport(ctx context.Context, req ImportRequest, emit func(Event)) (Leased, error) {
+	if req.Link != "" {
+		n, err := d.net()
+		if err != nil {
+			return Leased{}, err
+		}
+		if req.Blob, err = d.blob(ctx, n, req.Link, manifests.BlobLease, manifests.MaxGrantFile, req.Node); err != nil {
+			return Leased{}, err
+		}
+	}
 	l, err := d.venue.Import(req.Blob)
 	if errors.Is(err, lease.ErrOld) {
 		emit(Event{Note: "a newer grant of this lease is here already"})

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ipfs/go-cid"
+
 	"playnode/follow"
 	"playnode/ipns"
 	"playnode/lease"
@@ -35,9 +37,6 @@ const (
 	leaseApproved
 	leaseRefused
 )
-
-// maxLeaseFile bounds a file on the stream.
-const maxLeaseFile = manifests.MaxDelivery + 4096
 
 // leasePatience bounds one exchange; a hook may think in it.
 const leasePatience = hookTime + 10*time.Second
@@ -98,7 +97,7 @@ func readFile(r io.Reader) ([]byte, error) {
 		return nil, err
 	}
 	size := binary.BigEndian.Uint32(h[:])
-	if size > maxLeaseFile {
+	if size > manifests.MaxGrantFile {
 		return nil, fmt.Errorf("file of %d bytes", size)
 	}
 	b := make([]byte, size)
@@ -134,9 +133,16 @@ func (d *Daemon) leaseRequest(ctx context.Context, req AskRequest, emit func(Eve
 	if err != nil {
 		return Requested{}, err
 	}
-	offer, o, err := d.offerOf(ctx, n, c, s)
+	offer, o, err := d.offerOf(ctx, func(ctx context.Context, c cid.Cid) ([]byte, error) {
+		return n.fetch.Get(ctx, c, node.Want{Class: node.Now})
+	}, c, s)
 	if err != nil {
 		return Requested{}, err
+	}
+	for i, text := range req.Devices {
+		if req.Devices[i], err = d.deviceText(ctx, n, text, req.Node); err != nil {
+			return Requested{}, err
+		}
 	}
 	row, r, err := d.asked(c, s, offer, req)
 	if err != nil {
@@ -154,6 +160,7 @@ func (d *Daemon) leaseRequest(ctx context.Context, req AskRequest, emit func(Eve
 	if err := d.connect(ctx, n, req.Node.Peers); err != nil {
 		emit(Event{Note: err.Error()})
 	}
+	n.follow.Reach(ctx, c.Name)
 	return d.send(ctx, n, out)
 }
 
@@ -197,6 +204,47 @@ func (d *Daemon) send(ctx context.Context, n *network, out Requested) (Requested
 	return out, nil
 }
 
+// askingAgain bounds how long play waits for the answer to a request.
+const askingAgain = 10 * time.Second
+
+// askAgain sends requests that wait for an answer once more, as they are, and
+// tells whether a lease came of it.
+func (d *Daemon) askAgain(ctx context.Context, n *network, emit func(Event)) (leased bool) {
+	ctx, cancel := context.WithTimeout(ctx, askingAgain)
+	defer cancel()
+	djs := map[string]ipns.Name{}
+	for _, f := range n.follow.Follows() {
+		djs[f.DJ] = f.Name
+	}
+	var waiting []askedRow
+	err := d.repo.Bucket("requests").Each("", func(key string, value []byte) error {
+		dj, _, _ := strings.Cut(key, "/")
+		var row askedRow
+		if _, ok := djs[dj]; !ok || json.Unmarshal(value, &row) != nil {
+			return nil // a copy for receipts, or a name that is not followed any more
+		}
+		waiting = append(waiting, row)
+		return nil
+	})
+	if err != nil {
+		d.log.Error("read requests", "err", err)
+	}
+	for _, row := range waiting {
+		r, err := manifests.DecodeRequest(row.Payload)
+		if err != nil || d.grantedFor(row.Payload) || r.IAT < d.now().Unix()-29*manifests.Day {
+			continue
+		}
+		emit(Event{Note: "asking the DJ whether the request was approved"})
+		n.follow.Reach(ctx, djs[r.DJ.String()])
+		out, err := d.send(ctx, n, Requested{Blob: row.File})
+		if err != nil {
+			d.log.Warn("ask again", "err", err)
+		}
+		leased = leased || len(out.Leases) > 0
+	}
+	return leased
+}
+
 func (d *Daemon) talk(ctx context.Context, n *network, peer string, file []byte) (status byte, files [][]byte, err error) {
 	s, err := n.node.Open(ctx, peer, leaseProtocol)
 	if err != nil {
@@ -231,40 +279,32 @@ func (d *Daemon) talk(ctx context.Context, n *network, peer string, file []byte)
 
 // selection finds NAME/P, or a link, in what is followed here.
 func (d *Daemon) selection(n *network, name string) (*follow.Catalogue, *follow.Selection, error) {
-	text, label, _ := strings.Cut(strings.TrimPrefix(name, "/ipns/"), "/")
-	if strings.HasPrefix(name, "playnode://") {
-		l, err := manifests.ParseLink(name)
-		if err != nil {
-			return nil, nil, usage("%v", err)
-		}
-		text, label = string(l.Name), l.Label
+	c, err := d.catalogue(n, name)
+	if err != nil {
+		return nil, nil, err
 	}
-	p, err := ipns.ParseName(text)
+	l, err := manifests.ParseLink(name)
 	if err != nil {
 		return nil, nil, usage("%v", err)
 	}
-	c, err := n.follow.Newest(p)
-	if err != nil {
-		return nil, nil, &Error{Kind: NotFound, Message: err.Error() + "; follow it first: playnode follow " + name, cause: err}
-	}
-	if label == "" && len(c.Selections) == 1 {
+	if l.Label == "" && len(c.Selections) == 1 {
 		return c, &c.Selections[0], nil
 	}
-	s, ok := c.Selection(label)
+	s, ok := c.Selection(l.Label)
 	if !ok {
 		var labels []string
 		for _, s := range c.Selections {
-			labels = append(labels, text+"/"+s.Label)
+			labels = append(labels, c.Name.String()+"/"+s.Label)
 		}
-		return nil, nil, usage("%s has no playlist %q; it has %s", p, label, strings.Join(labels, ", "))
+		return nil, nil, usage("%s has no playlist %q; it has %s", c.Name, l.Label, strings.Join(labels, ", "))
 	}
 	return c, s, nil
 }
 
 // offerOf is what a selection's manifest offers.
-func (d *Daemon) offerOf(ctx context.Context, n *network, c *follow.Catalogue, s *follow.Selection) (manifests.Signed, *manifests.Offer, error) {
+func (d *Daemon) offerOf(ctx context.Context, get func(context.Context, cid.Cid) ([]byte, error), c *follow.Catalogue, s *follow.Selection) (manifests.Signed, *manifests.Offer, error) {
 	for _, link := range s.Manifest.Offers {
-		env, err := n.fetch.Get(ctx, link, node.Want{Class: node.Now})
+		env, err := get(ctx, link)
 		if err != nil {
 			return manifests.Signed{}, nil, fmt.Errorf("read offer: %w", err)
 		}
@@ -272,7 +312,7 @@ func (d *Daemon) offerOf(ctx context.Context, n *network, c *follow.Catalogue, s
 		if err != nil {
 			return manifests.Signed{}, nil, fmt.Errorf("read offer: %w: %w", follow.ErrVerify, err)
 		}
-		payload, err := n.fetch.Get(ctx, e.Payload, node.Want{Class: node.Now})
+		payload, err := get(ctx, e.Payload)
 		if err != nil {
 			return manifests.Signed{}, nil, fmt.Errorf("read offer: %w", err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"playnode/follow"
 	"playnode/ipns"
+	"playnode/manifests"
 )
 
 // followName follows a name or link and brings its newest version here.
@@ -44,7 +45,12 @@ func (d *Daemon) followName(ctx context.Context, req FollowRequest, emit func(Ev
 	} else {
 		d.settle(c)
 	}
-	return d.followed(n, name)
+	f, err := d.followed(n, name)
+	if err == nil {
+		rec, rerr := d.device.Record()
+		f.Device, err = manifests.DeviceText(rec), rerr
+	}
+	return f, err
 }
 
 // patience is a context that ends when alive has not been called for d.
@@ -96,7 +102,7 @@ func (d *Daemon) followedAs(n *network, s follow.Status) Followed {
 	f := Followed{
 		Name: s.Name.String(), DJ: s.DJ, Seq: s.Seq,
 		Tracks: s.Progress.Tracks, Held: s.Progress.Held, Missing: s.Progress.Tracks - s.Progress.Held,
-		Selections: []string{},
+		Selections: []string{}, Playlists: []OnOffer{},
 	}
 	if s.Envelope.Defined() {
 		f.Manifest = s.Envelope.String()
@@ -105,6 +111,10 @@ func (d *Daemon) followedAs(n *network, s follow.Status) Followed {
 		for _, sel := range c.Selections {
 			f.Selections = append(f.Selections, sel.Label)
 		}
+		if c.Card != nil {
+			f.DJName, f.About = c.Card.Name, c.Card.About
+		}
+		f.Playlists = d.onOffer(n, c)
 		if c.Stale(d.now()) {
 			t := time.Unix(c.Head.Exp, 0).UTC()
 			f.Stale = &t

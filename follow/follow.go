@@ -204,6 +204,19 @@ func (f *Follower) Follow(ctx context.Context, target string) (ipns.Name, error)
 	return name, nil
 }
 
+// Reach has the peers connected that links gave for a followed name; it waits
+// a little for those that answer.
+func (f *Follower) Reach(ctx context.Context, name ipns.Name) {
+	n, err := f.lookup(name)
+	if err != nil {
+		return
+	}
+	f.mu.Lock()
+	addrs := n.row.Addrs
+	f.mu.Unlock()
+	f.dial(ctx, addrs)
+}
+
 // dial has the peers at addrs connected and kept; it waits a little for those
 // that answer.
 func (f *Follower) dial(ctx context.Context, addrs []string) {

@@ -70,6 +70,11 @@ func (p *Player) openDeck(ctx context.Context, it item, u *lease.Unlocked) (_ *d
 	if err != nil {
 		return nil, err
 	}
+	return startDeck(ctx, cancel, it, info, dec), nil
+}
+
+// startDeck begins to decode; cancel ends ctx.
+func startDeck(ctx context.Context, cancel context.CancelFunc, it item, info *manifests.Info, dec audio.Decoder) *deck {
 	d := &deck{
 		item: it, info: info, format: dec.Format(), cancel: cancel,
 		full: make(chan *block, aheadBlocks), free: make(chan *block, aheadBlocks), done: make(chan struct{}),
@@ -78,7 +83,7 @@ func (p *Player) openDeck(ctx context.Context, it item, u *lease.Unlocked) (_ *d
 		d.free <- &block{samples: make([]float32, blockFrames*d.format.Channels)}
 	}
 	go d.run(ctx, dec)
-	return d, nil
+	return d
 }
 
 // info opens a track's sealed metadata.

@@ -123,6 +123,12 @@ type Played struct {
 // opened. The error wraps lease's where the terms ended it, after the track
 // that was playing.
 func (p *Player) Play(ctx context.Context, req Request, emit func(Event)) (Played, error) {
+	return p.perform(ctx, req, emit, (*session).run)
+}
+
+// perform plays what run hands out, to a sink that is opened with the first
+// sample.
+func (p *Player) perform(ctx context.Context, req Request, emit func(Event), run func(*session, context.Context) error) (Played, error) {
 	spec, err := parseSink(req.Sink)
 	if err != nil {
 		return Played{}, fmt.Errorf("play: %w", err)
@@ -132,7 +138,7 @@ func (p *Player) Play(ctx context.Context, req Request, emit func(Event)) (Playe
 		return Played{}, fmt.Errorf("play: %w", err)
 	}
 	s := &session{p: p, req: req, spec: spec, target: target, emit: emit}
-	err = s.run(ctx)
+	err = run(s, ctx)
 	if s.mix != nil {
 		if err == nil || ctx.Err() == nil {
 			if derr := s.finish(ctx); err == nil {

@@ -25,7 +25,10 @@ func (a *app) followCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.result(f, func() { a.followed(f) })
+			return a.result(f, func() {
+				a.followed(f)
+				a.offering(f)
+			})
 		},
 	}
 	node.add(c)
@@ -35,11 +38,49 @@ func (a *app) followCmd() *cobra.Command {
 
 func (a *app) followed(f daemon.Followed) {
 	a.printf("%s  revision %d, %d of %s held\n", f.Name, f.Seq, f.Held, plural(f.Tracks, "track"))
-	if len(f.Selections) > 0 {
-		a.printf("  to lease: %s\n", clean(strings.Join(f.Selections, ", ")))
+	if f.DJName != "" || f.About != "" {
+		a.printf("  %s\n", clean(strings.Trim(f.DJName+": "+f.About, ": ")))
+	}
+	for _, p := range f.Playlists {
+		a.printf("  %-20s %s", clean(p.Name), plural(p.Tracks, "track"))
+		if p.Previews > 0 {
+			a.printf(", %s", plural(p.Previews, "preview"))
+		}
+		switch {
+		case p.Leased:
+			a.printf("; leased")
+		case p.Offer != nil:
+			a.printf("; %s per %s and device, %s to %s", priceText(p.Offer.Price), length(p.Offer.Per), length(p.Offer.Min), length(p.Offer.Max))
+		}
+		a.printf("\n")
+		if p.Words != "" {
+			a.printf("    %s\n", clean(p.Words))
+		}
 	}
 	if f.Stale != nil {
 		a.printf("  stale since %s: the DJ has been away; what is held goes on\n", day(*f.Stale))
+	}
+}
+
+// offering says what a venue does next: listen, and ask for a lease.
+func (a *app) offering(f daemon.Followed) {
+	byHand, previews := false, false
+	for _, p := range f.Playlists {
+		previews = previews || p.Previews > 0
+		if p.Leased {
+			continue
+		}
+		if p.Offer != nil {
+			a.printf("  ask for it: playnode lease request '%s/%s'\n", f.Name, clean(p.Name))
+		} else {
+			byHand = true
+		}
+	}
+	if previews {
+		a.printf("  hear it:    playnode preview %s\n", f.Name)
+	}
+	if byHand {
+		a.printf("  nothing is on offer for some: the DJ grants it to this box (or its link: playnode id --link)\n  device  %s\n", f.Device)
 	}
 }
 
@@ -134,19 +175,27 @@ as they can.`,
 				req.Name = args[0]
 			}
 			req.Node = node.request()
-			return a.play(c, req)
+			return perform(a, c, daemon.OpPlay, &req, func() daemon.PlayRequest { return req })
 		},
 	}
 	node.add(c)
+	a.soundFlags(c, &req)
 	f := c.Flags()
-	f.StringVar(&req.Sink, "sink", "", "where the sound goes (the setting sink, when empty)")
 	f.BoolVar(&req.Once, "once", false, "end after one pass")
-	f.IntVar(&req.Rate, "rate", 0, "sample rate in Hz (0: the device's, or the first track's)")
 	f.StringVar(&req.Loudness, "loudness", "", "off, or a target such as -16 (LUFS)")
 	return c
 }
 
-func (a *app) play(c *cobra.Command, req daemon.PlayRequest) (err error) {
+// soundFlags say where sound goes.
+func (a *app) soundFlags(c *cobra.Command, req *daemon.PlayRequest) {
+	f := c.Flags()
+	f.StringVar(&req.Sink, "sink", "", "where the sound goes (the setting sink, when empty)")
+	f.IntVar(&req.Rate, "rate", 0, "sample rate in Hz (0: the device's, or the first track's)")
+}
+
+// perform runs op, which plays, and tells what is heard. req is within the
+// request that whole gives once the sink is settled.
+func perform[Req any](a *app, c *cobra.Command, op daemon.Op[Req, daemon.Played], req *daemon.PlayRequest, whole func() Req) (err error) {
 	cl, err := a.open(c)
 	if err != nil {
 		return err
@@ -175,7 +224,7 @@ func (a *app) play(c *cobra.Command, req daemon.PlayRequest) (err error) {
 		req.Sink = kind + ":" + arg
 	}
 	events := &app{out: out, json: a.json}
-	_, err = daemon.Call(c.Context(), cl, daemon.OpPlay, req, func(e daemon.Event) {
+	_, err = daemon.Call(c.Context(), cl, op, whole(), func(e daemon.Event) {
 		if e.Play == nil {
 			a.bar.event(e)
 			return
@@ -187,7 +236,11 @@ func (a *app) play(c *cobra.Command, req daemon.PlayRequest) (err error) {
 		events.result(p, func() {
 			switch p.Event {
 			case "track":
-				a.say("%s - %s", clean(p.Artist), clean(p.Title))
+				if p.Title == "" && p.Artist == "" {
+					a.say("%s", p.CID) // a preview whose title is not public
+				} else {
+					a.say("%s - %s", clean(p.Artist), clean(p.Title))
+				}
 			case "underrun", "lapse", "error":
 				a.say("%s: %s", p.Event, clean(p.Message))
 			case "done":

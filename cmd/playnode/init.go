@@ -24,12 +24,27 @@ func (a *app) initCmd() *cobra.Command {
 }
 
 func (a *app) idCmd() *cobra.Command {
-	return &cobra.Command{
+	var link bool
+	c := &cobra.Command{
 		Use:   "id",
 		Short: "who this is: name, device, peer and addresses",
 		Args:  exactly(0, "no arguments"),
-		RunE:  func(c *cobra.Command, _ []string) error { return a.identity(c) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if !link {
+				return a.identity(c)
+			}
+			l, err := call(a, c, daemon.OpIDLink, struct{}{})
+			if err != nil {
+				return err
+			}
+			return a.result(l, func() {
+				a.linked(l.Link)
+				a.say("for the DJ: playnode lease grant P --device LINK --for 30d")
+			})
+		},
 	}
+	c.Flags().BoolVar(&link, "link", false, "a link (and QR on a terminal) to this box's device, which is long, instead")
+	return c
 }
 
 func (a *app) identity(c *cobra.Command) error {

@@ -12,8 +12,9 @@ import (
 	"playnode/daemon"
 )
 
-// maxGrantFile bounds the files that lease import and --device read.
-const maxGrantFile = 512 << 10
+// maxGrantFile bounds the files that lease import and --device read: those of
+// grants, and of requests, which are no larger.
+const maxGrantFile = daemon.MaxFile
 
 func (a *app) leaseCmd() *cobra.Command {
 	c := &cobra.Command{Use: "lease", Short: "leases: what unlocks the music, and for how long"}
@@ -26,6 +27,7 @@ func (a *app) leaseGrantCmd() *cobra.Command {
 	var req daemon.GrantRequest
 	var dur duration
 	var from, out string
+	var node nodeFlags
 	c := &cobra.Command{
 		Use:   "grant P --device DEV --for 30d",
 		Short: "lease a playlist to a device",
@@ -42,6 +44,7 @@ func (a *app) leaseGrantCmd() *cobra.Command {
 				}
 				req.From = t.Unix()
 			}
+			req.Node = node.request()
 			var err error
 			if req.Device, err = device(req.Device); err != nil {
 				return usageError{err, c.CommandPath()}
@@ -54,36 +57,53 @@ func (a *app) leaseGrantCmd() *cobra.Command {
 				if err := os.WriteFile(out, g.Blob, 0o600); err != nil {
 					return fmt.Errorf("write grant: %w", err)
 				}
+			}
+			if out != "" || req.Link {
 				g.Blob = nil
 			}
 			return a.result(g, func() {
 				a.leased(g.Leased)
-				if out != "" {
+				switch {
+				case g.Link != "":
+					a.linked(g.Link)
+					a.say("give the link to the venue: playnode lease import LINK")
+				case out != "":
 					a.say("give %s to the venue: playnode lease import %s", out, out)
-				} else {
+				default:
 					a.say("the venue finds it in the next version of the catalogue that it fetches")
 				}
 			})
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&req.Device, "device", "", "the venue's device (pndev1..., from playnode id) or a file that holds it")
+	f.StringVar(&req.Device, "device", "", "the venue's device (pndev1..., from playnode id), a file that holds it, or its link (playnode id --link)")
 	f.Var(&dur, "for", "how long, such as 30d")
 	f.StringVar(&from, "from", "", "when it begins (RFC 3339); now when empty")
 	f.StringVar(&out, "out", "", "write the grant to this file")
+	f.BoolVar(&req.Link, "link", false, "print a link (and QR on a terminal) from which the venue fetches the grant")
+	node.add(c)
 	c.MarkFlagRequired("device")
 	return c
 }
 
-// device is the text of a device, from the flag itself or the file it names.
+// linked prints a link, and draws it on a terminal.
+func (a *app) linked(link string) {
+	a.printf("%s\n", link)
+	if !a.quiet {
+		a.printf("%s", terminalQR(a.out, link))
+	}
+}
+
+// device is the text of a device or a link to it, from the flag itself or the
+// file it names.
 func device(s string) (string, error) {
 	s = strings.TrimSpace(s)
-	if strings.HasPrefix(s, "pndev1") {
+	if strings.HasPrefix(s, "pndev1") || daemon.IsLink(s) {
 		return s, nil
 	}
 	b, err := readSmall(s)
 	if err != nil {
-		return "", fmt.Errorf("--device is neither pndev1... nor a file: %w", err)
+		return "", fmt.Errorf("--device is neither pndev1..., nor a link, nor a file: %w", err)
 	}
 	return strings.TrimSpace(string(b)), nil
 }
@@ -100,22 +120,30 @@ func readSmall(path string) ([]byte, error) {
 }
 
 func (a *app) leaseImportCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:   "import FILE",
+	var node nodeFlags
+	c := &cobra.Command{
+		Use:   "import FILE|LINK",
 		Short: "take in a lease that a DJ granted",
-		Args:  exactly(1, "the file that the DJ gave"),
+		Args:  exactly(1, "the file or the link (playnode://lease/...) that the DJ gave"),
 		RunE: func(c *cobra.Command, args []string) error {
-			blob, err := readSmall(args[0])
-			if err != nil {
-				return fmt.Errorf("read grant: %w", err)
+			req := daemon.ImportRequest{Node: node.request()}
+			if daemon.IsLink(args[0]) {
+				req.Link = args[0]
+			} else {
+				var err error
+				if req.Blob, err = readSmall(args[0]); err != nil {
+					return fmt.Errorf("read grant: %w", err)
+				}
 			}
-			l, err := call(a, c, daemon.OpLeaseImport, daemon.ImportRequest{Blob: blob})
+			l, err := call(a, c, daemon.OpLeaseImport, req)
 			if err != nil {
 				return err
 			}
 			return a.result(l, func() { a.leased(l) })
 		},
 	}
+	node.add(c)
+	return c
 }
 
 func (a *app) leaseLsCmd() *cobra.Command {

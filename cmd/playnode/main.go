@@ -87,8 +87,8 @@ it peer to peer over IPFS, and plays it without gaps at the venues that lease it
 	f.String("log-level", "info", "debug, info, warn or error")
 	root.AddCommand(
 		a.initCmd(), a.idCmd(), a.daemonCmd(), a.statusCmd(), a.versionCmd(),
-		a.checkCmd(), a.publishCmd(), a.playlistCmd(), a.shareCmd(), a.offerCmd(), a.leaseCmd(), a.keysCmd(),
-		a.followCmd(), a.unfollowCmd(), a.followsCmd(), a.playCmd(),
+		a.checkCmd(), a.publishCmd(), a.playlistCmd(), a.cardCmd(), a.shareCmd(), a.offerCmd(), a.leaseCmd(), a.keysCmd(),
+		a.followCmd(), a.unfollowCmd(), a.followsCmd(), a.previewCmd(), a.playCmd(),
 		a.archiveCmd(),
 		a.demoCmd(), a.testnetCmd(),
 	)

@@ -2,11 +2,16 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/gif"
+	"io"
 	"math"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,7 +44,8 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "serve": serve, "tone": tone, "get": get, "samples": samples, "flip": flip, "same": sameText, "nocores": nocores,
+			"exits": exits, "serve": serve, "tone": tone, "get": get, "samples": samples, "flip": flip, "same": sameText,
+			"nocores": nocores, "picture": picture, "plain": plain,
 		},
 	})
 }
@@ -206,6 +212,33 @@ func samples(ts *testscript.TestScript, neg bool, args []string) {
 	if same := got[44:] == string(want); same == neg {
 		ts.Fatalf("%s: equal is %v (%d bytes, %d)", args[0], same, len(got)-44, len(want))
 	}
+}
+
+// picture FILE: writes a GIF.
+func picture(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: picture FILE")
+	}
+	var b bytes.Buffer
+	ts.Check(gif.Encode(&b, image.NewGray(image.Rect(0, 0, 300, 200)), nil))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b.Bytes(), 0o600))
+}
+
+// plain GATEWAY CID FILE: fetches a file of one leaf as any IPFS gateway's
+// client does.
+func plain(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: plain GATEWAY CID FILE")
+	}
+	res, err := http.Get("http://" + args[0] + "/ipfs/" + args[1] + "?format=raw")
+	ts.Check(err)
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	if res.StatusCode != http.StatusOK {
+		ts.Fatalf("%s: %s", args[1], res.Status)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), b, 0o600))
 }
 
 // same A B: wants two values to be equal.

@@ -121,12 +121,7 @@ func (a *app) shareCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.result(s, func() {
-				a.printf("%s\n", s.Link)
-				if !a.quiet {
-					a.printf("%s", terminalQR(a.out, s.Link))
-				}
-			})
+			return a.result(s, func() { a.linked(s.Link) })
 		},
 	}
 }
