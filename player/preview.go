@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -152,15 +153,29 @@ func (p *Player) openClip(ctx context.Context, v *preview) (_ *deck, err error) 
 	if err != nil {
 		return nil, err
 	}
-	t := src.Track
-	t.Samples = min(t.Samples, int64(longestClip/time.Second)*int64(t.Rate))
 	r, size := src.ReaderAt()
-	dec, err := audio.Open(r, size, t, p.cfg.Audio)
+	dec, err := audio.Open(r, size, src.Track, p.cfg.Audio)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	return startDeck(ctx, cancel, v.item, &v.info, dec), nil
+	return startDeck(ctx, cancel, v.item, &v.info, &short{dec, int64(longestClip/time.Second) * int64(src.Track.Rate)}), nil
+}
+
+// short is a decoder that ends after so many frames.
+type short struct {
+	audio.Decoder
+	left int64
+}
+
+func (s *short) Read(dst []float32) (int, error) {
+	if s.left == 0 {
+		return 0, io.EOF
+	}
+	channels := int64(s.Format().Channels)
+	n, err := s.Decoder.Read(dst[:min(int64(len(dst)), s.left*channels)])
+	s.left -= int64(n)
+	return n, err
 }
 
 // readClip reads a clip's file whole.
