@@ -104,6 +104,53 @@ func TestStockKuboAndAge(t *testing.T) {
 	k.fails("cat", "--offline", first.Manifest)
 }
 
+// A stranger with stock Kubo reads a preview by `ipfs cat` and plays it by
+// ffmpeg; a pin of the head holds the card and the previews too.
+func TestStockKuboReadsPreviews(t *testing.T) {
+	b := newBench(t)
+	files := sources(b)
+	dj := b.box("dj")
+	var pub published
+	b.ok(dj.JSON(b.ctx, &pub, append([]string{"publish"}, files...)...))
+	b.run(dj.Command(b.ctx, "card", "set", "--dj", "Anna", "--playlist", "main", "--words", "Until noon"), nil)
+	b.run(dj.Command(b.ctx, "card", "preview", "main"), nil)
+	b.ok(dj.JSON(b.ctx, &pub, "publish")) // tells the newest manifest
+	var card struct {
+		Playlists []struct {
+			Tracks []struct{ Preview struct{ CID string } }
+		}
+	}
+	b.ok(dj.JSON(b.ctx, &card, "card", "show"))
+	d := b.start(dj)
+	k := b.kubo("kubo")
+	k.run(nil, "swarm", "connect", d.Addrs[0])
+	k.run(nil, "pin", "add", pub.Manifest)
+	held := strings.Fields(string(k.run(nil, "refs", "-r", "-u", pub.Manifest)))
+	b.canonical(k, append(held, pub.Manifest))
+	b.ok(d.Stop())
+	if len(card.Playlists) != 1 || len(card.Playlists[0].Tracks) != len(files) {
+		t.Fatalf("%+v", card)
+	}
+	for i, tr := range card.Playlists[0].Tracks {
+		if !slices.Contains(held, tr.Preview.CID) {
+			t.Errorf("a pin of the head does not hold preview %d", i)
+		}
+		clip := k.run(nil, "cat", "--offline", tr.Preview.CID)
+		cid := k.run(clip, "add", "-Q", "--only-hash", "--cid-version=1", "--raw-leaves", "--chunker=size-262144")
+		if got := strings.TrimSpace(string(cid)); got != tr.Preview.CID {
+			t.Errorf("ipfs add gives %s for preview %s", got, tr.Preview.CID)
+		}
+		file := filepath.Join(b.dir, "clip")
+		b.ok(os.WriteFile(file, clip, 0o600))
+		sound, err := drive.Decode(file, 48000)
+		b.ok(err)
+		loud := slices.Max(sound.PCM)
+		if n := len(sound.PCM) / 2; n < 5*48000 || n > 30*48000 || loud < 2000 {
+			t.Errorf("preview %d: %d samples, the loudest %d", i, n, loud)
+		}
+	}
+}
+
 // sources writes one record's tracks as FLAC, WAV and mp3.
 func sources(b *bench) []string {
 	pcm := piece.Render(44100)

@@ -154,7 +154,25 @@ func makeVectors(t *testing.T) map[string][]byte {
 		t.Fatal(err)
 	}
 	m, signedManifest := d.sign(&r.Manifest)
-	head := manifests.Head{DJ: dj, RootN: 1, Seq: 1, IAT: d.now, Exp: m.Exp, Roots: []cid.Cid{d.roots[0].Env.CID},
+	clip := manifests.NewRawBlock([]byte("fLaC playnode test vector: not music\n"))
+	v.files["clip.flac"] = clip.Data
+	says := manifests.CardSel{Sel: d.sel.Sel, Words: "Until noon"}
+	for i, tr := range d.order {
+		line := manifests.CardTrack{Track: manifests.Digest(tr.CID), Title: &manifests.CardTitle{Title: "Vector", Artist: "Nobody"}}
+		if i == 0 {
+			line.Clip = &manifests.Clip{File: clip.CID, Size: uint64(len(clip.Data)), Codec: "flac"}
+		}
+		says.Tracks = append(says.Tracks, line)
+	}
+	slices.SortFunc(says.Tracks, func(a, b manifests.CardTrack) int { return bytes.Compare(a.Track[:], b.Track[:]) })
+	cp, err := (&manifests.Card{Name: "Anna Café", About: "Slow house for slow mornings.", Picture: []byte("\xff\xd8\xffnot a picture"),
+		Sels: []manifests.CardSel{says}}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	card := manifests.NewBlock(cp)
+	v.record("card", card)
+	head := manifests.Head{DJ: dj, RootN: 1, Seq: 1, IAT: d.now, Exp: m.Exp, Roots: []cid.Cid{d.roots[0].Env.CID}, Card: &card.CID,
 		Sels: []manifests.Listed{{Sel: d.sel.Sel, Label: "main", Manifest: signedManifest.Env.CID}}}
 	hp, err := head.Encode()
 	if err != nil {
@@ -251,7 +269,11 @@ func makeVectors(t *testing.T) map[string][]byte {
 		"kcHashed": hx(seal.CTX(seal.Keys, kc...)), "kc": hx(commitment[:]),
 	})
 	link := manifests.Link{DJ: &dj, Label: "Friday night", Name: d.name, Addrs: g.Hints}
-	v.json("links.json", map[string]any{"dj": dj.String(), "name": d.name, "label": link.Label, "addrs": link.Addrs, "link": link.String()})
+	deviceText := manifests.DeviceText(device)
+	deviceLink := manifests.BlobLink{Kind: manifests.BlobDevice, CID: manifests.NewRawBlock([]byte(deviceText)).CID, Addrs: g.Hints}
+	leaseLink := manifests.BlobLink{Kind: manifests.BlobLease, CID: manifests.NewRawBlock(file).CID, Addrs: g.Hints}
+	v.json("links.json", map[string]any{"dj": dj.String(), "name": d.name, "label": link.Label, "addrs": link.Addrs, "link": link.String(),
+		"device": deviceText, "deviceLink": deviceLink.String(), "lease": "grantfile.cbor", "leaseLink": leaseLink.String()})
 
 	// Last, since it draws more: the grant in a mailbox, among 63 dummies.
 	tenant := Tenant{Terms: Terms{Device: manifests.Device{K: dev, PK: pkx}, Mbox: g.Mbox}, Grant: g.Grant, Name: g.Name, Hints: g.Hints}

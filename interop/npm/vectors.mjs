@@ -186,4 +186,33 @@ same(cbor.decode(requested)[1], file('request.cbor'), 'its payload')
 same(cbor.decode(file('request.cbor')).offer, sha256(file('offer.cbor')), 'names its offer')
 held('request')
 
+// The card that the head links to: what it names of tracks are digests, and its
+// previews are files in clear.
+const rawCID = block => CID.createV1(0x55, Digest.create(0x12, new Uint8Array(sha256(block))))
+const card = cbor.decode(file('card.cbor'))
+assert.ok(cbor.decode(file('head.cbor')).card.equals(CID.createV1(cbor.code, Digest.create(0x12, new Uint8Array(sha256(file('card.cbor')))))), 'the head links to the card')
+assert.deepEqual(Object.keys(card).sort(), ['about', 'name', 'picture', 'sels'])
+const sealedTracks = json('tracks.json').map(t => Buffer.from(CID.parse(t.cid).multihash.digest).toString('hex'))
+const clip = file('clip.flac')
+for (const { sel, words, tracks } of card.sels) {
+  same(sel, manifest.sel, 'selection of the card')
+  assert.equal(words, words.normalize('NFC'))
+  tracks.forEach(([digest, title, preview], i) => {
+    assert.ok(sealedTracks.includes(Buffer.from(digest).toString('hex')), 'a track of the selection')
+    assert.ok(i === 0 || Buffer.compare(tracks[i - 1][0], digest) < 0, 'tracks ascend')
+    assert.equal(title.length, 2)
+    if (preview === null) return
+    assert.ok(preview[0].equals(rawCID(clip)) && preview[1] === clip.length && preview[2] === 'flac', 'its preview')
+    held('preview')
+  })
+  held('card')
+}
+
+// Links to blobs: a CID of one raw block, and addresses behind the #.
+const links = json('links.json')
+for (const [kind, text, block] of [['device', links.deviceLink, Buffer.from(links.device)], ['lease', links.leaseLink, file(links.lease)]]) {
+  assert.equal(text, `playnode://${kind}/${rawCID(block)}#${links.addrs.join(',')}`)
+  held('link')
+}
+
 console.log(JSON.stringify(counts))
