@@ -7,6 +7,9 @@
 // bytes and what is inside them are hostile until they have been opened and
 // decoded: a crafted track can at worst lose itself.
 //
+// Previews are the one thing that is played without a lease: a stranger's small
+// files, of which only Opus and FLAC are looked at.
+//
 // The way of a sample: queue (which track) → file (its sealed bytes, block by
 // block) → deck (decrypted and decoded ahead) → mix (one rate, two channels,
 // its loudness) → sink.
