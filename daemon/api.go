@@ -159,6 +159,8 @@ type Published struct {
 	Sealed int `json:"sealed"`
 	// Reanalysed counts the tracks whose loudness and waveform are new.
 	Reanalysed int `json:"reanalysed"`
+	// Previews counts those that were made for the card.
+	Previews int `json:"previews"`
 	// Holders counts the peers that took the new record.
 	Holders int `json:"holders"`
 }

@@ -62,6 +62,9 @@ func (d *Daemon) publish(ctx context.Context, req PublishRequest, emit func(Even
 		Progress: func(done, total int64) {
 			emit(Event{Progress: &Progress{What: "seal", Done: done, Total: total, Unit: "bytes"}})
 		},
+		Clips: func(done, total int64) {
+			emit(Event{Progress: &Progress{What: "previews", Done: done, Total: total, Unit: "tracks"}})
+		},
 	})
 	out := published(res)
 	if errors.Is(err, publisher.ErrNothing) {
@@ -83,7 +86,7 @@ func (d *Daemon) reach() time.Duration { return 3 * time.Second }
 func published(res publisher.Result) Published {
 	out := Published{
 		Name: string(res.Name), Seq: res.Seq, Playlists: []Playlist{}, Skipped: []Skipped{},
-		Added: res.Added, Sealed: res.Sealed, Reanalysed: res.Reanalysed, Holders: res.Holders,
+		Added: res.Added, Sealed: res.Sealed, Reanalysed: res.Reanalysed, Previews: res.Clips, Holders: res.Holders,
 	}
 	if res.Head.Defined() {
 		out.Manifest = res.Head.String()

@@ -40,7 +40,7 @@ func (d *Daemon) play(ctx context.Context, req PlayRequest, emit func(Event)) (P
 		})
 	}
 	out, err := play()
-	if errors.Is(err, lease.ErrNoLease) && d.askAgain(ctx, n, emit) {
+	if KindOf(err) == NoLease && out.Samples == 0 && d.askAgain(ctx, n, emit) {
 		return play()
 	}
 	return out, err

@@ -261,7 +261,7 @@ func TestCardLeavesOffWhatDoesNotFit(t *testing.T) {
 		r := row
 		r.CID = c
 		list.Tracks = append(list.Tracks, c)
-		if err := p.cfg.Store.Apply(map[string][]byte{rowTrack + c.String(): marshal(r), terms.key(c): marshal(clipRow{c, manifests.MaxClip, "opus"})}, nil); err != nil {
+		if err := p.cfg.Store.Apply(map[string][]byte{rowTrack + c.String(): marshal(r), terms.key(c): marshal(clipRow{cid.NewCidV1(cid.DagProtobuf, c.Hash()), manifests.MaxClip, "opus"})}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

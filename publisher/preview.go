@@ -114,17 +114,17 @@ func (p *Publisher) setClips(ctx context.Context, label string, t *ClipTerms, pr
 
 // clipsFor makes the previews that tracks new in a playlist are to have by the
 // card.
-func (p *Publisher) clipsFor(ctx context.Context, label string, add []cid.Cid, res *Result) error {
+func (p *Publisher) clipsFor(ctx context.Context, opt Options, add []cid.Cid, res *Result) error {
 	row, err := p.cardRow()
 	if err != nil {
 		return err
 	}
-	t := row.Lists[label].Clips
+	t := row.Lists[opt.Playlist].Clips
 	if t == nil || len(add) == 0 {
 		return nil
 	}
 	made := Clips{Codecs: map[string]int{}}
-	err = p.makeClips(ctx, t, add, false, nil, &made)
+	err = p.makeClips(ctx, t, add, false, opt.Clips, &made)
 	res.Clips = made.Made
 	return err
 }

@@ -113,6 +113,8 @@ type Options struct {
 	// Progress, when set, is told the bytes worked through and their total,
 	// from one goroutine at a time.
 	Progress func(done, total int64)
+	// Clips, when set, is told the previews made and to be made, likewise.
+	Clips func(done, total int64)
 }
 
 // Track is a published track as its DJ sees it.
@@ -180,7 +182,7 @@ func (p *Publisher) Publish(ctx context.Context, paths []string, opt Options) (R
 			return res, fmt.Errorf("reanalyse: %w", err)
 		}
 	}
-	if err := p.clipsFor(ctx, opt.Playlist, add, &res); err != nil {
+	if err := p.clipsFor(ctx, opt, add, &res); err != nil {
 		return res, fmt.Errorf("publish: %w", err)
 	}
 	p.mu.Lock()

@@ -42,6 +42,9 @@ has changed. Run again after an interruption it resumes; nothing is sealed twice
 				if res.Reanalysed > 0 {
 					a.printf("measured anew: %s\n", plural(res.Reanalysed, "track"))
 				}
+				if res.Previews > 0 {
+					a.printf("previews made, as %s is to have them: %d\n", clean(req.Playlist), res.Previews)
+				}
 				a.printf("published %s (revision %d)\n  manifest %s\n", res.Name, res.Seq, res.Manifest)
 			}); perr != nil {
 				return perr
