@@ -150,12 +150,22 @@ func (p *Publisher) card(row cardRow, lists []*listRow) (Card, error) {
 		}
 		s := manifests.CardSel{Sel: sel.Sel, Words: says.Words}
 		room -= len(s.Words) + 64
+		var order []cid.Cid
+		if says.Titles || says.Clips != nil {
+			if order, err = p.order(l); err != nil {
+				return c, err
+			}
+		}
 		seen := map[cid.Cid]bool{}
-		for _, t := range l.Tracks {
-			if seen[t] || !says.Titles && says.Clips == nil {
+		for _, t := range order {
+			if seen[t] {
 				continue
 			}
 			seen[t] = true
+			if tracks == 0 {
+				c.Left++
+				continue
+			}
 			line := manifests.CardTrack{Track: manifests.Digest(t)}
 			size := 64
 			if says.Titles {
@@ -184,7 +194,7 @@ func (p *Publisher) card(row cardRow, lists []*listRow) (Card, error) {
 			case line.Title == nil && line.Clip == nil:
 				c.Left++
 				continue
-			case tracks == 0 || room < size:
+			case room < size:
 				c.Left++
 				continue
 			}

@@ -192,7 +192,8 @@ func TestPreviewOpensNothing(t *testing.T) {
 	p := w.start()
 	p.cfg.Held = w
 	paths, _ := album(t, 1)
-	track := mustPublish(t, p, paths, Options{Playlist: "main"}).Playlists[0].Tracks[0].CID
+	mustPublish(t, p, paths, Options{Playlist: "main"})
+	track := playlists(t, p)[0].Tracks[0].CID
 	if _, err := p.SetClips(t.Context(), "main", &ClipTerms{For: 30 * time.Second}, nil); err != nil {
 		t.Fatal(err)
 	}

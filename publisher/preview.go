@@ -87,7 +87,11 @@ func (p *Publisher) setClips(ctx context.Context, label string, t *ClipTerms, pr
 		return out, ErrNoPlaylist
 	}
 	if t != nil {
-		if err := p.makeClips(ctx, t, list.Tracks, true, progress, &out); err != nil {
+		order, err := p.order(&list)
+		if err != nil {
+			return out, err
+		}
+		if err := p.makeClips(ctx, t, order, true, progress, &out); err != nil {
 			return out, err
 		}
 	}
