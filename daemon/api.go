@@ -225,9 +225,11 @@ type Leased struct {
 	State string `json:"state"`
 }
 
-// ArchiveKey is the identity that stock age takes.
+// ArchiveKey is what stock age takes: the identity that new tracks are sealed
+// to, and before it in time those of former roots, the newest first.
 type ArchiveKey struct {
-	Identity string `json:"identity"`
+	Identity   string   `json:"identity"`
+	Identities []string `json:"identities"`
 }
 
 // FollowRequest follows a name or link. Once asks peers for the newest record

@@ -113,31 +113,70 @@ func Restore(ctx context.Context, opt Options, req BackupRequest, alone bool) (o
 // adopting bounds the wait for one who has it, while nothing arrives.
 const adopting = 5 * time.Second
 
-// adopt has a restored DJ go on from what she had published: it follows her
-// own name, from whoever kept it.
+// adopt has a restored DJ go on from what she had published.
 func (d *Daemon) adopt(ctx context.Context, n *network, emit func(Event)) error {
 	if waiting, err := n.publisher.Restored(); err != nil || !waiting {
 		return err
 	}
-	ctx, alive, stop := patience(ctx, adopting)
-	defer stop()
-	dj := d.keys.DJ()
-	name, err := n.follow.Follow(ctx, manifests.Link{DJ: &dj, Name: d.keys.Name()}.String())
+	known, err := d.find(ctx, n)
 	if err != nil {
 		return err
 	}
-	c, err := n.follow.Sync(ctx, name, follow.Options{Ask: true, Progress: func(follow.Progress) { alive() }})
+	a, err := n.publisher.Adopt(known)
 	if err != nil {
-		return fmt.Errorf("%w: %w", publisher.ErrRestored, waited(ctx, err))
+		return err
 	}
-	known := publisher.Known{Head: c.Head}
+	emit(Event{Note: fmt.Sprintf("restored: goes on from revision %d, under fresh keys", known.Head.Seq)})
+	adopted(a, emit)
+	return nil
+}
+
+// adopted tells what became of a backup's leases.
+func adopted(a publisher.Adopted, emit func(Event)) {
+	tell := func(l publisher.Lease, format string) {
+		emit(Event{Note: fmt.Sprintf("lease %s of %q "+format, l.ID, l.Label, time.Unix(l.Until, 0).UTC().Format(time.RFC3339))})
+	}
+	for _, l := range a.Kept {
+		tell(l, "goes on to %s; if it was renewed since the backup, renew it again")
+	}
+	for _, l := range a.Ended {
+		tell(l, "ended %s by the backup; if it was renewed since, renew it again")
+	}
+	for _, l := range a.Lost {
+		tell(l, "(to %s) was not in it: grant it anew if it is to go on")
+	}
+}
+
+// find has what a restored DJ had published: she follows her own name, or
+// where that fails the backup name, from whoever kept it.
+func (d *Daemon) find(ctx context.Context, n *network) (*publisher.Known, error) {
+	dj := d.keys.DJ()
+	var c *follow.Catalogue
+	var errs []error
+	for _, own := range d.keys.Names() {
+		ctx, alive, stop := patience(ctx, adopting)
+		name, err := n.follow.Follow(ctx, manifests.Link{DJ: &dj, Name: own}.String())
+		if err == nil {
+			c, err = n.follow.Sync(ctx, name, follow.Options{Ask: true, Progress: func(follow.Progress) { alive() }})
+		}
+		if err == nil {
+			stop()
+			break
+		}
+		errs = append(errs, waited(ctx, err))
+		stop()
+	}
+	if c == nil {
+		return nil, fmt.Errorf("%w: %w", publisher.ErrRestored, errors.Join(errs...))
+	}
+	known := publisher.Known{Chain: c.Chain, Head: c.Head}
 	env, err := n.node.Read(ctx, c.Envelope)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	e, err := manifests.OpenEnvelope(env)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	known.HeadDigest = manifests.Digest(e.Payload)
 	for _, s := range c.Selections {
@@ -145,19 +184,11 @@ func (d *Daemon) adopt(ctx context.Context, n *network, emit func(Event)) error 
 		for _, b := range s.Manifest.Boxes {
 			data, err := n.node.Read(ctx, b)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			m.Boxes = append(m.Boxes, data)
 		}
 		known.Manifests = append(known.Manifests, m)
 	}
-	lost, err := n.publisher.Adopt(&known)
-	if err != nil {
-		return err
-	}
-	emit(Event{Note: fmt.Sprintf("restored: goes on from revision %d, under fresh keys", c.Head.Seq)})
-	for _, l := range lost {
-		emit(Event{Note: fmt.Sprintf("lease %s of %q was not in it: grant it anew if it is to go on", l.ID, l.Label)})
-	}
-	return nil
+	return &known, nil
 }

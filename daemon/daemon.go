@@ -254,12 +254,14 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 	if err != nil {
 		return err
 	}
-	// Our own name's record comes back from whoever kept it.
-	own, err := ipns.ParseName(string(d.keys.Name()))
-	if err != nil {
-		return err
+	// Our own names' records come back from whoever kept them.
+	for _, own := range d.keys.Names() {
+		name, err := ipns.ParseName(string(own))
+		if err != nil {
+			return err
+		}
+		defer n.names.Watch(name, nil)()
 	}
-	defer n.names.Watch(own, nil)()
 	d.settleAll(n)
 	g, ctx := errgroup.WithContext(ctx)
 	r := Ready{Ready: true, Peer: n.node.ID(), Addrs: n.node.Addrs()}
@@ -355,6 +357,8 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpLeases, d.leases)
 	on(hs, OpKeysArchive, d.keysArchive)
 	on(hs, OpKeysBackup, d.keysBackup)
+	on(hs, OpKeysRotate, d.keysRotate)
+	on(hs, OpKeysOffline, d.keysOffline)
 	on(hs, OpFollow, d.followName)
 	on(hs, OpUnfollow, d.unfollow)
 	on(hs, OpFollows, d.follows)
@@ -404,9 +408,11 @@ var kinds = []struct {
 	{publisher.ErrNoPlaylist, Failed},
 	{publisher.ErrLabel, Usage},
 	{publisher.ErrInUse, Usage},
-	{publisher.ErrRestored, NotFound},
+	{publisher.ErrRival, Verify},
+	{publisher.ErrStolen, Verify},
 	{seal.ErrOpen, Verify},
 	{follow.ErrVerify, Verify},
+	{publisher.ErrRestored, NotFound},
 	{ipns.ErrRollback, Verify},
 	{ipns.ErrInvalid, Verify},
 	{follow.ErrNotFound, NotFound},

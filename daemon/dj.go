@@ -5,13 +5,19 @@ import (
 	"errors"
 	"time"
 
+	"github.com/ipfs/go-cid"
+
 	"playnode/manifests"
+	"playnode/node"
 	"playnode/publisher"
 )
 
 func (d *Daemon) openPublisher(n *network) (*publisher.Publisher, error) {
+	read := func(ctx context.Context, c cid.Cid) ([]byte, error) {
+		return n.fetch.Get(ctx, c, node.Want{Class: node.Now})
+	}
 	return publisher.New(publisher.Config{
-		Keys: d.keys, Blocks: n.node, Held: n.node, Store: d.repo.Bucket("library"), Names: n.names, Now: d.now, Audio: d.audio(), Log: d.log,
+		Keys: d.keys, Blocks: n.node, Held: n.node, Read: read, Store: d.repo.Bucket("library"), Names: n.names, Now: d.now, Audio: d.audio(), Log: d.log,
 	})
 }
 
@@ -182,7 +188,12 @@ func (d *Daemon) leased(id, dj, device, label string, from, until int64) Leased 
 }
 
 func (d *Daemon) keysArchive(context.Context, struct{}, func(Event)) (ArchiveKey, error) {
-	return ArchiveKey{Identity: d.keys.Archive().Reveal()}, nil
+	var out ArchiveKey
+	for _, a := range d.keys.Archives() {
+		out.Identities = append(out.Identities, a.Reveal())
+	}
+	out.Identity = out.Identities[0]
+	return out, nil
 }
 
 // keepPublished publishes anew what the passing of time changes: the period,

@@ -120,7 +120,8 @@ func (f *floors) raise(t int64, r reading) {
 }
 
 // accept raises a DJ's floor by a record's iat under root rootN of hers,
-// dated rootIAT. A root newer than the one known starts the floor anew.
+// dated rootIAT. A root newer than the one known starts the floor anew; a
+// former one's records raise nothing.
 func (c *clockState) accept(dj manifests.DJ, rootN uint64, rootIAT, iat int64, r reading) error {
 	if r.sync && iat > r.wall+manifests.Day {
 		return fmt.Errorf("record dated %d, the clock says %d: %w", iat, r.wall, ErrFuture)
@@ -131,6 +132,9 @@ func (c *clockState) accept(dj manifests.DJ, rootN uint64, rootIAT, iat int64, r
 		c.djs[dj] = f
 	}
 	c.settle(f, r)
+	if rootN < f.RootN {
+		return nil // what a former root vouched for is used, and raises nothing
+	}
 	if rootN > f.RootN {
 		*f = floors{RootN: rootN, Solid: floor{c.high, r.boot, r.up}}
 		iat = max(iat, rootIAT)

@@ -179,7 +179,7 @@ func (v *Venue) Settle(m *manifests.Manifest) (revoked []Lease, err error) {
 	puts := map[string][]byte{}
 	for row, h := range v.grants {
 		if h.g.DJ != m.DJ || h.g.Sel != m.Sel || h.Revoked || carried[h.g.Lease] || now >= h.g.End() ||
-			h.g.Gen >= m.Gen || h.g.RootN > m.RootN {
+			slices.Compare([]uint64{h.g.RootN, h.g.Gen}, []uint64{m.RootN, m.Gen}) >= 0 {
 			continue
 		}
 		gone := *h

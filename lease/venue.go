@@ -256,12 +256,7 @@ func (v *Venue) keep(h *held, d *manifests.Delivery, root *manifests.Chain) (Lea
 		}
 	}
 	if puts[grantKey(g)], err = h.encode(); err == nil && v.chains[g.DJ] != root {
-		roots := root.Signed()
-		j := make([][2][]byte, len(roots))
-		for i, s := range roots {
-			j[i] = [2][]byte{s.Env.Data, s.Payload.Data}
-		}
-		puts[rootsRow+g.DJ.String()], err = json.Marshal(j)
+		puts[rootsRow+g.DJ.String()], err = encodeRoots(root)
 	}
 	if err == nil {
 		err = v.store.Apply(puts, nil)
@@ -334,12 +329,39 @@ func (v *Venue) Now(dj manifests.DJ) int64 {
 }
 
 // Accept raises a DJ's floor of time by a verified record of hers, dated iat,
-// under the newest root of c. ErrFuture refuses the record. Persisted on
-// return.
+// under the newest root of c, and remembers that root: what former ones vouch
+// for no longer counts. ErrFuture or ErrRefused refuses the record. Persisted
+// on return.
 func (v *Venue) Accept(c *manifests.Chain, iat int64) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	newest, err := v.newest(c)
+	if err != nil {
+		return err
+	}
+	if newest != c && newest.Newest().N > c.Newest().N {
+		return fmt.Errorf("record under root %d of DJ %s, root %d is known: %w", c.Newest().N, c.DJ(), newest.Newest().N, ErrRefused)
+	}
+	if known := v.chains[c.DJ()]; known != nil && known.Newest().N < c.Newest().N {
+		row, err := encodeRoots(c)
+		if err == nil {
+			err = v.store.Apply(map[string][]byte{rootsRow + c.DJ().String(): row}, nil)
+		}
+		if err != nil {
+			return fmt.Errorf("keep root %d: %w", c.Newest().N, err)
+		}
+		v.chains[c.DJ()] = c
+	}
 	return v.accept(c.DJ(), c.Newest().N, c.Newest().IAT, iat)
+}
+
+func encodeRoots(c *manifests.Chain) ([]byte, error) {
+	roots := c.Signed()
+	j := make([][2][]byte, len(roots))
+	for i, s := range roots {
+		j[i] = [2][]byte{s.Env.Data, s.Payload.Data}
+	}
+	return json.Marshal(j)
 }
 
 func (v *Venue) accept(dj manifests.DJ, rootN uint64, rootIAT, iat int64) error {
@@ -475,7 +497,7 @@ func (v *Venue) open(h *held, m *manifests.Manifest, now int64) (*Unlocked, erro
 		return nil, fmt.Errorf("lease %s: %w", g.Lease, ErrRevoked)
 	case now >= g.End():
 		return nil, fmt.Errorf("lease %s ended at %d: %w", g.Lease, g.End(), ErrLapsed)
-	case g.Gen > m.Gen:
+	case slices.Compare([]uint64{g.RootN, g.Gen}, []uint64{m.RootN, m.Gen}) > 0 && g.GID != m.GID:
 		return nil, ErrBehind
 	case g.Gen != m.Gen || g.GID != m.GID || g.Unit != m.Unit:
 		return nil, ErrRevoked

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"time"
 
 	"playnode/internal/seal"
 	"playnode/lease"
@@ -15,6 +17,9 @@ import (
 var (
 	// ErrInUse says that a catalogue is here already.
 	ErrInUse = errors.New("a catalogue was published from here")
+	// ErrStolen says that what was found leaves no room above it, or is dated
+	// in the future: whoever published it has the DJ's keys and not her sense.
+	ErrStolen = errors.New("what was found cannot be gone on from: somebody else has the publisher key; a new root ends that")
 	// ErrRestored says that what was published since the backup has to be
 	// found first, so that nothing is signed below it.
 	ErrRestored = errors.New("restored from a backup: what was published since must be found first")
@@ -23,9 +28,12 @@ var (
 // rowRestored marks a library whose next revision waits for Adopt.
 const rowRestored = "restored"
 
+type restoredRow struct{ At int64 }
+
 // backup is all that a DJ needs to go on, as JSON inside an age file.
 type backup struct {
 	V       int
+	At      int64 // Unix seconds
 	Keys    map[string][]byte
 	Library map[string][]byte
 }
@@ -35,7 +43,7 @@ type backup struct {
 func (p *Publisher) Backup(w io.Writer, passphrase string, keys Store) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	b := backup{V: 1, Keys: map[string][]byte{}, Library: map[string][]byte{}}
+	b := backup{V: 1, At: p.cfg.Now().Unix(), Keys: map[string][]byte{}, Library: map[string][]byte{}}
 	for _, x := range []struct {
 		from Store
 		to   map[string][]byte
@@ -78,12 +86,22 @@ func Restore(r io.Reader, passphrase string, keys, library Store) error {
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	b.Library[rowRestored] = []byte("true")
+	b.Library[rowRestored] = marshal(restoredRow{b.At})
 	if err := library.Apply(b.Library, nil); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
 	// Last: the library without its keys is empty of use, and restored again.
-	if err := keys.Apply(b.Keys, nil); err != nil {
+	var gone []string // the keys that this repo drew for itself
+	err = keys.Each("", func(key string, _ []byte) error {
+		if b.Keys[key] == nil {
+			gone = append(gone, key)
+		}
+		return nil
+	})
+	if err == nil {
+		err = keys.Apply(b.Keys, gone)
+	}
+	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
 	return nil
@@ -97,6 +115,7 @@ func (p *Publisher) Restored() (bool, error) {
 
 // Known is the newest version that is found under the DJ's name, verified.
 type Known struct {
+	Chain      *manifests.Chain
 	Head       *manifests.Head
 	HeadDigest [32]byte
 	Manifests  []KnownManifest
@@ -109,80 +128,127 @@ type KnownManifest struct {
 	Boxes    [][]byte
 }
 
-// Adopt goes on after a restore from what was found; nil when the DJ says that
-// nothing was published since. Every selection gets fresh keys, above all
-// that was found. Leases that are not in the mailboxes found were revoked
-// since the backup, or are not told from such: they are returned, and need to
-// be granted anew; all others go on, on the terms of the backup.
-func (p *Publisher) Adopt(found *Known) (lost []Lease, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if lost, err = p.adopt(found); err != nil {
-		return nil, fmt.Errorf("go on from what was published: %w", err)
-	}
-	return lost, nil
+// Adopted is what became of a backup's leases.
+type Adopted struct {
+	At time.Time // of the backup
+	// Kept go on, on the terms of the backup: what was renewed since has to
+	// be renewed again. So have Ended, which by the backup are over, and
+	// still had a mailbox.
+	Kept, Ended []Lease
+	// Lost are not in the mailboxes found: they were revoked since the
+	// backup, or are not told from such, and need to be granted anew.
+	Lost []Lease
 }
 
-func (p *Publisher) adopt(found *Known) (lost []Lease, err error) {
-	if waiting, err := p.cfg.Store.Get(rowRestored); err != nil || waiting == nil {
-		return nil, err
+// Adopt goes on after a restore from what was found; nil when the DJ says that
+// nothing was published since. Every selection gets fresh keys, above all
+// that was found. ErrStolen says that there is no above.
+func (p *Publisher) Adopt(found *Known) (Adopted, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a, err := p.adopt(found, false)
+	if err != nil {
+		return Adopted{}, fmt.Errorf("go on from what was published: %w", err)
 	}
+	return a, nil
+}
+
+// sane tells whether an honest publisher could have come as far as k.
+func (k *Known) sane(now int64) bool {
+	ok := func(iat int64, counters ...uint64) bool {
+		return iat <= now+manifests.Day && slices.Max(counters) < manifests.MaxInt/2
+	}
+	for _, m := range k.Manifests {
+		if !ok(m.Manifest.IAT, m.Manifest.Seq, m.Manifest.Gen) {
+			return false
+		}
+	}
+	return ok(k.Head.IAT, k.Head.Seq)
+}
+
+// adopt is Adopt. With rotating a new root comes next: then counters need not
+// lie above what was found, nor do where a thief has made them up.
+func (p *Publisher) adopt(found *Known, rotating bool) (a Adopted, err error) {
+	var restored restoredRow
+	if waiting, err := load(p.cfg.Store, rowRestored, &restored); err != nil || !waiting {
+		return a, err
+	}
+	a.At = time.Unix(restored.At, 0)
 	var head headRow
 	if _, err := load(p.cfg.Store, rowHead, &head); err != nil {
-		return nil, err
+		return a, err
 	}
+	now := p.cfg.Now().Unix()
 	since := map[manifests.SelID]KnownManifest{}
+	counts := false // the next revision is counted from what was found
 	if found != nil {
-		if found.Head.DJ != p.cfg.Keys.DJ() || found.Head.RootN > p.cfg.Keys.rootN() {
-			return nil, fmt.Errorf("it is under root %d, the backup has %d: %w", found.Head.RootN, p.cfg.Keys.rootN(), ErrRestored)
+		k := p.cfg.Keys
+		sane := found.sane(now)
+		counts = sane && found.Head.RootN == k.rootN()
+		switch {
+		case found.Head.DJ != k.DJ():
+			return a, fmt.Errorf("it is of DJ %s: %w", found.Head.DJ, ErrRestored)
+		case found.Head.RootN > k.rootN() && !rotating:
+			return a, fmt.Errorf("it is under root %d, the backup has %d; a new root goes on from there, where the root key is kept: %w", found.Head.RootN, k.rootN(), ErrRestored)
+		case !sane && !rotating:
+			return a, ErrStolen
 		}
-		if found.Head.RootN == p.cfg.Keys.rootN() && (head.RootN != found.Head.RootN || found.Head.Seq > head.Seq) {
-			head.RootN, head.Seq, head.Digest = found.Head.RootN, found.Head.Seq, found.HeadDigest[:]
+		if counts {
+			if head.RootN != found.Head.RootN || found.Head.Seq > head.Seq {
+				head.RootN, head.Seq, head.Digest = found.Head.RootN, found.Head.Seq, found.HeadDigest[:]
+			}
+			head.IAT = max(head.IAT, found.Head.IAT)
 		}
-		head.IAT = max(head.IAT, found.Head.IAT)
 		for _, m := range found.Manifests {
 			since[m.Manifest.Sel] = m
 		}
 	}
 	lists, err := p.lists()
 	if err != nil {
-		return nil, err
+		return a, err
 	}
 	leases, err := p.leases()
 	if err != nil {
-		return nil, err
+		return a, err
 	}
 	puts := map[string][]byte{rowHead: marshal(head)}
-	now := p.cfg.Now().Unix()
 	for _, l := range lists {
 		s, err := l.selection()
 		if err != nil {
-			return nil, err
+			return a, err
 		}
 		m, ok := since[s.Sel]
-		if ok {
+		if ok && counts {
 			l.IAT = max(l.IAT, m.Manifest.IAT)
 			s = s.After(m.Manifest, m.Digest)
 		} else {
 			s = s.Revoke()
 		}
 		if err := l.keep(s); err != nil {
-			return nil, err
+			return a, err
 		}
 		puts[rowList+l.Label] = marshal(l)
 		for id, r := range leases {
-			if r.Label != l.Label || r.Revoked || now >= r.Until+r.Grace {
+			if r.Label != l.Label || r.Revoked {
 				continue
 			}
 			carried := found == nil
 			if ok {
 				if carried, err = lease.Carried(manifests.MailboxKey(r.Mbox), m.Manifest, m.Boxes); err != nil {
-					return nil, err
+					return a, err
 				}
 			}
-			if !carried {
+			ended := now >= r.Until+r.Grace
+			switch {
+			case ended && (found == nil || !carried):
+				continue
+			case ended:
+				a.Ended = append(a.Ended, r.lease())
+			case carried && found != nil:
+				a.Kept = append(a.Kept, r.lease())
+			case !carried:
 				r.Revoked = true
-				lost = append(lost, r.lease())
+				a.Lost = append(a.Lost, r.lease())
 			}
 			// Fresh, and above whatever was granted since the backup.
 			rand.Read(r.Mbox)
@@ -191,14 +257,8 @@ func (p *Publisher) adopt(found *Known) (lost []Lease, err error) {
 			puts[rowLease+id.String()] = marshal(r)
 		}
 	}
-	return lost, p.cfg.Store.Apply(puts, []string{rowRestored})
-}
-
-// ready refuses to sign what may lie below something signed before.
-func (p *Publisher) ready() error {
-	waiting, err := p.Restored()
-	if err == nil && waiting {
-		err = ErrRestored
+	for _, ls := range [][]Lease{a.Kept, a.Ended, a.Lost} {
+		slices.SortFunc(ls, func(a, b Lease) int { return slices.Compare(a.ID[:], b.ID[:]) })
 	}
-	return err
+	return a, p.cfg.Store.Apply(puts, []string{rowRestored})
 }

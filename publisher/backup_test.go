@@ -22,7 +22,7 @@ func (w *world) found(p *Publisher) *Known {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	f := &Known{Head: c.head, HeadDigest: manifests.Digest(w.signedAt(rec.Value).Payload.CID)}
+	f := &Known{Chain: c.chain, Head: c.head, HeadDigest: manifests.Digest(w.signedAt(rec.Value).Payload.CID)}
 	for i, m := range c.manifests {
 		var boxes [][]byte
 		for _, b := range m.Boxes {
@@ -85,9 +85,9 @@ func TestALostLaptopIsRecovered(t *testing.T) {
 	if _, err := p.Publish(t.Context(), nil, Options{}); !errors.Is(err, ErrRestored) {
 		t.Fatalf("signed before what was published was found: %v", err)
 	}
-	lost, err := p.Adopt(w.found(p))
-	if err != nil || len(lost) != 1 || lost[0].ID != gb.ID {
-		t.Fatalf("lost %v, %v", lost, err)
+	adopted, err := p.Adopt(w.found(p))
+	if err != nil || len(adopted.Lost) != 1 || adopted.Lost[0].ID != gb.ID || len(adopted.Kept) != 1 || adopted.Kept[0].ID != ga.ID || adopted.At != w.now {
+		t.Fatalf("adopted %+v, %v", adopted, err)
 	}
 	mustPublish(t, p, paths[1:], Options{Playlist: "main"})
 	after := w.read(p)
@@ -115,8 +115,8 @@ func TestALostLaptopIsRecovered(t *testing.T) {
 	if waiting, err := w.start().Restored(); err != nil || waiting {
 		t.Error("it waits still", err)
 	}
-	if lost, err := p.Adopt(w.found(p)); err != nil || lost != nil {
-		t.Errorf("adopted twice: %v, %v", lost, err)
+	if a, err := p.Adopt(w.found(p)); err != nil || len(a.Lost)+len(a.Kept) > 0 {
+		t.Errorf("adopted twice: %+v, %v", a, err)
 	}
 }
 
@@ -133,10 +133,17 @@ func TestRestoreAsNothingWasPublishedSince(t *testing.T) {
 		t.Fatal(err)
 	}
 	p = w.lose(file.Bytes())
-	if lost, err := p.Adopt(nil); err != nil || lost != nil {
-		t.Fatal(lost, err)
+	was := w.records[ipns.Name(p.cfg.Keys.Name())].Seq
+	clear(w.records) // and nobody tells of the name
+	if a, err := p.Adopt(nil); err != nil || len(a.Lost)+len(a.Kept) > 0 {
+		t.Fatal(a, err)
 	}
 	mustPublish(t, p, nil, Options{})
+	for _, n := range p.cfg.Keys.Names() {
+		if r := w.records[ipns.Name(n)]; r.Seq <= was {
+			t.Errorf("record %d of %s after %d", r.Seq, n, was)
+		}
+	}
 	m, got, _ := w.receive(p, v)
 	if len(got) != 1 || m.Gen != 2 {
 		t.Errorf("generation %d, %v", m.Gen, got)
@@ -170,5 +177,32 @@ func TestRestoreRefuses(t *testing.T) {
 	mustPublish(t, q, paths, Options{Playlist: "main"})
 	if err := Restore(bytes.NewReader(b), phrase, keys, rows); !errors.Is(err, ErrInUse) {
 		t.Errorf("over a catalogue: %v", err)
+	}
+}
+
+// What was renewed after the backup, and has ended by what the backup says,
+// is told apart from what merely ended.
+func TestRestoreTellsOfRenewals(t *testing.T) {
+	w := newWorld(t)
+	p := w.start()
+	paths, _ := album(t, 1)
+	mustPublish(t, p, paths, Options{Playlist: "main"})
+	a, b := w.venue(), w.venue()
+	ga := w.mustGrant(p, a, 2*day)
+	w.mustGrant(p, b, 2*day)
+	var file bytes.Buffer
+	if err := p.Backup(&file, phrase, table{w, w.keys}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Renew(t.Context(), []manifests.LeaseID{ga.ID}, 30*day); err != nil {
+		t.Fatal(err)
+	}
+	w.now = w.now.Add(8 * day) // b has no mailbox any more
+	mustPublish(t, p, nil, Options{})
+	found := w.found(p)
+	p = w.lose(file.Bytes())
+	got, err := p.Adopt(found)
+	if err != nil || len(got.Ended) != 1 || got.Ended[0].ID != ga.ID || len(got.Kept)+len(got.Lost) != 0 {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

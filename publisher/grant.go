@@ -68,6 +68,9 @@ func (p *Publisher) grant(ctx context.Context, t Terms) (Granted, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err := p.settled(ctx); err != nil {
+		return Granted{}, err
+	}
 	now := p.cfg.Now().Unix()
 	if t.From.IsZero() {
 		t.From = time.Unix(now, 0)
@@ -107,12 +110,12 @@ func (p *Publisher) draw(row *leaseRow, now int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := sel.Draw(max(now, list.IAT), k.rootN(), k.publisher, &t)
+	d, err := sel.Draw(max(now, list.IAT), k.rootN(), k.publisher(), &t)
 	if err != nil {
 		return nil, err
 	}
 	row.take(t)
-	d.Roots = k.roots
+	d.Roots = k.roots()
 	return lease.SealFile(d, t.Device)
 }
 
@@ -147,6 +150,9 @@ func (p *Publisher) renew(ctx context.Context, ids []manifests.LeaseID, length t
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err := p.settled(ctx); err != nil {
+		return nil, err
+	}
 	rows, err := p.pick(ids)
 	if err != nil {
 		return nil, err

@@ -145,8 +145,8 @@ func (w *world) noReuse(p *Publisher) {
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			if s.Sel != m.Sel {
-				continue // of a run whose secrets never reached the disk: it can have no successor
+			if s.Sel != m.Sel || s.GID() != m.GID {
+				continue // of a run whose secrets never reached the disk: it can have no successor; or of a former root's keys
 			}
 			r := s.R
 			var mk seal.Key

@@ -139,7 +139,7 @@ func (p *Publisher) setOffer(ctx context.Context, t OfferTerms) (Offer, error) {
 	if err != nil {
 		return Offer{}, fmt.Errorf("%w: %w", ErrTerms, err)
 	}
-	s, err := manifests.Sign(manifests.TypeOffer, payload, p.cfg.Keys.publisher.Private())
+	s, err := manifests.Sign(manifests.TypeOffer, payload, p.cfg.Keys.publisher().Private())
 	if err != nil {
 		return Offer{}, err
 	}

@@ -221,7 +221,7 @@ func TestArchiveKeyRecovers(t *testing.T) {
 	if !bytes.Contains(w.blocks[b], []byte("-> "+seal.NoRecipient+"\n")) {
 		t.Errorf("a stanza in spite of NoArchiveKey: %q", w.blocks[b][:80])
 	}
-	if again := w.start(); again.cfg.Keys.Archive().Reveal() != p.cfg.Keys.Archive().Reveal() || again.cfg.Keys.DJ() != p.cfg.Keys.DJ() {
+	if again := w.start(); again.cfg.Keys.archive().Reveal() != p.cfg.Keys.archive().Reveal() || again.cfg.Keys.DJ() != p.cfg.Keys.DJ() {
 		t.Error("another process draws other keys")
 	}
 }

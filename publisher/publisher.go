@@ -36,9 +36,10 @@ var (
 type Names interface {
 	Publish(ctx context.Context, key ed25519.PrivateKey, value cid.Cid, seq uint64, eol time.Time) (rec ipns.Record, holders int, err error)
 	Newest(name ipns.Name) (ipns.Record, error)
+	Conflict(name ipns.Name) (ipns.Record, error)
 }
 
-// Config is what a Publisher needs. All but Held, Audio, Workers and
+// Config is what a Publisher needs. All but Held, Read, Audio, Workers and
 // Log are required.
 type Config struct {
 	Keys   *Keyring
@@ -50,6 +51,9 @@ type Config struct {
 	// none, and a revision the blocks of the last one, without which each is
 	// made of the whole library.
 	Held Held
+	// Read reads a block from anywhere: whether somebody else publishes with
+	// the same keys is found out by it.
+	Read func(ctx context.Context, c cid.Cid) ([]byte, error)
 	// Audio chooses the decoders that analyse.
 	Audio audio.Options
 	// Workers is how many files are worked on at once; 0 means one a core.
@@ -209,7 +213,7 @@ func (p *Publisher) takeAll(ctx context.Context, paths []string, opt Options, re
 	}
 	var to seal.ArchiveRecipient
 	if !opt.NoArchiveKey {
-		to = p.cfg.Keys.archive.Recipient()
+		to = p.cfg.Keys.archive().Recipient()
 	}
 	rows, sealed := make([]*trackRow, len(found)), make([]bool, len(found))
 	g, ctx := errgroup.WithContext(ctx)

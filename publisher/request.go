@@ -84,7 +84,7 @@ func (p *Publisher) Receive(ctx context.Context, file []byte) (Request, error) {
 
 func (p *Publisher) receive(ctx context.Context, file []byte) (Request, error) {
 	k := p.cfg.Keys
-	s, r, _, err := lease.OpenRequest(k.request, k.DJ(), p.cfg.Now().Unix(), file)
+	s, r, _, err := lease.OpenRequest(k.request(), k.DJ(), p.cfg.Now().Unix(), file)
 	if err != nil {
 		return Request{}, err
 	}
@@ -194,7 +194,7 @@ func (p *Publisher) file(row *leaseRow) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := sel.File(t, p.cfg.Keys.roots)
+	file, err := sel.File(t, p.cfg.Keys.roots())
 	if errors.Is(err, lease.ErrRefused) {
 		return nil, nil
 	}
@@ -257,6 +257,9 @@ func (p *Publisher) Approve(ctx context.Context, id RequestID) (Request, error) 
 func (p *Publisher) approve(ctx context.Context, id RequestID, row *requestRow) (Request, error) {
 	if row.State == Approved {
 		return p.request(id, row)
+	}
+	if err := p.settled(ctx); err != nil {
+		return Request{}, err
 	}
 	r, devices, err := manifests.OpenRequest(signedRow{row.Env, row.Payload}.signed())
 	if err != nil {

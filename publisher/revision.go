@@ -4,15 +4,12 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/ipfs/go-cid"
 
-	"playnode/ipns"
 	"playnode/lease"
 	"playnode/manifests"
 	"playnode/node"
@@ -49,7 +46,7 @@ type edit struct {
 // rows change in one transaction: whatever a kill undoes was never signed for
 // anyone to see. The caller holds mu.
 func (p *Publisher) revise(ctx context.Context, e edit) error {
-	if err := p.ready(); err != nil {
+	if err := p.ready(ctx); err != nil {
 		return err
 	}
 	label, add := e.label, e.add
@@ -85,7 +82,7 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 	if err != nil {
 		return err
 	}
-	now := p.cfg.Now().Unix()
+	now := max(p.cfg.Now().Unix(), p.cfg.Keys.newest().IAT)
 	if e.offer != nil {
 		offers[e.offer.Label] = e.offer
 		puts[rowOffer+e.offer.Label] = marshal(e.offer)
@@ -102,9 +99,15 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 		leases[manifests.LeaseID(r.Lease)] = r
 		puts[rowLease+hex.EncodeToString(r.Lease)] = marshal(r)
 	}
+	if err := p.turnOffers(offers, now, puts); err != nil {
+		return err
+	}
 	revised := false
 	for _, l := range lists {
 		s, err := l.selection()
+		if err == nil && p.turned(s) {
+			s = p.turn(s, l, leases, puts)
+		}
 		var tenants []lease.Tenant
 		if err == nil {
 			tenants, err = p.tenants(leases, l.Label, max(now, l.IAT))
@@ -215,7 +218,7 @@ func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selectio
 		// last: followers would refuse it.
 		Now: max(now, l.IAT), RootN: p.cfg.Keys.rootN(),
 		Amend: &lease.Amend{}, Held: p.held(ctx),
-		Tenants: tenants, Sign: p.cfg.Keys.publisher,
+		Tenants: tenants, Sign: p.cfg.Keys.publisher(),
 	}
 	if offer != nil {
 		d.Offers = []cid.Cid{offer.envelope()}
@@ -245,7 +248,7 @@ func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selectio
 	if err != nil {
 		return nil, err
 	}
-	m, err := manifests.Sign(manifests.TypeManifest, payload, p.cfg.Keys.publisher.Private())
+	m, err := manifests.Sign(manifests.TypeManifest, payload, p.cfg.Keys.publisher().Private())
 	if err != nil {
 		return nil, err
 	}
@@ -267,7 +270,7 @@ func (p *Publisher) reviseHead(ctx context.Context, row *headRow, lists []*listR
 		d := [32]byte(row.Digest)
 		h.Prev = &d
 	} else {
-		h.Seq = 1
+		h.Seq, h.IAT = 1, now
 	}
 	for _, l := range lists {
 		s, err := l.selection()
@@ -285,7 +288,7 @@ func (p *Publisher) reviseHead(ctx context.Context, row *headRow, lists []*listR
 	if err != nil {
 		return err
 	}
-	s, err := manifests.Sign(manifests.TypeHead, payload, k.publisher.Private())
+	s, err := manifests.Sign(manifests.TypeHead, payload, k.publisher().Private())
 	if err != nil {
 		return err
 	}
@@ -293,7 +296,7 @@ func (p *Publisher) reviseHead(ctx context.Context, row *headRow, lists []*listR
 	if card != nil {
 		blocks = append(blocks, *card)
 	}
-	for _, r := range k.roots {
+	for _, r := range k.roots() {
 		blocks = append(blocks, r.Payload, r.Env)
 	}
 	if err := p.put(ctx, blocks); err != nil {
@@ -311,37 +314,3 @@ func (p *Publisher) put(ctx context.Context, blocks []manifests.Block) error {
 	}
 	return p.cfg.Blocks.Put(ctx, out...)
 }
-
-// announce puts the newest head out under the name, unless its record says
-// so already and is good for long enough.
-func (p *Publisher) announce(ctx context.Context, res *Result) error {
-	res.Name = p.cfg.Keys.Name()
-	var head headRow
-	ok, err := load(p.cfg.Store, rowHead, &head)
-	if err != nil || !ok {
-		return err
-	}
-	res.Seq, res.Head = head.Seq, head.Env
-	name, err := ipns.ParseName(string(res.Name))
-	if err != nil {
-		return err
-	}
-	now := p.cfg.Now()
-	// The record is not to end before what it points at.
-	eol := time.Unix(head.Exp, 0)
-	if least := now.Add(recordLife); eol.Before(least) {
-		eol = least
-	}
-	rec, err := p.cfg.Names.Newest(name)
-	switch {
-	case err != nil && !errors.Is(err, ipns.ErrNotFound):
-		return err
-	case err == nil && rec.Value == head.Env && rec.EOL.Sub(now) > recordLife/2:
-		return nil
-	}
-	_, res.Holders, err = p.cfg.Names.Publish(ctx, p.cfg.Keys.ipns.Private(), head.Env, 0, eol)
-	return err
-}
-
-// recordLife is how long a name's record is good for at the least.
-const recordLife = 30 * 24 * time.Hour

@@ -131,7 +131,7 @@ func (w *world) Publish(_ context.Context, key ed25519.PrivateKey, value cid.Cid
 	}
 	var r ipns.Record
 	err = w.write(func() {
-		r = ipns.Record{Name: name, Value: value, Seq: w.records[name].Seq + 1, EOL: eol}
+		r = ipns.Record{Name: name, Value: value, Seq: max(seq, w.records[name].Seq+1), EOL: eol}
 		w.records[name] = r
 	}, func() {})
 	return r, 0, err
@@ -146,6 +146,8 @@ func (w *world) Newest(name ipns.Name) (ipns.Record, error) {
 	}
 	return r, nil
 }
+
+func (w *world) Conflict(ipns.Name) (ipns.Record, error) { return ipns.Record{}, ipns.ErrNotFound }
 
 // start opens the publisher as a new process would.
 func (w *world) start() *Publisher {

@@ -1,40 +1,35 @@
 package main
 
 import (
-	"bufio"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"strings"
-
 	"github.com/spf13/cobra"
 
 	"playnode/daemon"
 )
 
-// passphrase reads one: from the environment, a file, or stdin.
-func (a *app) passphrase(file string) (string, error) {
-	if file == "" {
-		if s := os.Getenv("PLAYNODE_PASSPHRASE"); s != "" {
-			return s, nil
-		}
-		a.say("passphrase (one line on stdin; it is shown):")
-		line, err := bufio.NewReader(io.LimitReader(os.Stdin, 4096)).ReadString('\n')
-		if line = strings.TrimRight(line, "\r\n"); line == "" {
-			return "", errors.Join(errors.New("wants a passphrase: PLAYNODE_PASSPHRASE, --passphrase-file, or a line on stdin"), err)
-		}
-		return line, nil
-	}
-	b, err := readSmall(file)
-	if err != nil {
-		return "", fmt.Errorf("read passphrase: %w", err)
-	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	if line = strings.TrimRight(line, "\r"); line == "" {
-		return "", fmt.Errorf("%s holds no passphrase", file)
-	}
-	return line, nil
+func (a *app) keysCmd() *cobra.Command {
+	c := &cobra.Command{Use: "keys", Short: "your keys"}
+	c.AddCommand(&cobra.Command{
+		Use:   "archive",
+		Short: "print the identities with which stock age opens your tracks",
+		Long: `Prints the identities that stock age takes, one a line and the newest first, and
+nothing else. Each root has its own; a file of all of them opens every track:
+
+  playnode keys archive > dj.key
+  ipfs cat CID | age -d -i dj.key > track`,
+		Args: exactly(0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			k, err := call(a, c, daemon.OpKeysArchive, struct{}{})
+			if err != nil {
+				return err
+			}
+			return a.result(k, func() {
+				for _, id := range k.Identities {
+					a.printf("%s\n", id)
+				}
+			})
+		},
+	}, a.keysBackupCmd(), a.keysRestoreCmd(), a.keysRotateCmd(), a.keysOfflineCmd())
+	return c
 }
 
 func (a *app) keysBackupCmd() *cobra.Command {
@@ -52,7 +47,7 @@ you would not want to make again, such as a lease.`,
 			if err != nil {
 				return err
 			}
-			phrase, err := a.passphrase(file)
+			phrase, err := a.newPassphrase(c.Context(), file)
 			if err != nil {
 				return usageError{err, c.CommandPath()}
 			}
@@ -83,7 +78,7 @@ keys, and a lease that was revoked since stays revoked.`,
 			if err != nil {
 				return err
 			}
-			phrase, err := a.passphrase(file)
+			phrase, err := a.passphrase(c.Context(), file)
 			if err != nil {
 				return usageError{err, c.CommandPath()}
 			}

@@ -186,24 +186,3 @@ func (a *app) leaseLsCmd() *cobra.Command {
 func (a *app) leased(l daemon.Leased) {
 	a.printf("lease %s  %s  %s to %s  %s\n", l.Lease, clean(l.Playlist), day(l.From), day(l.Until), l.State)
 }
-
-func (a *app) keysCmd() *cobra.Command {
-	c := &cobra.Command{Use: "keys", Short: "your keys"}
-	c.AddCommand(&cobra.Command{
-		Use:   "archive",
-		Short: "print the identity with which stock age opens your tracks",
-		Long: `Prints the identity that stock age takes, and nothing else:
-
-  playnode keys archive > dj.key
-  ipfs cat CID | age -d -i dj.key > track`,
-		Args: exactly(0, "no arguments"),
-		RunE: func(c *cobra.Command, _ []string) error {
-			k, err := call(a, c, daemon.OpKeysArchive, struct{}{})
-			if err != nil {
-				return err
-			}
-			return a.result(k, func() { a.printf("%s\n", k.Identity) })
-		},
-	}, a.keysBackupCmd(), a.keysRestoreCmd())
-	return c
-}
