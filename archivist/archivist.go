@@ -82,11 +82,9 @@ func (a *Archivist) Archive(ctx context.Context, targets []string, ask bool, pro
 					progress(name, p)
 				}
 			}
-			_, err := a.cfg.Follow.Sync(ctx, name, opt)
+			c, err := a.cfg.Follow.Sync(ctx, name, opt)
 			if err == nil {
-				short, cancel := context.WithTimeout(ctx, spreading)
-				_, err = a.cfg.Names.Spread(short, name)
-				cancel()
+				err = errors.Join(a.spread(ctx, name, c), c.Refusal())
 			}
 			if err != nil {
 				errs[i] = fmt.Errorf("archive: %w", err)
@@ -96,6 +94,24 @@ func (a *Archivist) Archive(ctx context.Context, targets []string, ask bool, pro
 	}
 	wg.Wait()
 	return reports, errors.Join(errs...)
+}
+
+// spread hands on the records of both the DJ's names, as far as they are held.
+func (a *Archivist) spread(ctx context.Context, name ipns.Name, c *follow.Catalogue) error {
+	ctx, cancel := context.WithTimeout(ctx, spreading)
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for _, n := range c.Chain.Newest().Names {
+		if n := ipns.Name(n); n != name {
+			wg.Go(func() { a.cfg.Names.Spread(ctx, n) })
+		}
+	}
+	_, err := a.cfg.Names.Spread(ctx, name)
+	if errors.Is(err, ipns.ErrNotFound) {
+		err = nil // found by the other name
+	}
+	return err
 }
 
 // Report is what is held of name now.

@@ -44,6 +44,9 @@ func (d *Daemon) followName(ctx context.Context, req FollowRequest, emit func(Ev
 		emit(Event{Note: "no peer answered; what is held stays in use"})
 	} else {
 		d.settle(c)
+		if err := c.Refusal(); err != nil { // the rest of it is accepted
+			return Followed{}, err
+		}
 	}
 	f, err := d.followed(n, name)
 	if err == nil {

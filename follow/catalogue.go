@@ -1,6 +1,8 @@
 package follow
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -23,6 +25,24 @@ type Catalogue struct {
 	Card *manifests.Card
 	// Selections are in the head's order.
 	Selections []Selection
+	// Refused are those of the head whose manifests lie below what was
+	// accepted before; Selections has what was held of them, if anything.
+	Refused []Refusal
+}
+
+// Refusal is a selection that a head was refused for, and why.
+type Refusal struct {
+	Label string
+	Err   error // wraps ErrVerify
+}
+
+// Refusal is what of the version was refused, or nil; it wraps ErrVerify.
+func (c *Catalogue) Refusal() error {
+	var errs []error
+	for _, r := range c.Refused {
+		errs = append(errs, fmt.Errorf("%q stays as it was held: %w", r.Label, r.Err))
+	}
+	return errors.Join(errs...)
 }
 
 // Selection is one verified manifest and its tracks.

@@ -27,6 +27,11 @@ type row struct {
 	Name  ipns.Name
 	DJ    string   `json:",omitempty"` // "" before first contact
 	Addrs []string `json:",omitempty"`
+	// Held: a version of that DJ's was accepted; until then a link's DJ is
+	// one that another link may correct.
+	Held bool `json:",omitempty"`
+	// Backup is the DJ's other name, as the newest root has it.
+	Backup ipns.Name `json:",omitempty"`
 }
 
 // link is a CID as JSON text.
@@ -46,6 +51,10 @@ type headRow struct {
 	Since      int64 // Unix seconds
 	Whole      bool
 	Progress   Progress
+	Via        ipns.Name `json:",omitempty"` // whose record it was found by; "" for the name itself
+	// Kept are selections whose manifests in it were refused, by SelID's text:
+	// the envelope of the manifest held in their place, "" where none is.
+	Kept map[string]string `json:",omitempty"`
 }
 
 // floor is the least that is accepted of one head or selection, and the
@@ -70,7 +79,6 @@ func floorsKey(dj manifests.DJ) string   { return "floors/" + dj.String() }
 func (r row) encode() []byte             { return mustJSON(r) }
 func (h *headRow) encode() []byte        { return mustJSON(h) }
 func (f *floors) encode() []byte         { return mustJSON(f) }
-func (f *floors) rootN() uint64          { return uint64(len(f.Roots)) }
 func (f floor) String() string           { return "seq " + strconv.FormatUint(f.Seq, 10) }
 func refuse(what string, a ...any) error { return fmt.Errorf(what+": %w", append(a, ErrVerify)...) }
 
@@ -125,30 +133,39 @@ func loadFloors(s Store, dj manifests.DJ) (*floors, error) {
 // in one place.
 var errFork = errors.New("fork: another version was accepted in this place, and is kept")
 
-// raise judges v, whose records are verified, against what was accepted
-// before, and returns the floors that hold once it is accepted.
-func (f *floors) raise(v *version) (*floors, error) {
+// under judges v's roots and head, which are verified, against what was
+// accepted before. restart tells that floors begin anew, under a newer root.
+func (f *floors) under(v *version) (head floor, restart bool, err error) {
 	for i, r := range v.roots {
 		if i < len(f.Roots) && f.Roots[i].Cid != r.Payload.CID {
-			return nil, fmt.Errorf("root %d: %w: %w", i+1, ErrVerify, errFork)
+			return floor{}, false, fmt.Errorf("root %d: %w: %w", i+1, ErrVerify, errFork)
 		}
 	}
 	if len(v.roots) < len(f.Roots) {
-		return nil, refuse("rollback: head under root %d, root %d was seen", len(v.roots), len(f.Roots))
+		return floor{}, false, refuse("rollback: head under root %d, root %d was seen", len(v.roots), len(f.Roots))
 	}
-	next := &floors{Sels: map[string]floor{}}
-	for _, r := range v.roots {
-		next.Roots = append(next.Roots, link{r.Payload.CID})
-	}
-	restart := next.rootN() > f.rootN()
+	restart = len(v.roots) > len(f.Roots)
 	head, head0 := floor{v.head.Seq, 0, v.head.IAT, link{v.signedHead.Payload.CID}}, f.Head
 	if restart {
 		head0 = floor{}
 	}
-	if err := head.above(head0, "head"); err != nil {
-		return nil, err
+	return head, restart, head.above(head0, "head")
+}
+
+// raise judges v, whose records are verified, against what was accepted
+// before, and returns the floors that hold once it is accepted. A selection
+// that lies below its own floor is refused for itself, where the head brings
+// anything else that is new.
+func (f *floors) raise(v *version) (next *floors, refused map[manifests.SelID]error, err error) {
+	head, restart, err := f.under(v)
+	if err != nil {
+		return nil, nil, err
 	}
-	next.Head = head
+	next = &floors{Head: head, Sels: map[string]floor{}}
+	for _, r := range v.roots {
+		next.Roots = append(next.Roots, link{r.Payload.CID})
+	}
+	news := restart || head == f.Head
 	for id, old := range f.Sels { // also those that this head does not list
 		if restart {
 			old = floor{Gen: old.Gen}
@@ -162,12 +179,20 @@ func (f *floors) raise(v *version) (*floors, error) {
 			old.Gen = g
 		}
 		own := floor{m.Seq, m.Gen, m.IAT, link{v.signed[i].Payload.CID}}
-		if err := own.above(old, "selection "+id); err != nil {
-			return nil, err
+		if e := own.above(old, "selection "+id); e != nil {
+			if refused == nil {
+				refused, err = map[manifests.SelID]error{}, e
+			}
+			refused[m.Sel] = e
+			continue
 		}
+		news = news || own != old
 		next.Sels[id] = own
 	}
-	return next, nil
+	if !news && refused != nil {
+		return nil, nil, err
+	}
+	return next, refused, nil
 }
 
 // above tells whether f may be accepted after old.

@@ -45,8 +45,8 @@ type Dialer interface {
 // dialing bounds the wait for the peers of a link.
 const dialing = 5 * time.Second
 
-// Config is what a Follower needs. All but Synchronised, Judge, Peers, Every, Parallel and
-// Log are required.
+// Config is what a Follower needs. All but Synchronised, Judge, Peers, Every,
+// Spare, Parallel and Log are required.
 type Config struct {
 	Names *ipns.Namer
 	// Fetch reads blocks from anywhere and keeps them in Blocks.
@@ -67,6 +67,8 @@ type Config struct {
 	Peers Dialer
 	// Every is how often Run asks by itself; 0 means 10 minutes.
 	Every time.Duration
+	// Spare is how often Run asks for the backup name; 0 means an hour.
+	Spare time.Duration
 	// Parallel is how many blocks are sought at once; 0 means 32.
 	Parallel int
 	Log      *slog.Logger
@@ -93,6 +95,7 @@ type followed struct {
 	filling   bool     // the sync that runs has had its version accepted
 	err       error
 	unwatch   func()
+	unspare   func()        // of the backup name, where it is known
 	kick      chan struct{} // one slot: there is something newer
 	listeners map[*func(Progress)]bool
 
@@ -139,6 +142,9 @@ func New(cfg Config) (*Follower, error) {
 	if cfg.Every <= 0 {
 		cfg.Every = 10 * time.Minute
 	}
+	if cfg.Spare <= 0 {
+		cfg.Spare = time.Hour
+	}
 	if cfg.Parallel <= 0 {
 		cfg.Parallel = 32
 	}
@@ -172,22 +178,29 @@ func (f *Follower) add(r row, head *headRow) *followed {
 	if head != nil {
 		n.progress = head.Progress
 	}
-	n.unwatch = f.cfg.Names.Watch(r.Name, func(ipns.Record) {
-		select {
-		case n.kick <- struct{}{}:
-		default:
-		}
-	})
+	if head != nil {
+		n.row.Held = true
+	}
+	n.unwatch, n.unspare = f.watch(n, r.Name), func() {}
+	if r.Backup != "" {
+		n.unspare = f.watch(n, r.Backup)
+	}
 	f.names[r.Name] = n
 	close(f.changed)
 	f.changed = make(chan struct{})
 	return n
 }
 
+// watch has newer records of name kick n.
+func (f *Follower) watch(n *followed, name ipns.Name) (stop func()) {
+	return f.cfg.Names.Watch(name, func(ipns.Record) { f.again(n) })
+}
+
 // Follow begins to follow target: k51 text, an /ipns/ path, a playnode://
 // link, or its https form https://HOST/DJ/P?n=NAME. A link's DJ is pinned, and
 // its addresses are dialled and kept. Records and blocks are left to Sync. A
-// DJ other than the one pinned gives ErrVerify.
+// DJ other than the one pinned gives ErrVerify, once a version of hers was
+// accepted; before, the newest link is the one that counts.
 func (f *Follower) Follow(ctx context.Context, target string) (ipns.Name, error) {
 	link, err := parse(target)
 	if err != nil {
@@ -247,10 +260,10 @@ func (f *Follower) take(name ipns.Name, link manifests.Link) error {
 	} else if old, err := loadRow(f.cfg.Store, djKey(name)); err != nil {
 		return err
 	} else if old != nil {
-		r.DJ = old.DJ // pinned when it was followed before
+		r = *old // pinned when it was followed before
 	}
 	if link.DJ != nil {
-		if r.DJ != "" && r.DJ != link.DJ.String() {
+		if r.Held && r.DJ != "" && r.DJ != link.DJ.String() {
 			return fmt.Errorf("the link names DJ %s, and %s is pinned: %w", link.DJ, r.DJ, ErrVerify)
 		}
 		r.DJ = link.DJ.String()
@@ -296,17 +309,18 @@ func (f *Follower) Unfollow(ctx context.Context, name ipns.Name) error {
 		f.mu.Unlock()
 		return fmt.Errorf("unfollow %s: not followed: %w", name, ErrNotFound)
 	}
-	kept := row{Name: name, DJ: n.row.DJ}
+	kept := row{Name: name, DJ: n.row.DJ, Held: n.row.Held, Backup: n.row.Backup}
 	err := f.cfg.Store.Apply(map[string][]byte{djKey(name): kept.encode()}, []string{rowKey(name), headKey(name)})
 	if err == nil {
 		n.unwatch()
+		n.unspare()
 		delete(f.names, name)
 		close(f.changed)
 		f.changed = make(chan struct{})
 	}
 	f.mu.Unlock()
 	if err == nil {
-		err = f.unpin(ctx, name, cid.Undef)
+		err = f.unpin(ctx, name)
 	}
 	if err != nil {
 		return fmt.Errorf("unfollow %s: %w", name, err)

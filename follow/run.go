@@ -57,7 +57,7 @@ func (f *Follower) attend(ctx context.Context, n *followed, name ipns.Name) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { f.dial(ctx, addrs) })
-	wg.Go(func() { f.refresh(ctx, name) })
+	wg.Go(func() { f.refresh(ctx, n, name) })
 	for ctx.Err() == nil {
 		wait := f.syncUntilKicked(ctx, n, name)
 		select {
@@ -69,19 +69,28 @@ func (f *Follower) attend(ctx context.Context, n *followed, name ipns.Name) {
 }
 
 // refresh asks the peers now and then; what is newer kicks attend.
-func (f *Follower) refresh(ctx context.Context, name ipns.Name) {
-	tick := time.NewTicker(f.cfg.Every)
+func (f *Follower) refresh(ctx context.Context, n *followed, name ipns.Name) {
+	tick, spare := time.NewTicker(f.cfg.Every), time.NewTicker(f.cfg.Spare)
 	defer tick.Stop()
-	for {
+	defer spare.Stop()
+	for first := true; ; first = false {
 		ask, cancel := context.WithTimeout(ctx, asking)
 		if _, err := f.cfg.Names.Ask(ask, name); err != nil && ctx.Err() == nil {
 			f.cfg.Log.Debug("ask for a newer record", "name", name, "err", err)
 		}
 		cancel()
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
+		if first {
+			f.spare(ctx, n)
+		}
+		for wait := true; wait; {
+			select {
+			case <-tick.C:
+				wait = false
+			case <-spare.C:
+				f.spare(ctx, n)
+			case <-ctx.Done():
+				return
+			}
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/ipfs/go-cid"
 
@@ -30,7 +31,10 @@ type Options struct {
 // of it and pins it. Its records, mailboxes and metadata once here, the
 // version is accepted: floors rise, durably, Newest gives it and OnNewer tells
 // of it, while its tails still come. The old version's pin goes when the new
-// one is whole. The error wraps ErrNotFound, ErrVerify or node.ErrNoSpace, or
+// one is whole. Where the DJ's backup name is known, the newer of both names'
+// versions counts. Of a version that lies below what was accepted for some
+// selections only, the others are accepted; Catalogue.Refused tells of those.
+// The error wraps ErrNotFound, ErrVerify or node.ErrNoSpace, or
 // is ctx's; what was held before stays.
 func (f *Follower) Sync(ctx context.Context, name ipns.Name, opt Options) (*Catalogue, error) {
 	n, err := f.lookup(name)
@@ -59,7 +63,9 @@ func (f *Follower) Sync(ctx context.Context, name ipns.Name, opt Options) (*Cata
 	}
 	f.mu.Lock()
 	if !errors.Is(err, context.Canceled) {
-		n.err = err
+		if n.err = err; err == nil {
+			n.err = c.Refusal()
+		}
 	}
 	f.mu.Unlock()
 	return c, err
@@ -87,23 +93,22 @@ func kindOf(err error) error {
 }
 
 func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bool) (*Catalogue, error) {
-	resolve := f.cfg.Names.Resolve
-	if ask {
-		resolve = f.cfg.Names.Ask
-	}
-	rec, err := resolve(ctx, name)
+	rec, err := f.resolve(ctx, n, name, ask)
 	if err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
-	head, dj := n.head, n.row.DJ
+	head, dj, backup := n.head, n.row.DJ, n.row.Backup
 	n.filling = false
 	f.mu.Unlock()
 	if !ask && head != nil && head.Whole && head.Envelope.Cid == rec.Value {
+		if err := f.found(n, name, rec.Name); err != nil {
+			return nil, err
+		}
 		return f.Newest(name)
 	}
 	w := &walk{f: f, thorough: ask, report: f.reporter(n), known: map[cid.Cid]bool{}}
-	v, err := readVersion(ctx, w.record, f.cfg.Parallel, name, dj, rec.Value)
+	v, err := readVersion(ctx, w.record, f.cfg.Parallel, rec.Name, dj, rec.Value)
 	if err != nil {
 		return nil, err
 	}
@@ -115,19 +120,30 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bo
 	if err := f.covered(ctx, w, v); err != nil {
 		return nil, err
 	}
+	if err := f.sift(name, v); err != nil {
+		return nil, err
+	}
 	if f.cfg.Judge != nil {
 		if err := f.cfg.Judge(v.catalogue(name)); err != nil {
 			return nil, err
 		}
 	}
-	c, err := f.accept(n, name, v, w.count())
+	c, err := f.accept(n, name, rec.Name, v, w.count())
 	if err != nil {
 		return nil, err
+	}
+	if ask && f.learned(ctx, n, backup, v) {
+		return f.sync(ctx, n, name, ask)
 	}
 	for try := 1; ; try++ {
 		err := f.fill(ctx, w, v)
 		if err == nil {
 			err = f.cfg.Pinner.Pin(ctx, pinOf(name, v.envelope))
+		}
+		for _, s := range v.held() {
+			if err == nil {
+				err = f.cfg.Pinner.Pin(ctx, pinOf(name, s.Envelope))
+			}
 		}
 		if err == nil {
 			break
@@ -137,7 +153,7 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bo
 		}
 		// The pin has read and removed a damaged block: count and fetch anew.
 		again := &walk{f: f, thorough: w.thorough, report: w.report, known: map[cid.Cid]bool{}}
-		if _, err := readVersion(ctx, again.record, f.cfg.Parallel, name, dj, rec.Value); err != nil {
+		if _, err := readVersion(ctx, again.record, f.cfg.Parallel, rec.Name, dj, rec.Value); err != nil {
 			return nil, err
 		}
 		if err := f.covered(ctx, again, v); err != nil {
@@ -188,7 +204,7 @@ func (f *Follower) covered(ctx context.Context, w *walk, v *version) error {
 
 // accept judges v against what was accepted before and, if it may stand,
 // raises the floors and pins the DJ in one durable step.
-func (f *Follower) accept(n *followed, name ipns.Name, v *version, p Progress) (*Catalogue, error) {
+func (f *Follower) accept(n *followed, name, via ipns.Name, v *version, p Progress) (*Catalogue, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.names[name] != n {
@@ -199,26 +215,52 @@ func (f *Follower) accept(n *followed, name ipns.Name, v *version, p Progress) (
 	if err != nil {
 		return nil, fmt.Errorf("read floors of %s: %w", dj, err)
 	}
-	next, err := old.raise(v)
+	next, refused, err := old.raise(v)
+	for id, e := range refused {
+		if v.refused[id] == nil {
+			err = e // a floor has risen since it was sifted
+		}
+	}
+	if err == nil && n.row.DJ != "" && n.row.DJ != dj.String() {
+		err = refuse("another DJ was named meanwhile: %s", n.row.DJ)
+	}
 	if err != nil {
 		f.cfg.Log.Warn("version refused", "name", name, "head", v.envelope, "err", err)
 		return nil, err
 	}
 	head := &headRow{
 		Envelope: link{v.envelope}, RootN: v.head.RootN, Seq: v.head.Seq, Exp: v.head.Exp,
-		Since: f.cfg.Now().Unix(), Progress: p,
+		Since: f.cfg.Now().Unix(), Progress: p, Via: via,
+	}
+	for id, s := range v.kept {
+		if head.Kept == nil {
+			head.Kept = map[string]string{}
+		}
+		head.Kept[id.String()] = ""
+		if s != nil {
+			head.Kept[id.String()] = s.Envelope.String()
+		}
+		f.cfg.Log.Warn("selection refused; what is held of it stays", "name", name, "err", v.refused[id])
 	}
 	fresh := n.head == nil || n.head.Envelope != head.Envelope
 	if !fresh {
 		head.Since, head.Whole = n.head.Since, n.head.Whole
 	}
 	r := n.row
-	r.DJ = dj.String()
+	r.DJ, r.Held = dj.String(), true
+	r.Backup = other(v.chain.Newest(), name)
 	err = f.cfg.Store.Apply(map[string][]byte{
 		rowKey(name): r.encode(), headKey(name): head.encode(), floorsKey(dj): next.encode(),
 	}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("keep floors of %s: %w", dj, err)
+	}
+	if r.Backup != n.row.Backup {
+		n.unspare()
+		n.unspare = func() {}
+		if r.Backup != "" {
+			n.unspare = f.watch(n, r.Backup)
+		}
 	}
 	c := v.catalogue(name)
 	n.row, n.head, n.catalogue, n.progress, n.filling = r, head, c, p, true
@@ -235,8 +277,8 @@ func (f *Follower) fill(ctx context.Context, w *walk, v *version) error {
 	var entries []manifests.Entry
 	var rest []cid.Cid
 	seen := map[cid.Cid]bool{}
-	for i, m := range v.manifests {
-		for _, e := range v.tracks[i].Entries {
+	add := func(m *manifests.Manifest, all []manifests.Entry) {
+		for _, e := range all {
 			if !seen[e.Track] { // a track in two selections is one file
 				seen[e.Track] = true
 				entries = append(entries, e)
@@ -248,6 +290,12 @@ func (f *Follower) fill(ctx context.Context, w *walk, v *version) error {
 		if m.Live != nil {
 			rest = append(rest, *m.Live)
 		}
+	}
+	for i, m := range v.manifests {
+		add(m, v.tracks[i].Entries)
+	}
+	for _, s := range v.held() {
+		add(s.Manifest, s.Entries)
 	}
 	w.mu.Lock()
 	w.progress.Tracks = len(entries)
@@ -280,17 +328,21 @@ func (f *Follower) settle(ctx context.Context, n *followed, name ipns.Name, v *v
 	if err != nil {
 		return err
 	}
-	return f.unpin(ctx, name, v.envelope)
+	keep := []cid.Cid{v.envelope}
+	for _, s := range v.held() {
+		keep = append(keep, s.Envelope)
+	}
+	return f.unpin(ctx, name, keep...)
 }
 
-// unpin drops all pins of name but that of keep.
-func (f *Follower) unpin(ctx context.Context, name ipns.Name, keep cid.Cid) error {
+// unpin drops all pins of name but those of keep.
+func (f *Follower) unpin(ctx context.Context, name ipns.Name, keep ...cid.Cid) error {
 	pins, err := f.cfg.Pinner.Pins(ctx)
 	if err != nil {
 		return err
 	}
 	for _, p := range pins {
-		if p.Name == pinOf(name, keep).Name && p.Root != keep {
+		if p.Name == pinOf(name, cid.Undef).Name && !slices.Contains(keep, p.Root) {
 			if err := f.cfg.Pinner.Unpin(ctx, p); err != nil {
 				return err
 			}
@@ -317,7 +369,14 @@ func (f *Follower) Newest(name ipns.Name) (*Catalogue, error) {
 		return nil, fmt.Errorf("newest of %s: nothing held yet: %w", name, ErrNotFound)
 	}
 	read := func(ctx context.Context, c cid.Cid) ([]byte, error) { return f.cfg.Blocks.Read(ctx, c) }
-	v, err := readVersion(context.Background(), read, f.cfg.Parallel, name, dj, head.Envelope.Cid)
+	via := head.Via
+	if via == "" {
+		via = name
+	}
+	v, err := readVersion(context.Background(), read, f.cfg.Parallel, via, dj, head.Envelope.Cid)
+	if err == nil {
+		err = v.reread(context.Background(), read, f.cfg.Parallel, head.Kept)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("newest of %s: %w", name, kindOf(err))
 	}

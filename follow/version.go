@@ -30,6 +30,10 @@ type version struct {
 	manifests  []*manifests.Manifest
 	tracks     []*manifests.Tracks
 	card       *manifests.Card // nil where the head has none
+	// refused are selections whose manifests here lie below what was accepted;
+	// kept is what was held of them, nil where nothing was.
+	refused map[manifests.SelID]error
+	kept    map[manifests.SelID]*Selection
 }
 
 // getter reads one block, from wherever the caller means.
@@ -80,11 +84,10 @@ func (get getter) signedAll(ctx context.Context, parallel int, envs []cid.Cid) (
 	return out, g.Wait()
 }
 
-// readVersion reads the records below a head's envelope and verifies them:
-// chain of roots, this name among the newest root's, head and manifests
-// signed in their roles under that root, and what their spines cover. dj,
-// unless empty, is whose they must be.
-func readVersion(ctx context.Context, get getter, parallel int, name ipns.Name, dj string, envelope cid.Cid) (*version, error) {
+// readHead reads a head and its roots and verifies them: chain of roots, this
+// name among the newest root's, the head signed under that root. dj, unless
+// empty, is whose they must be.
+func readHead(ctx context.Context, get getter, parallel int, name ipns.Name, dj string, envelope cid.Cid) (*version, error) {
 	v := &version{envelope: envelope}
 	var err error
 	if v.signedHead, err = get.signed(ctx, envelope); err != nil {
@@ -109,6 +112,17 @@ func readVersion(ctx context.Context, get getter, parallel int, name ipns.Name, 
 	if !v.chain.Newest().HasName(manifests.Name(name)) {
 		return nil, refuse("DJ %s does not list the name %s as hers", v.chain.DJ(), name)
 	}
+	return v, nil
+}
+
+// readVersion reads the records below a head's envelope and verifies them:
+// what readHead does, manifests signed in their role under the same root, and
+// what their spines cover.
+func readVersion(ctx context.Context, get getter, parallel int, name ipns.Name, dj string, envelope cid.Cid) (*version, error) {
+	v, err := readHead(ctx, get, parallel, name, dj, envelope)
+	if err != nil {
+		return nil, err
+	}
 	if v.card, err = get.card(ctx, v.head); err != nil {
 		return nil, err
 	}
@@ -131,15 +145,7 @@ func readVersion(ctx context.Context, get getter, parallel int, name ipns.Name, 
 	}
 	total := 0
 	for _, m := range v.manifests {
-		var lost error // tells an absent block from a wrong one
-		t, err := manifests.ReadTracks(m.Tracks, func(cids []cid.Cid) ([][]byte, error) {
-			got, err := get.all(ctx, parallel, cids)
-			lost = err
-			return got, err
-		})
-		if err != nil && lost == nil {
-			err = fmt.Errorf("%w: %w", ErrVerify, err)
-		}
+		t, err := get.tracks(ctx, parallel, m)
 		if err != nil {
 			return nil, err
 		}
@@ -166,6 +172,88 @@ func (get getter) card(ctx context.Context, h *manifests.Head) (*manifests.Card,
 		return nil, fmt.Errorf("card: %w: %w", ErrVerify, err)
 	}
 	return c, nil
+}
+
+// tracks reads what a manifest's spine covers.
+func (get getter) tracks(ctx context.Context, parallel int, m *manifests.Manifest) (*manifests.Tracks, error) {
+	var lost error // tells an absent block from a wrong one
+	t, err := manifests.ReadTracks(m.Tracks, func(cids []cid.Cid) ([][]byte, error) {
+		got, err := get.all(ctx, parallel, cids)
+		lost = err
+		return got, err
+	})
+	if err != nil && lost == nil {
+		err = fmt.Errorf("%w: %w", ErrVerify, err)
+	}
+	return t, err
+}
+
+// keep notes what is held in the place of manifests that were refused.
+func (v *version) keep(refused map[manifests.SelID]error, held *Catalogue) {
+	if len(refused) == 0 {
+		return
+	}
+	v.refused, v.kept = refused, map[manifests.SelID]*Selection{}
+	for _, l := range v.head.Sels {
+		if refused[l.Sel] == nil {
+			continue
+		}
+		v.kept[l.Sel] = nil
+		if held == nil || held.Head.RootN != v.head.RootN {
+			continue
+		}
+		for _, s := range held.Selections {
+			if s.ID == l.Sel {
+				s.Label = l.Label
+				v.kept[l.Sel] = &s
+			}
+		}
+	}
+}
+
+// reread reads what keep noted, as the store has it.
+func (v *version) reread(ctx context.Context, get getter, parallel int, kept map[string]string) error {
+	if len(kept) > 0 {
+		v.kept = map[manifests.SelID]*Selection{}
+	}
+	for _, l := range v.head.Sels {
+		text, ok := kept[l.Sel.String()]
+		if !ok {
+			continue
+		}
+		v.kept[l.Sel] = nil
+		if text == "" {
+			continue
+		}
+		env, err := cid.Decode(text)
+		if err != nil {
+			return err
+		}
+		s, err := get.signed(ctx, env)
+		if err != nil {
+			return fmt.Errorf("read manifest: %w", err)
+		}
+		m, err := v.chain.OpenManifest(s)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrVerify, err)
+		}
+		t, err := get.tracks(ctx, parallel, m)
+		if err != nil {
+			return err
+		}
+		v.kept[l.Sel] = &Selection{ID: l.Sel, Label: l.Label, Envelope: env, Payload: s.Payload.CID, Manifest: m, Entries: t.Entries}
+	}
+	return nil
+}
+
+// held are the selections that are kept in the place of others.
+func (v *version) held() (out []*Selection) {
+	for _, l := range v.head.Sels {
+		if s := v.kept[l.Sel]; s != nil {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // dated refuses records from the future.
@@ -200,6 +288,15 @@ func boxes(shards [][]byte) error {
 func (v *version) catalogue(name ipns.Name) *Catalogue {
 	c := &Catalogue{Name: name, DJ: v.chain.DJ(), Envelope: v.envelope, Chain: v.chain, Head: v.head, Card: v.card}
 	for i, l := range v.head.Sels {
+		if err := v.refused[l.Sel]; err != nil {
+			c.Refused = append(c.Refused, Refusal{l.Label, err})
+		}
+		if s, ok := v.kept[l.Sel]; ok {
+			if s != nil {
+				c.Selections = append(c.Selections, *s)
+			}
+			continue
+		}
 		c.Selections = append(c.Selections, Selection{
 			ID: l.Sel, Label: l.Label, Envelope: l.Manifest, Payload: v.signed[i].Payload.CID,
 			Manifest: v.manifests[i], Entries: v.tracks[i].Entries,

@@ -43,6 +43,19 @@ func (n *Namer) Ask(ctx context.Context, name Name) (Record, error) {
 	}
 }
 
+// Look asks every router and connected peer once and returns the newest
+// record known after that, held before or not; ErrNotFound when there is none.
+func (n *Namer) Look(ctx context.Context, name Name) (Record, error) {
+	answered, err := n.askOnce(ctx, name)
+	if rec, held := n.Newest(name); held == nil && (answered || !n.cfg.Now().After(rec.EOL)) {
+		return rec, nil
+	}
+	if err == nil {
+		err = ErrNotFound
+	}
+	return Record{}, fmt.Errorf("look for %s: %w", name, err)
+}
+
 // askOnce asks all once. answered: at least one gave a record that holds and
 // is no older than what is known. Else err is the weightiest refusal.
 func (n *Namer) askOnce(ctx context.Context, name Name) (answered bool, err error) {
