@@ -224,6 +224,8 @@ func (c catalogues) Newest(name ipns.Name) (*follow.Catalogue, error) {
 }
 
 // Newest makes world the publisher's Names.
+func (w *world) Conflict(ipns.Name) (ipns.Record, error) { return ipns.Record{}, ipns.ErrNotFound }
+
 func (w *world) Newest(name ipns.Name) (ipns.Record, error) { return w.names(name) }
 
 // publish puts files into a playlist and returns their tracks' CIDs in order.
