@@ -7,6 +7,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"playnode/ipns"
 	"playnode/manifests"
 	"playnode/node"
 	"playnode/publisher"
@@ -58,6 +59,7 @@ func (d *Daemon) publish(ctx context.Context, req PublishRequest, emit func(Even
 	if !d.opt.Serve && len(req.Node.Peers) > 0 {
 		reach, cancel := context.WithTimeout(ctx, d.reach())
 		d.connect(reach, n, req.Node.Peers)
+		d.hear(reach, n)
 		cancel()
 	}
 	if err := d.adopt(ctx, n, emit); err != nil {
@@ -84,6 +86,18 @@ func (d *Daemon) publish(ctx context.Context, req PublishRequest, emit func(Even
 	}
 	d.unserved(emit)
 	return out, nil
+}
+
+// hear asks the peers that are connected for the DJ's own names: another laptop
+// may have published under them.
+func (d *Daemon) hear(ctx context.Context, n *network) {
+	for _, own := range d.keys.Names() {
+		if name, err := ipns.ParseName(string(own)); err == nil {
+			if _, err := n.names.Look(ctx, name); err != nil {
+				d.log.Debug("ask for the own name", "name", name, "err", err)
+			}
+		}
+	}
 }
 
 // reach is how long a command that only writes tries peers for.

@@ -177,6 +177,7 @@ func (d *Daemon) keysRotate(ctx context.Context, req RotateRequest, emit func(Ev
 	if !d.opt.Serve && len(req.Node.Peers) > 0 {
 		reach, cancel := context.WithTimeout(ctx, d.reach())
 		d.connect(reach, n, req.Node.Peers)
+		d.hear(reach, n)
 		cancel()
 	}
 	if waiting, err := n.publisher.Restored(); err != nil {

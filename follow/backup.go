@@ -46,7 +46,7 @@ func (f *Follower) resolve(ctx context.Context, n *followed, name ipns.Name, ask
 	var own, spare ipns.Record
 	var ownErr error
 	if ask {
-		own, spare, ownErr = f.askBoth(ctx, name, backup)
+		own, spare, ownErr = f.askBoth(ctx, name, backup, head)
 	} else {
 		own, spare, ownErr = f.heldBoth(ctx, name, backup, head)
 	}
@@ -87,8 +87,9 @@ func (f *Follower) heldBoth(ctx context.Context, name, backup ipns.Name, head *h
 
 // askBoth asks for both names at once. The backup name holds nobody up for
 // longer than brief; the name itself, once the other has answered, for no
-// longer than doubt.
-func (f *Follower) askBoth(ctx context.Context, name, backup ipns.Name) (own, spare ipns.Record, err error) {
+// longer than doubt. What is held of the backup name counts as well, where it
+// points at anything that is not here yet.
+func (f *Follower) askBoth(ctx context.Context, name, backup ipns.Name, head *headRow) (own, spare ipns.Record, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type answer struct {
@@ -112,6 +113,9 @@ func (f *Follower) askBoth(ctx context.Context, name, backup ipns.Name) (own, sp
 					spare = b.rec
 				case <-time.After(brief):
 				}
+			}
+			if s, ok := f.lasting(backup); ok && spare.Raw == nil && (err == nil || head == nil || s.Value != head.Envelope.Cid) {
+				spare = s
 			}
 			return own, spare, err
 		case b := <-second:

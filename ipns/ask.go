@@ -44,11 +44,12 @@ func (n *Namer) Ask(ctx context.Context, name Name) (Record, error) {
 }
 
 // Look asks every router and connected peer once and returns the newest
-// record known after that, held before or not; ErrNotFound when there is none.
+// record known after that. Errors are those of Ask: nobody has answered with
+// one that holds and is no older than what is known.
 func (n *Namer) Look(ctx context.Context, name Name) (Record, error) {
 	answered, err := n.askOnce(ctx, name)
-	if rec, held := n.Newest(name); held == nil && (answered || !n.cfg.Now().After(rec.EOL)) {
-		return rec, nil
+	if answered {
+		return n.Newest(name)
 	}
 	if err == nil {
 		err = ErrNotFound

@@ -19,7 +19,7 @@ var (
 	ErrInUse = errors.New("a catalogue was published from here")
 	// ErrStolen says that what was found leaves no room above it, or is dated
 	// in the future: whoever published it has the DJ's keys and not her sense.
-	ErrStolen = errors.New("what was found cannot be gone on from: somebody else has the publisher key; a new root ends that")
+	ErrStolen = errors.New("what was found cannot be gone on from: somebody else has the publisher key; a new root ends that (keys rotate)")
 	// ErrRestored says that what was published since the backup has to be
 	// found first, so that nothing is signed below it.
 	ErrRestored = errors.New("restored from a backup: what was published since must be found first")

@@ -15,7 +15,7 @@ import (
 
 // ErrRival says that somebody else has published with the DJ's keys: another
 // laptop of hers, or a thief. Nothing is signed beside him.
-var ErrRival = errors.New("another has published with these keys")
+var ErrRival = errors.New("another laptop, or a thief, has published with these keys; a new root on the one that is to go on ends that (keys rotate)")
 
 // ErrStuck says that neither of the DJ's names can be pointed at anything any
 // more: whoever stole their keys has used up their sequences.
