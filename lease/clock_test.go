@@ -42,6 +42,37 @@ func TestNewRootStartsOver(t *testing.T) {
 	}
 	_, err := v.Import(thief.file(thief.grant(v.id, Terms{From: thief.now, Until: thief.now + 100}), v.id))
 	wantErr(t, "the thief's grant", err, ErrRefused)
+	// Nor does what he signs under root 1 move the time any more.
+	wantErr(t, "the thief's head", v.Accept(thief.chain, thief.now), ErrRefused)
+	if _, err := v.Unlock(far); err == nil {
+		t.Error("the thief's manifest opens")
+	}
+	if now := v.Now(d.chain.DJ()); now > d.now+manifests.Day {
+		t.Errorf("the former root's date is %d", now)
+	}
+	if _, err := v.Unlock(m); err != nil {
+		t.Error("after the thief's: ", err)
+	}
+}
+
+// A root that a venue has verified in a head counts without a grant under it:
+// the former publisher key gives it nothing more, also after a restart.
+func TestARootCountsOnceItIsSeen(t *testing.T) {
+	d, v := newDJ(t, 0), newVenue(t)
+	d.addTrack("one")
+	v.lease(d, start, start+manifests.Week)
+	thief := *d
+	d.pub = newSigning(t)
+	prev, dj := manifests.Digest(d.roots[0].Payload.CID), d.chain.DJ()
+	d.addRoot(&manifests.Root{N: 2, DJ: &dj, Prev: &prev, IAT: start})
+	if err := v.Accept(d.chain, start); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		_, err := v.Import(thief.file(thief.grant(v.id, Terms{From: start, Until: start + 10*manifests.Week}), v.id))
+		wantErr(t, "the thief's grant", err, ErrRefused)
+		v.restart()
+	}
 }
 
 func TestTimeIsPerDJ(t *testing.T) {
