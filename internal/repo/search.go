@@ -1,0 +1,398 @@
+package repo
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Document is one thing to be found, by the words of its texts. Documents
+// that are equal are one.
+type Document struct {
+	// ID is what the owner of the scope knows it by.
+	ID string
+	// Title, Artist, Album and Tags are searched; a word in one of them
+	// counts for more than in those after it.
+	Title, Artist, Album, Tags string
+	// Ms is told again with a hit.
+	Ms int64
+}
+
+func (d *Document) texts() [4]string { return [4]string{d.Title, d.Artist, d.Album, d.Tags} }
+
+// Match is how near a hit is.
+type Match int
+
+// Nearer ones come first.
+const (
+	// Exact: every word is there as it was asked for, accents and case apart.
+	Exact Match = iota
+	// Prefix: every word is the beginning of one that is there.
+	Prefix
+	// OneEdit: words of five letters and more are also one edit away from one
+	// that is there: a letter too many, too few or wrong, or two that changed
+	// places.
+	OneEdit
+)
+
+func (m Match) String() string { return [...]string{"exact", "prefix", "edit"}[m] }
+
+// Hit is a document that was found.
+type Hit struct {
+	Document
+	Match Match
+	// Scopes are those that have it, sorted.
+	Scopes []string
+}
+
+// Index searches documents by their words. It is SQLite's FTS5 in memory: it
+// writes no file, temporary ones included, and Close leaves nothing. What is
+// dropped is overwritten. Safe for concurrent use: one call works at a time.
+type Index struct {
+	mu     sync.Mutex // guards what follows
+	db     *sql.DB
+	conn   *sql.Conn // the only one: the index is its memory
+	scopes map[string]map[Document]bool
+	docs   map[Document]*docRow
+	byRow  map[int64]*docRow
+	words  map[string]*wordRow
+	spelt  map[int64]string // words by their row
+	next   int64
+}
+
+type docRow struct {
+	Document
+	id     int64
+	words  []string // each once
+	scopes []string
+}
+
+type wordRow struct {
+	id   int64
+	docs int // how many have it
+}
+
+// How much a word counts in title, artist, album and tags: so far apart that
+// bm25 brings a title before an artist of whatever length.
+const weights = "bm25(100.0, 10.0, 1.0, 0.1)"
+
+// NewIndex makes an empty one. The caller closes it.
+func NewIndex(ctx context.Context) (*Index, error) {
+	q := url.Values{"_pragma": {"temp_store(MEMORY)", "secure_delete(ON)"}}
+	db, err := sql.Open("sqlite", "file::memory:?"+q.Encode())
+	if err != nil {
+		return nil, fmt.Errorf("open search index: %w", err)
+	}
+	db.SetMaxOpenConns(1)
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open search index: %w", err), db.Close())
+	}
+	for _, s := range []string{
+		// The texts themselves are in docs alone.
+		`CREATE VIRTUAL TABLE track USING fts5(title, artist, album, tags, content='', contentless_delete=1,
+			tokenize='unicode61 remove_diacritics 2', prefix='1 2 3')`,
+		`INSERT INTO track(track, rank) VALUES ('rank', '` + weights + `')`,
+		`CREATE VIRTUAL TABLE word USING fts5(padded, content='', contentless_delete=1, tokenize='trigram', detail=none)`,
+	} {
+		if _, err := conn.ExecContext(ctx, s); err != nil {
+			return nil, errors.Join(fmt.Errorf("make search index: %w", err), conn.Close(), db.Close())
+		}
+	}
+	return &Index{
+		db: db, conn: conn, scopes: map[string]map[Document]bool{}, docs: map[Document]*docRow{}, byRow: map[int64]*docRow{},
+		words: map[string]*wordRow{}, spelt: map[int64]string{},
+	}, nil
+}
+
+// Close forgets everything.
+func (x *Index) Close() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return errors.Join(x.conn.Close(), x.db.Close())
+}
+
+// Drop empties a scope: what no other has is forgotten.
+func (x *Index) Drop(ctx context.Context, scope string) error { return x.Replace(ctx, scope, nil) }
+
+// Replace gives a scope other documents, all of them or, with an error, none.
+// What it has in common with the present ones costs next to nothing.
+func (x *Index) Replace(ctx context.Context, scope string, docs []Document) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	want := make(map[Document]bool, len(docs))
+	c := change{x: x, words: map[string]int{}}
+	old := x.scopes[scope]
+	for _, d := range docs {
+		if !old[d] && !want[d] && x.docs[d] == nil {
+			c.add(d)
+		}
+		want[d] = true
+	}
+	for d := range old {
+		if r := x.docs[d]; !want[d] && len(r.scopes) == 1 {
+			c.remove(r)
+		}
+	}
+	if err := c.write(ctx); err != nil {
+		return fmt.Errorf("index %s: %w", scope, err)
+	}
+	for d := range want {
+		if r := x.docs[d]; !slices.Contains(r.scopes, scope) {
+			r.scopes = append(r.scopes, scope)
+			slices.Sort(r.scopes)
+		}
+	}
+	for d := range old {
+		if r := x.docs[d]; r != nil && !want[d] {
+			r.scopes = slices.DeleteFunc(r.scopes, func(s string) bool { return s == scope })
+		}
+	}
+	if len(want) > 0 {
+		x.scopes[scope] = want
+	} else {
+		delete(x.scopes, scope)
+	}
+	return nil
+}
+
+// change is what one Replace does to the rows.
+type change struct {
+	x              *Index
+	added, removed []*docRow
+	words          map[string]int // by how much their documents change
+}
+
+func (c *change) add(d Document) {
+	r := &docRow{Document: d}
+	for _, t := range d.texts() {
+		r.words = append(r.words, indexed(t)...)
+	}
+	slices.Sort(r.words)
+	r.words = slices.Compact(r.words)
+	for _, w := range r.words {
+		c.words[w]++
+	}
+	c.added = append(c.added, r)
+}
+
+func (c *change) remove(r *docRow) {
+	for _, w := range r.words {
+		c.words[w]--
+	}
+	c.removed = append(c.removed, r)
+}
+
+// write changes the rows in one transaction, and then what is known of them.
+func (c *change) write(ctx context.Context) error {
+	x, next := c.x, c.x.next
+	if len(c.added)+len(c.removed) == 0 {
+		return nil
+	}
+	tx, err := x.conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	var come, gone []string
+	for w, n := range c.words {
+		had := 0
+		if r := x.words[w]; r != nil {
+			had = r.docs
+		}
+		if had == 0 && n > 0 {
+			come = append(come, w)
+		} else if had > 0 && had+n == 0 {
+			gone = append(gone, w)
+		}
+	}
+	run := func(query string, n int, args func(i int) []any) {
+		if err != nil || n == 0 {
+			return
+		}
+		var s *sql.Stmt
+		if s, err = tx.PrepareContext(ctx, query); err != nil {
+			return
+		}
+		defer s.Close()
+		for i := 0; i < n && err == nil; i++ {
+			_, err = s.ExecContext(ctx, args(i)...)
+		}
+	}
+	if len(c.removed) == len(x.docs) {
+		for _, t := range []string{"track", "word"} {
+			run(`INSERT INTO `+t+`(`+t+`) VALUES ('delete-all')`, 1, func(int) []any { return nil })
+		}
+	} else { // in order, which FTS5 deletes many times faster
+		slices.SortFunc(c.removed, func(a, b *docRow) int { return cmp.Compare(a.id, b.id) })
+		slices.SortFunc(gone, func(a, b string) int { return cmp.Compare(x.words[a].id, x.words[b].id) })
+		run(`DELETE FROM track WHERE rowid=?`, len(c.removed), func(i int) []any { return []any{c.removed[i].id} })
+		run(`DELETE FROM word WHERE rowid=?`, len(gone), func(i int) []any { return []any{x.words[gone[i]].id} })
+	}
+	run(`INSERT INTO track(rowid, title, artist, album, tags) VALUES (?,?,?,?,?)`, len(c.added), func(i int) []any {
+		next++
+		r := c.added[i]
+		r.id = next
+		args := []any{r.id}
+		for _, t := range r.texts() {
+			args = append(args, strings.Join(indexed(t), " "))
+		}
+		return args
+	})
+	ids := make([]int64, len(come))
+	run(`INSERT INTO word(rowid, padded) VALUES (?,?)`, len(come), func(i int) []any {
+		next++
+		ids[i] = next
+		return []any{next, pad(come[i])}
+	})
+	// One segment is searched fastest, and has no trace of what was removed.
+	for _, t := range []string{"track", "word"} {
+		run(`INSERT INTO `+t+`(`+t+`) VALUES ('optimize')`, 1, func(int) []any { return nil })
+	}
+	if err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	x.next = next
+	for i, w := range come {
+		x.words[w], x.spelt[ids[i]] = &wordRow{id: ids[i]}, w
+	}
+	for w, n := range c.words {
+		x.words[w].docs += n
+	}
+	for _, w := range gone {
+		delete(x.spelt, x.words[w].id)
+		delete(x.words, w)
+	}
+	for _, r := range c.removed {
+		delete(x.docs, r.Document)
+		delete(x.byRow, r.id)
+	}
+	for _, r := range c.added {
+		x.docs[r.Document], x.byRow[r.id] = r, r
+	}
+	return nil
+}
+
+// Search finds the documents that have all words of query, whatever else is
+// in it, at most limit of them: nearer matches first, and among equally near
+// ones by bm25 over title, artist, album and tags. It reads the first words of
+// a query that is too long for anyone to have typed. A query without a word
+// finds nothing.
+func (x *Index) Search(ctx context.Context, query string, limit int) ([]Hit, error) {
+	asked := asked(query)
+	if len(asked) == 0 || limit < 1 {
+		return nil, nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var hits []Hit
+	seen := map[int64]bool{}
+	for _, m := range []Match{Exact, Prefix, OneEdit} {
+		match, err := x.expression(ctx, asked, m)
+		if err != nil {
+			return nil, fmt.Errorf("search: %w", err)
+		}
+		if match == "" {
+			continue
+		}
+		// Each kind finds again what the nearer ones found.
+		ids, err := x.rows(ctx, `SELECT rowid FROM track WHERE track MATCH ? ORDER BY rank LIMIT ?`, match, limit+len(hits))
+		if err != nil {
+			return nil, fmt.Errorf("search: %w", err)
+		}
+		for _, id := range ids {
+			if r := x.byRow[id]; !seen[id] && len(hits) < limit {
+				seen[id] = true
+				hits = append(hits, Hit{r.Document, m, slices.Clone(r.scopes)})
+			}
+		}
+		if len(hits) == limit {
+			break
+		}
+	}
+	return hits, nil
+}
+
+// expression is words in FTS5's language, every one a quoted string of
+// letters and digits; "" where this kind of match finds no more than the one
+// before.
+func (x *Index) expression(ctx context.Context, words []string, m Match) (string, error) {
+	var all []string
+	more := m != OneEdit
+	for _, w := range words {
+		e := `"` + w + `"`
+		if m >= Prefix {
+			e += "*"
+		}
+		if m == OneEdit {
+			near, err := x.near(ctx, w)
+			if err != nil {
+				return "", err
+			}
+			for _, n := range near {
+				e += ` OR "` + n + `"`
+				more = true
+			}
+		}
+		all = append(all, "("+e+")")
+	}
+	if !more {
+		return "", nil
+	}
+	return strings.Join(all, " AND "), nil
+}
+
+// maxNear bounds the words that one word of a query may stand for.
+const maxNear = 32
+
+// near are the words here that are one edit from w, commonest first.
+func (x *Index) near(ctx context.Context, w string) ([]string, error) {
+	grams := apart(w)
+	if grams == nil {
+		return nil, nil
+	}
+	ids, err := x.rows(ctx, `SELECT rowid FROM word WHERE word MATCH ?`, `"`+strings.Join(grams, `" OR "`)+`"`)
+	if err != nil {
+		return nil, err
+	}
+	var near []string
+	for _, id := range ids {
+		if s := x.spelt[id]; oneEdit(w, s) {
+			near = append(near, s)
+		}
+	}
+	slices.SortFunc(near, func(a, b string) int {
+		if d := x.words[b].docs - x.words[a].docs; d != 0 {
+			return d
+		}
+		return strings.Compare(a, b)
+	})
+	return near[:min(len(near), maxNear)], nil
+}
+
+// rows are the rows that a query gives.
+func (x *Index) rows(ctx context.Context, query string, args ...any) ([]int64, error) {
+	rows, err := x.conn.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var ids []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
