@@ -89,6 +89,7 @@ type network struct {
 	archivist *archivist.Archivist
 	publisher *publisher.Publisher
 	player    *player.Player
+	search    *finder
 }
 
 // DefaultRepo is where the repo lies unless told otherwise.
@@ -208,7 +209,11 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	}); err != nil {
 		return nil, err
 	}
-	w.follow.OnNewer(d.settle)
+	w.search = newFinder(d, w)
+	w.follow.OnNewer(func(c *follow.Catalogue) {
+		d.settle(c)
+		w.search.changed()
+	})
 	w.archivist = archivist.New(archivist.Config{Follow: w.follow, Names: w.names, Log: d.log})
 	if w.publisher, err = d.openPublisher(w); err != nil {
 		return nil, err
@@ -233,7 +238,7 @@ func (d *Daemon) Close() error {
 	d.mu.Unlock()
 	err := d.venue.Persist()
 	if n != nil {
-		err = errors.Join(err, n.node.Close())
+		err = errors.Join(err, n.search.close(), n.node.Close())
 	}
 	return errors.Join(err, d.repo.Close())
 }
@@ -282,6 +287,7 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 	g.Go(func() error { return n.archivist.Run(ctx) })
 	g.Go(func() error { return d.keepPublished(ctx, n) })
 	g.Go(func() error { return d.keepTime(ctx) })
+	g.Go(func() error { return n.search.run(ctx) })
 	if ready != nil {
 		ready(r)
 	}
@@ -365,6 +371,7 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpArchive, d.archive)
 	on(hs, OpPlay, d.play)
 	on(hs, OpPreview, d.preview)
+	on(hs, OpSearch, d.search)
 	return hs
 }
 

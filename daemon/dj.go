@@ -81,6 +81,7 @@ func (d *Daemon) publish(ctx context.Context, req PublishRequest, emit func(Even
 	if err != nil {
 		return out, err
 	}
+	n.search.changed()
 	if out.Playlists, err = d.playlists(ctx, struct{}{}, emit); err != nil {
 		return out, err
 	}

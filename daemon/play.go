@@ -114,6 +114,9 @@ func (d *Daemon) leaseImport(ctx context.Context, req ImportRequest, emit func(E
 	} else if err != nil {
 		return Leased{}, err
 	}
+	if n, err := d.net(); err == nil {
+		n.search.changed()
+	}
 	return d.held(l), nil
 }
 

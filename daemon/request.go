@@ -198,6 +198,7 @@ func (d *Daemon) send(ctx context.Context, n *network, out Requested) (Requested
 				return out, err
 			}
 			out.Leases = append(out.Leases, Granted{Leased: d.held(l)})
+			n.search.changed()
 		}
 		return out, nil
 	}

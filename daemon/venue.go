@@ -44,6 +44,7 @@ func (d *Daemon) followName(ctx context.Context, req FollowRequest, emit func(Ev
 		emit(Event{Note: "no peer answered; what is held stays in use"})
 	} else {
 		d.settle(c)
+		n.search.changed()
 		if err := c.Refusal(); err != nil { // the rest of it is accepted
 			return Followed{}, err
 		}
@@ -147,6 +148,7 @@ func (d *Daemon) unfollow(ctx context.Context, req UnfollowRequest, _ func(Event
 	if err != nil {
 		return struct{}{}, usage("%v", err)
 	}
+	defer n.search.changed()
 	return struct{}{}, n.follow.Unfollow(ctx, name)
 }
 

@@ -39,6 +39,7 @@ type trackRow struct {
 	Key                  []byte // the age file key
 	Size, Sec            uint64
 	Title, Artist, Album string
+	Tags                 []manifests.Tag `json:",omitempty"`
 	Codec                string
 	Rate, Channels       int
 	Samples              int64

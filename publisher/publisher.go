@@ -125,6 +125,7 @@ type Options struct {
 type Track struct {
 	CID                  cid.Cid
 	Title, Artist, Album string
+	Tags                 []manifests.Tag
 	Samples              int64
 	Rate                 int
 	// Loudness is nil where nothing was measured.
@@ -332,7 +333,7 @@ func (p *Publisher) playlist(l *listRow) (Playlist, error) {
 			return pl, err
 		}
 		pl.Tracks = append(pl.Tracks, Track{
-			CID: row.CID, Title: row.Title, Artist: row.Artist, Album: row.Album,
+			CID: row.CID, Title: row.Title, Artist: row.Artist, Album: row.Album, Tags: row.Tags,
 			Samples: row.Samples, Rate: row.Rate, Loudness: row.Loudness,
 		})
 	}

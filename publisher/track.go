@@ -134,6 +134,14 @@ func (p *Publisher) seal(ctx context.Context, f *os.File, size int64, path strin
 		Loudness: loudness(found), Waveform: found.Waveform,
 		Analyser: audio.Analyser, AnalyserVersion: audio.AnalyserVersion,
 	}
+	for _, f := range []manifests.Tag{
+		{Key: "genre", Value: src.Tags.Genre}, {Key: "albumartist", Value: src.Tags.AlbumArtist},
+		{Key: "composer", Value: src.Tags.Composer}, {Key: "year", Value: src.Tags.Year},
+	} {
+		if f.Value = manifests.Clean(f.Value, 512); f.Value != "" {
+			info.Tags = append(info.Tags, f)
+		}
+	}
 	if info.Title == "" {
 		base := filepath.Base(path)
 		info.Title = manifests.Clean(strings.TrimSuffix(base, filepath.Ext(base)), 512)
@@ -154,7 +162,7 @@ func (p *Publisher) seal(ctx context.Context, f *os.File, size int64, path strin
 	}
 	row.Info, row.Key = block.CID, key[:]
 	row.Sec = uint64((t.Samples + int64(t.Rate) - 1) / int64(t.Rate))
-	row.Title, row.Artist, row.Album = info.Title, info.Artist, info.Album
+	row.Title, row.Artist, row.Album, row.Tags = info.Title, info.Artist, info.Album, info.Tags
 	row.Codec, row.Rate, row.Channels, row.Samples, row.Loudness = t.Codec, t.Rate, t.Channels, t.Samples, info.Loudness
 	return row, nil
 }

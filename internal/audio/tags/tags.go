@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/dhowden/tag"
@@ -23,7 +24,10 @@ import (
 // Tags is what a file says about itself; absent things are zero.
 type Tags struct {
 	Title, Artist, Album string
-	Disc, Number         int
+	// Genre, AlbumArtist, Composer and Year are for searching; Year is digits.
+	Genre, AlbumArtist, Composer, Year string
+
+	Disc, Number int
 	// ISRC is the recording's code, 12 characters, or empty.
 	ISRC string
 	// Cover is a JPEG, PNG, GIF or WebP of at most CoverBudget bytes, CoverType its media type.
@@ -122,6 +126,10 @@ func read(r io.ReaderAt, off, n int64, parse func(*io.SectionReader) (tag.Metada
 		return Tags{Problems: []string{"its tags are malformed and were left out"}}, nil
 	}
 	t = Tags{Title: Clean(m.Title()), Artist: Clean(m.Artist()), Album: Clean(m.Album())}
+	t.Genre, t.AlbumArtist, t.Composer = Clean(m.Genre()), Clean(m.AlbumArtist()), Clean(m.Composer())
+	if y := m.Year(); y > 0 {
+		t.Year = year(strconv.Itoa(y))
+	}
 	t.Disc, _ = m.Disc()
 	t.Number, _ = m.Track()
 	t.Disc, t.Number = part(t.Disc), part(t.Number)
@@ -142,6 +150,15 @@ func read(r io.ReaderAt, off, n int64, parse func(*io.SectionReader) (tag.Metada
 		t.cover(p.Data)
 	}
 	return t, nil
+}
+
+// year is the year that a date begins with, or nothing.
+func year(date string) string {
+	date = date[:min(len(date), 4)]
+	if len(date) < 4 || strings.Trim(date, "0123456789") != "" {
+		return ""
+	}
+	return date
 }
 
 func part(n int) int {
@@ -212,6 +229,10 @@ func (t *Tags) info(b []byte) {
 			fill(&t.Artist, text)
 		case "IPRD":
 			fill(&t.Album, text)
+		case "IGNR":
+			fill(&t.Genre, text)
+		case "ICRD":
+			fill(&t.Year, year(text))
 		case "ISRC":
 			if t.ISRC == "" {
 				t.ISRC = isrc(text)

@@ -52,6 +52,14 @@ func Vorbis(b []byte) Tags {
 			fill(&t.Artist, value)
 		case "ALBUM":
 			fill(&t.Album, value)
+		case "GENRE":
+			fill(&t.Genre, value)
+		case "ALBUMARTIST":
+			fill(&t.AlbumArtist, value)
+		case "COMPOSER":
+			fill(&t.Composer, value)
+		case "DATE", "YEAR":
+			fill(&t.Year, year(value))
 		case "DISCNUMBER":
 			t.Disc = number(value)
 		case "TRACKNUMBER":
@@ -153,6 +161,14 @@ func MP4(r io.ReaderAt, items []wav.Chunk) (Tags, error) {
 			fill(&t.Artist, string(b))
 		case "\xa9alb":
 			fill(&t.Album, string(b))
+		case "\xa9gen":
+			fill(&t.Genre, string(b))
+		case "aART":
+			fill(&t.AlbumArtist, string(b))
+		case "\xa9wrt":
+			fill(&t.Composer, string(b))
+		case "\xa9day":
+			fill(&t.Year, year(string(b)))
 		case "trkn", "disk":
 			if len(b) < 4 {
 				break
