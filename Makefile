@@ -38,8 +38,8 @@ vectors: ## the ISO conformance streams of mp3 (MP3_VECTORS=DIR holds them)
 arm: ## the tests of internal/audio as arm64 and arm, under qemu
 	@scripts/arm
 
-bench: build ## measures this machine against Kubo, age and HTTP: BENCH.md
-	@scripts/bench
+bench: build ## measures this machine against Kubo, age and HTTP: BENCH.md (SECTION=search for that alone)
+	@scripts/bench $(SECTION)
 
 testnet: build ## the lived scenarios (SCENARIO="name ..." for some)
 	bin/playnode testnet run $(SCENARIO)

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 )
 
 // Config is what a run needs to know.
@@ -26,8 +27,8 @@ type Config struct {
 	Out string
 	// Tracks is how many tracks are published, Rounds how often all is done.
 	Tracks, Rounds int
-	// Leases measures leases alone, and leaves the rest of the page as it is.
-	Leases bool
+	// Only names sections to measure alone, into the page that is there.
+	Only []string
 }
 
 func main() {
@@ -46,8 +47,11 @@ func main() {
 	flag.StringVar(&c.Out, "out", "BENCH.md", "page to write")
 	flag.IntVar(&c.Tracks, "tracks", 40, "tracks to publish")
 	flag.IntVar(&c.Rounds, "rounds", 3, "rounds")
-	flag.BoolVar(&c.Leases, "leases", false, "measure leases alone, into the page that is there")
+	only := flag.String("only", "", "sections, with commas between them, to measure alone, into the page that is there")
 	flag.Parse()
+	if *only != "" {
+		c.Only = strings.Split(*only, ",")
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, c); err != nil {
@@ -67,8 +71,8 @@ func run(ctx context.Context, c Config) error {
 	}
 	defer os.RemoveAll(dir)
 	r := &runner{Config: c, ctx: ctx, dir: dir, taken: map[string][]float64{}}
-	if c.Leases {
-		return r.leasesAgain()
+	if len(c.Only) > 0 {
+		return r.again(c.Only)
 	}
 	if r.files, err = encode(ctx, c); err != nil {
 		return err
@@ -85,8 +89,10 @@ func run(ctx context.Context, c Config) error {
 	if err := r.decoding(); err != nil {
 		return err
 	}
-	if err := r.leases(); err != nil {
-		return err
+	for _, s := range sections {
+		if err := s.measure(r); err != nil {
+			return err
+		}
 	}
 	return os.WriteFile(c.Out, r.page(), 0o644)
 }

@@ -34,12 +34,12 @@ func (c *clock) forward(d time.Duration) { c.unix.Add(int64(d / time.Second)) }
 // box is a repo that serves on loopback in this process.
 type box struct {
 	*Daemon
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	stop func()
 }
 
-func newBox(t *testing.T, c *clock) *box {
+func newBox(t testing.TB, c *clock) *box {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "pn") // short, for the socket's sake
 	if err != nil {
@@ -93,7 +93,7 @@ func (b *box) start(c *clock) {
 	b.t.Cleanup(b.stop)
 }
 
-func do[Req, Res any](t *testing.T, c Client, op Op[Req, Res], req Req) Res {
+func do[Req, Res any](t testing.TB, c Client, op Op[Req, Res], req Req) Res {
 	t.Helper()
 	res, err := Call(t.Context(), c, op, req, nil)
 	if err != nil {
@@ -103,7 +103,7 @@ func do[Req, Res any](t *testing.T, c Client, op Op[Req, Res], req Req) Res {
 }
 
 // tone writes a WAV of so many frames at 44.1 kHz.
-func tone(t *testing.T, dir, name string, frames int) string {
+func tone(t testing.TB, dir, name string, frames int) string {
 	t.Helper()
 	b := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x02\x00\x44\xac\x00\x00\x10\xb1\x02\x00\x04\x00\x10\x00data")
 	le := binary.LittleEndian
@@ -122,7 +122,7 @@ func tone(t *testing.T, dir, name string, frames int) string {
 
 // pair is a DJ with two tracks, and a venue that follows and is leased.
 type pair struct {
-	t         *testing.T
+	t         testing.TB
 	clock     *clock
 	dj, venue *box
 	name      string
@@ -131,7 +131,7 @@ type pair struct {
 
 const firstFrames, secondFrames = 60_000, 44_100
 
-func newPair(t *testing.T, lasts time.Duration) *pair {
+func newPair(t testing.TB, lasts time.Duration) *pair {
 	c := &clock{}
 	// The middle of a week, so that no test crosses a period by accident.
 	c.unix.Store(2970*manifests.Week + manifests.Week/2)

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"encoding/binary"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -79,6 +81,28 @@ func TestSearchLooksWhenALeaseEnds(t *testing.T) {
 	}
 }
 
+// TestSearchTags finds a track by what its file says beyond title, artist and
+// album, on both sides.
+func TestSearchTags(t *testing.T) {
+	p := newPair(t, time.Hour)
+	path := tone(t, p.music, "tagged.wav", 1000)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = append(b, "LIST\x40\x00\x00\x00INFOINAM\x06\x00\x00\x00Gecesi"+"IART\x04\x00\x00\x00Isik"+"IGNR\x08\x00\x00\x00Arabesk\x00"+"ICRD\x0a\x00\x00\x001989-01-01"...)
+	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-8))
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.publish(path)
+	p.follow()
+	for _, q := range []string{"gecesi", "arabesk", "arabeks", "1989", "1989 gec"} {
+		wantTitles(t, p.dj, q, "Gecesi")
+		wantTitles(t, p.venue, q, "Gecesi")
+	}
+}
+
 // TestSearchFollowsRevisions finds what a newer version has, and leaves what
 // it has no more.
 func TestSearchFollowsRevisions(t *testing.T) {
@@ -111,7 +135,6 @@ func TestSearchFollowsRevisions(t *testing.T) {
 // it has come; sound that is missing is said.
 func TestSearchWaitsForMetadata(t *testing.T) {
 	p := newPair(t, time.Hour)
-	n := p.venue.opened
 	name, err := ipns.ParseName(p.name)
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +143,7 @@ func TestSearchWaitsForMetadata(t *testing.T) {
 	p.follow()
 	p.venue.stop()
 	p.venue.start(p.clock)
-	n = p.venue.opened
+	n := p.venue.opened
 	c, err := n.follow.Newest(name)
 	if err != nil {
 		t.Fatal(err)

@@ -352,7 +352,7 @@ func decodePrefix(data []byte, max int, r record) (rest []byte, err error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	var w coder
+	w := coder{b: make([]byte, 0, len(data)-len(c.b))} // an info has a cover: it is not to grow by doubling
 	r.code(&w)
 	if w.err != nil || !bytes.Equal(w.b, data[:len(data)-len(c.b)]) {
 		return nil, fmt.Errorf("record is not canonical: %w", ErrInvalid)

@@ -3,6 +3,7 @@ package publisher
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -297,9 +298,25 @@ func (p *Publisher) Playlists() ([]Playlist, error) {
 	if err != nil {
 		return nil, err
 	}
+	rows := map[cid.Cid]*trackRow{} // all at once: one by one they take many times as long
+	if err := p.cfg.Store.Each(rowTrack, func(key string, value []byte) error {
+		row := new(trackRow)
+		if err := json.Unmarshal(value, row); err != nil {
+			return fmt.Errorf("read %s: %w", key, err)
+		}
+		rows[row.CID] = row
+		return nil
+	}); err != nil {
+		return nil, err
+	}
 	out := []Playlist{}
 	for _, l := range lists {
-		pl, err := p.playlist(l)
+		pl, err := p.playlist(l, func(c cid.Cid) (*trackRow, error) {
+			if row := rows[c]; row != nil {
+				return row, nil
+			}
+			return nil, fmt.Errorf("track %s is not in the library", c)
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -318,17 +335,20 @@ func (p *Publisher) Playlist(label string) (Playlist, error) {
 	if err != nil {
 		return Playlist{}, fmt.Errorf("playlist %q: %w", label, err)
 	}
-	return p.playlist(&l)
+	return p.playlist(&l, func(c cid.Cid) (*trackRow, error) {
+		row, err := p.trackRow(c)
+		return &row, err
+	})
 }
 
-func (p *Publisher) playlist(l *listRow) (Playlist, error) {
+func (p *Publisher) playlist(l *listRow, read func(cid.Cid) (*trackRow, error)) (Playlist, error) {
 	pl := Playlist{Label: l.Label, Tracks: []Track{}}
 	order, err := p.order(l)
 	if err != nil {
 		return pl, err
 	}
 	for _, c := range order {
-		row, err := p.trackRow(c)
+		row, err := read(c)
 		if err != nil {
 			return pl, err
 		}

@@ -166,20 +166,23 @@ func (x *Index) Replace(ctx context.Context, scope string, docs []Document) erro
 type change struct {
 	x              *Index
 	added, removed []*docRow
+	texts          [][4]string    // of added, as they are indexed
 	words          map[string]int // by how much their documents change
 }
 
 func (c *change) add(d Document) {
 	r := &docRow{Document: d}
-	for _, t := range d.texts() {
-		r.words = append(r.words, indexed(t)...)
+	var texts [4]string
+	for i, t := range d.texts() {
+		words := indexed(t)
+		r.words, texts[i] = append(r.words, words...), strings.Join(words, " ")
 	}
 	slices.Sort(r.words)
 	r.words = slices.Compact(r.words)
 	for _, w := range r.words {
 		c.words[w]++
 	}
-	c.added = append(c.added, r)
+	c.added, c.texts = append(c.added, r), append(c.texts, texts)
 }
 
 func (c *change) remove(r *docRow) {
@@ -237,13 +240,9 @@ func (c *change) write(ctx context.Context) error {
 	}
 	run(`INSERT INTO track(rowid, title, artist, album, tags) VALUES (?,?,?,?,?)`, len(c.added), func(i int) []any {
 		next++
-		r := c.added[i]
-		r.id = next
-		args := []any{r.id}
-		for _, t := range r.texts() {
-			args = append(args, strings.Join(indexed(t), " "))
-		}
-		return args
+		c.added[i].id = next
+		t := c.texts[i]
+		return []any{next, t[0], t[1], t[2], t[3]}
 	})
 	ids := make([]int64, len(come))
 	run(`INSERT INTO word(rowid, padded) VALUES (?,?)`, len(come), func(i int) []any {

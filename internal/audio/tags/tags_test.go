@@ -83,7 +83,7 @@ func paint(t *testing.T, w, h int, noisy bool) []byte {
 
 func TestMP3(t *testing.T) {
 	cover := paint(t, 20, 10, false)
-	b := id3("TIT2", "\x00T\xeftle", "TPE1", "\x01\xff\xfeA\x00\xe9\x00", "TALB", "\x03Album", "TRCK", "\x003/12", "TPOS", "\x002/2", "TSRC", "\x00deabc2400001",
+	b := id3("TIT2", "\x00T\xeftle", "TPE1", "\x01\xff\xfeA\x00\xe9\x00", "TALB", "\x03Album", "TRCK", "\x003/12", "TPOS", "\x002/2", "TSRC", "\x00deabc2400001", "TCON", "\x00House", "TCOM", "\x00Bach", "TPE2", "\x00Various", "TYER", "\x001999",
 		"COMM", "\x00engiTunSMPB\x00 00000000 00000210 000009D0 0000000000000120", "APIC", "\x00image/png\x00\x03\x00"+string(cover))
 	b = append(b, make([]byte, 300)...)
 	got, err := MP3(bytes.NewReader(b), int64(len(b)))
@@ -91,7 +91,8 @@ func TestMP3(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.Title != "Tïtle" || got.Artist != "Aé" || got.Album != "Album" || got.Number != 3 || got.Disc != 2 || got.ISRC != "DEABC2400001" ||
-		!strings.Contains(got.Gapless, "9D0") || !bytes.Equal(got.Cover, cover) || got.CoverType != "image/png" || len(got.Problems) != 0 {
+		!strings.Contains(got.Gapless, "9D0") || !bytes.Equal(got.Cover, cover) || got.CoverType != "image/png" ||
+		got.Genre != "House" || got.Composer != "Bach" || got.AlbumArtist != "Various" || got.Year != "1999" || len(got.Problems) != 0 {
 		t.Errorf("%+v", got)
 	}
 	v1 := make([]byte, 128)
@@ -117,9 +118,26 @@ func TestFLACAndWAV(t *testing.T) {
 	if err != nil || got.Title != "Hej" || got.Number != 4 {
 		t.Errorf("FLAC: %+v %v", got, err)
 	}
-	list := []byte("INFOINAM\x05\x00\x00\x00N\xe4me\x00\x00IART\x02\x00\x00\x00meITRK\x02\x00\x00\x0012IPRD\xff\xff\xff\x7fcut")
-	if got, err = WAV(bytes.NewReader(list), []wav.Chunk{{ID: "LIST", Size: int64(len(list))}}); err != nil || got.Title != "Näme" || got.Artist != "me" || got.Number != 12 || got.Album != "cut" {
+	list := []byte("INFOINAM\x05\x00\x00\x00N\xe4me\x00\x00IART\x02\x00\x00\x00meITRK\x02\x00\x00\x0012IGNR\x04\x00\x00\x00JazzICRD\x0a\x00\x00\x002001-02-03IPRD\xff\xff\xff\x7fcut")
+	if got, err = WAV(bytes.NewReader(list), []wav.Chunk{{ID: "LIST", Size: int64(len(list))}}); err != nil || got.Title != "Näme" || got.Artist != "me" || got.Number != 12 || got.Album != "cut" || got.Genre != "Jazz" || got.Year != "2001" {
 		t.Errorf("WAV: %+v %v", got, err)
+	}
+}
+
+func TestVorbis(t *testing.T) {
+	b := binary.LittleEndian.AppendUint32(nil, 0)
+	fields := []string{"title=Hej", "GENRE=Dub", "AlbumArtist=Various", "COMPOSER=Bach", "date=1977-05", "YEAR=1980", "GENRE=Later"}
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(fields)))
+	for _, f := range fields {
+		b = append(binary.LittleEndian.AppendUint32(b, uint32(len(f))), f...)
+	}
+	if got := Vorbis(b); got.Title != "Hej" || got.Genre != "Dub" || got.AlbumArtist != "Various" || got.Composer != "Bach" || got.Year != "1977" {
+		t.Errorf("%+v", got)
+	}
+	for in, want := range map[string]string{"1999": "1999", "1999-01-02": "1999", "19990102": "1999", "99": "", "": "", "MCMX": "", "19x9": ""} {
+		if got := year(in); got != want {
+			t.Errorf("the year of %q is %q, want %q", in, got, want)
+		}
 	}
 }
 

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// section is a part of the page that can be measured alone, into the page that
+// is there. It has a table of its own goals at its end.
+type section struct {
+	name, title string
+	measure     func(*runner) error
+	write       func(*runner, *bytes.Buffer)
+}
+
+// sections stand below the page's first part, in this order.
+var sections = []section{
+	{"leases", "Leases", (*runner).leases, (*runner).leasesPage},
+	{"search", "Search", (*runner).searching, (*runner).searchingPage},
+}
+
+func sectionNamed(name string) (section, error) {
+	var names []string
+	for _, s := range sections {
+		if s.name == name {
+			return s, nil
+		}
+		names = append(names, s.name)
+	}
+	return section{}, fmt.Errorf("there is no section %q; there are %s", name, strings.Join(names, ", "))
+}
+
+// page is the section as BENCH.md has it.
+func (s section) page(r *runner) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "\n## %s\n\nOn %s: %s.\n", s.title, time.Now().UTC().Format("2 January 2006"), machine())
+	s.write(r, &b)
+	return b.Bytes()
+}
+
+// again measures some sections alone, into the page that is there.
+func (r *runner) again(names []string) error {
+	for _, name := range names {
+		s, err := sectionNamed(name)
+		if err != nil {
+			return err
+		}
+		if err := s.measure(r); err != nil {
+			return err
+		}
+		page, err := os.ReadFile(r.Out)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(r.Out, replaced(page, s.title, s.page(r)), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replaced is a page with the section of that title as given; a new one comes
+// last.
+func replaced(page []byte, title string, with []byte) []byte {
+	from := bytes.Index(page, []byte("\n## "+title+"\n"))
+	if from < 0 {
+		return append(page, with...)
+	}
+	var after []byte
+	if n := bytes.Index(page[from+1:], []byte("\n## ")); n >= 0 {
+		after = page[from+1+n:]
+	}
+	return bytes.Join([][]byte{page[:from], with, after}, nil)
+}
+
+// goal is one line of a section's last table.
+type goal struct {
+	want, measured string
+	met            bool
+}
+
+func writeGoals(b *bytes.Buffer, goals ...goal) {
+	fmt.Fprintf(b, "\n| goal | measured | |\n|---|---|---|\n")
+	for _, g := range goals {
+		verdict := "**falls short**"
+		if g.met {
+			verdict = "met"
+		}
+		fmt.Fprintf(b, "| %s | %s | %s |\n", g.want, g.measured, verdict)
+	}
+}
