@@ -359,10 +359,10 @@ func TestDroppedIsGone(t *testing.T) {
 	}
 	x := newIndex(t)
 	docs := tracks(2000)
-	docs = append(docs, Document{ID: "s", Title: "9zyzzyva"})
+	docs = append(docs, Document{ID: "s", Title: "ωzyzzyva"})
 	replace(t, x, "a", docs...)
-	replace(t, x, "b", Document{ID: "kept", Title: "8quokka"})
-	if m := memory(t, x); !strings.Contains(m, "9zyzzyva") || !strings.Contains(m, "8quokka") {
+	replace(t, x, "b", Document{ID: "kept", Title: "ψquokka"})
+	if m := memory(t, x); !strings.Contains(m, "ωzyzzyva") || !strings.Contains(m, "ψquokka") {
 		t.Fatal("the look into memory is blind")
 	}
 	// Terms are stored without what they share with the one before.
@@ -378,17 +378,17 @@ func TestDroppedIsGone(t *testing.T) {
 	if len(ends) < 100 {
 		t.Fatalf("only %d words are seen in memory", len(ends))
 	}
-	wantFound(t, x, "9zyzzyva", "s:exact")
+	wantFound(t, x, "ωzyzzyva", "s:exact")
 	if err := x.Drop(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
 	m := memory(t, x)
-	for _, end := range append(ends, "9zyzzyva", "zyva") {
+	for _, end := range append(ends, "ωzyzzyva", "yzzyva") {
 		if strings.Contains(m, end) {
 			t.Errorf("%q outlived its scope", end)
 		}
 	}
-	if !strings.Contains(m, "8quokka") {
+	if !strings.Contains(m, "ψquokka") {
 		t.Error("what was kept is gone")
 	}
 	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
