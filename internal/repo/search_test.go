@@ -225,6 +225,14 @@ func TestHostileQueries(t *testing.T) {
 	}
 	wantFound(t, x, "rock "+strings.Repeat("roll ", 1<<18), "a:exact")
 	wantFound(t, x, "rock and roll and rock and roll and rock and roll", "a:exact")
+	var many strings.Builder
+	for i := range 1 << 17 {
+		fmt.Fprintf(&many, "%d ", i)
+	}
+	if n := len(asked(many.String())); n != maxAsked {
+		t.Errorf("%d words of a long query count, want %d", n, maxAsked)
+	}
+	wantFound(t, x, "rock"+strings.Repeat(" ", maxQuery)+"nothing", "a:exact")
 }
 
 func FuzzSearch(f *testing.F) {
@@ -359,36 +367,39 @@ func TestDroppedIsGone(t *testing.T) {
 	}
 	x := newIndex(t)
 	docs := tracks(2000)
-	docs = append(docs, Document{ID: "s", Title: "ωzyzzyva"})
-	replace(t, x, "a", docs...)
-	replace(t, x, "b", Document{ID: "kept", Title: "ψquokka"})
-	if m := memory(t, x); !strings.Contains(m, "ωzyzzyva") || !strings.Contains(m, "ψquokka") {
-		t.Fatal("the look into memory is blind")
+	few, kept := make([]Document, 20), make([]Document, 20)
+	for i := range few {
+		few[i] = Document{ID: fmt.Sprint("few", i), Title: fmt.Sprintf("ω%dzyzzyva", i)}
+		kept[i] = Document{ID: fmt.Sprint("kept", i), Title: fmt.Sprintf("ψ%dquokka", i)}
 	}
-	// Terms are stored without what they share with the one before.
-	var ends []string
-	before := memory(t, x)
-	for _, d := range docs {
-		for _, w := range indexed(d.Title) {
-			if end := w[min(len(w), 3):]; len(end) >= 5 && strings.Contains(before, end) && len(ends) < 100 {
-				ends = append(ends, end)
+	replace(t, x, "few", few...)
+	replace(t, x, "kept", kept...)
+	replace(t, x, "many", docs...)
+	// seen are the words that lie in memory in one piece. Terms are stored
+	// without what they share with the one before.
+	seen := func(docs []Document) (ends []string) {
+		m := memory(t, x)
+		for _, d := range docs {
+			for _, w := range indexed(d.Title) {
+				if end := w[min(len(w), 4):]; len(end) >= 5 && strings.Contains(m, end) {
+					ends = append(ends, end)
+				}
 			}
 		}
+		return ends
 	}
-	if len(ends) < 100 {
-		t.Fatalf("only %d words are seen in memory", len(ends))
+	if a, b, c := len(seen(few)), len(seen(kept)), len(seen(docs)); a < 10 || b < 10 || c < 1000 {
+		t.Fatalf("the look into memory is blind: it sees %d, %d and %d words", a, b, c)
 	}
-	wantFound(t, x, "ωzyzzyva", "s:exact")
-	if err := x.Drop(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
-	m := memory(t, x)
-	for _, end := range append(ends, "ωzyzzyva", "yzzyva") {
-		if strings.Contains(m, end) {
-			t.Errorf("%q outlived its scope", end)
+	for scope, gone := range map[string][]Document{"few": few, "many": docs} {
+		if err := x.Drop(t.Context(), scope); err != nil {
+			t.Fatal(err)
+		}
+		if left := seen(gone); len(left) > 0 {
+			t.Errorf("%d words outlived their scope: %.5q", len(left), left)
 		}
 	}
-	if !strings.Contains(m, "ψquokka") {
+	if len(seen(kept)) < 10 {
 		t.Error("what was kept is gone")
 	}
 	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
