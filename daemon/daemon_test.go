@@ -34,21 +34,28 @@ func (c *clock) forward(d time.Duration) { c.unix.Add(int64(d / time.Second)) }
 // box is a repo that serves on loopback in this process.
 type box struct {
 	*Daemon
-	t    testing.TB
-	dir  string
-	stop func()
+	t     testing.TB
+	dir   string
+	stop  func()
+	clock lease.Clock // nil: the wall clock, synchronised
 }
 
 func newBox(t testing.TB, c *clock) *box {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "pn") // short, for the socket's sake
+	b := &box{t: t, dir: tempDir(t)}
+	b.start(c)
+	return b
+}
+
+// tempDir is a directory of a short name, for the socket's sake.
+func tempDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pn")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	b := &box{t: t, dir: dir}
-	b.start(c)
-	return b
+	return dir
 }
 
 func (b *box) start(c *clock) {
@@ -59,7 +66,7 @@ func (b *box) start(c *clock) {
 	if err := flags.Parse([]string{"--network=none", "--listen=/ip4/127.0.0.1/tcp/0"}); err != nil {
 		b.t.Fatal(err)
 	}
-	opt := Options{Dir: b.dir, Flags: flags, Serve: true, Now: c.now}
+	opt := Options{Dir: b.dir, Flags: flags, Serve: true, Now: c.now, Clock: b.clock}
 	if err := Init(b.t.Context(), opt); err != nil {
 		b.t.Fatal(err)
 	}
@@ -418,8 +425,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestNothingSealedInClear looks through a venue's files after play for a
-// title and for the sound itself.
+// TestNothingSealedInClear looks through a venue's files after play, and an
+// archivist's, for a title and for the sound itself.
 func TestNothingSealedInClear(t *testing.T) {
 	p := newPair(t, time.Hour)
 	p.mustPlay(firstFrames + secondFrames)
@@ -427,11 +434,15 @@ func TestNothingSealedInClear(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	archive := newBox(t, p.clock)
+	do(t, archive, OpArchive, ArchiveRequest{Names: []string{p.name}, Once: true,
+		Node: NodeRequest{Peers: []string{p.dj.opened.node.Addrs()[0]}, Timeout: 20 * time.Second}})
+	archive.stop()
 	p.venue.stop()
 	for marker, what := range map[string]string{"second-longer-name": "a title", string(pcm[1000:1032]): "sound"} {
 		inDJ, inVenue := holds(t, p.dj.dir, marker), holds(t, p.venue.dir, marker)
-		if inVenue {
-			t.Errorf("the venue's disk has %s in clear", what)
+		if inVenue || holds(t, archive.dir, marker) {
+			t.Errorf("the venue's disk, or the archivist's, has %s in clear", what)
 		}
 		if what == "a title" && !inDJ {
 			t.Error("the search is blind: the DJ's own library is in clear")

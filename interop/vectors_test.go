@@ -15,7 +15,7 @@ import (
 const vectors = "../testdata/vectors"
 
 // npm's libraries open every vector: records, signatures, derivations, locks,
-// wraps, metadata and a grant.
+// wraps, metadata, a grant, a mailbox and a request.
 func TestNpmOpensTheVectors(t *testing.T) {
 	b := newBench(t)
 	dir, err := filepath.Abs(vectors)
@@ -23,7 +23,10 @@ func TestNpmOpensTheVectors(t *testing.T) {
 	counts := map[string]int{}
 	b.ok(json.Unmarshal(b.npm("vectors.mjs", nil, dir), &counts))
 	t.Log(counts)
-	for kind, least := range map[string]int{"record": 20, "signature": 5, "derivation": 8, "wrap": 1, "info": 2, "mailbox": 64, "grant": 1, "card": 1, "preview": 1, "link": 2} {
+	for kind, least := range map[string]int{
+		"record": 20, "signature": 5, "derivation": 8, "lock": 1, "wrap": 1, "info": 2, "mailbox": 64, "grant": 1, "opened mailbox": 1,
+		"request": 1, "card": 1, "preview": 1, "link": 2,
+	} {
 		if counts[kind] < least {
 			t.Errorf("npm checked %d of kind %s, want at least %d", counts[kind], kind, least)
 		}

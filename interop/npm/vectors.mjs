@@ -124,6 +124,7 @@ same(derived(keys.gid).subarray(0, 16), manifest.gid, 'gid')
 same(derived(keys.rid), manifest.rid, 'rid')
 same(manifest.lock[0], hex(keys.lock), 'lock')
 same(chacha(derived(keys.lockKey), hex(keys.lockAAD), hex(keys.lock)), hex(keys.mk), 'MK behind the lock')
+held('lock')
 const entries = cbor.decode(file('shard.cbor'))
 for (const w of keys.wraps) {
   same(chacha(derived(w.key), hex(w.aad), hex(w.wrap)), hex(w.fileKey), `file key of ${w.cid}`)
