@@ -38,6 +38,8 @@ type usageError struct {
 	cmd string
 }
 
+func (u usageError) Unwrap() error { return u.error }
+
 // partly says that a command did part of its work and has told which.
 type partly struct{ error }
 
