@@ -40,12 +40,13 @@ func TestHostilePreviews(t *testing.T) {
 	frames := 0
 	for b := range d.full {
 		frames += b.frames
+		err := b.err
 		d.free <- b
-		if b.err != nil {
-			if b.err != io.EOF {
-				t.Error(b.err)
-			}
+		if err == io.EOF {
 			break
+		}
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 	d.close()
