@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 
 	"playnode/follow"
 	"playnode/internal/audio"
@@ -86,6 +87,7 @@ func (d *Daemon) perform(ctx context.Context, n *network, req PlayRequest, emit 
 		d.mu.Unlock()
 		emit(Event{Play: ev})
 	})
+	forget()
 	out := Played{Samples: res.Samples, Joins: res.Joins, Skipped: res.Skipped}
 	if errors.Is(err, player.ErrSink) {
 		return out, usage("%v", err)
@@ -95,6 +97,10 @@ func (d *Daemon) perform(ctx context.Context, n *network, req PlayRequest, emit 
 	}
 	return out, err
 }
+
+// forget gives the memory in which keys and sound lay back to the system, as
+// far as nothing else is in it.
+func forget() { debug.FreeOSMemory() }
 
 // leaseImport takes in a grant. One that came by mailbox meanwhile may be
 // newer than a file: then there is nothing to take in.

@@ -16,7 +16,7 @@ import (
 // Store keeps a venue's grants, keys and floors: a file of mode 0600 in a
 // directory of mode 0700. Each call is one durable transaction.
 type Store interface {
-	Get(key string) ([]byte, error) // nil, nil when absent
+	Get(key string) ([]byte, error) // the caller's own; nil, nil when absent
 	// Each visits the rows whose keys begin with prefix, sorted; f must not
 	// call the store.
 	Each(prefix string, f func(key string, value []byte) error) error
@@ -250,11 +250,12 @@ func (v *Venue) keep(h *held, d *manifests.Delivery, root *manifests.Chain) (Lea
 		undo()
 		return Lease{}, err
 	}
-	for i, k := range d.Keys {
+	for i := range d.Keys {
 		if p := g.Win.First + uint64(i); p >= manifests.Period(now, g.Unit) {
-			puts[periodRow(h.prefix(), p)] = k[:]
+			puts[periodRow(h.prefix(), p)] = d.Keys[i][:]
 		}
 	}
+	defer clear(d.Keys) // the store has them
 	if puts[grantKey(g)], err = h.encode(); err == nil && v.chains[g.DJ] != root {
 		puts[rootsRow+g.DJ.String()], err = encodeRoots(root)
 	}
@@ -519,6 +520,7 @@ func (v *Venue) open(h *held, m *manifests.Manifest, now int64) (*Unlocked, erro
 	if kp == nil || p > g.Win.Last { // another lease's, where there is one
 		return nil, fmt.Errorf("no key for this period any more: %w", ErrLapsed)
 	}
+	defer clear(kp)
 	if len(kp) != 32 {
 		return nil, fmt.Errorf("stored period key of %d bytes: %w", len(kp), ErrRefused)
 	}

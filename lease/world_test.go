@@ -24,7 +24,7 @@ type mapStore struct {
 
 func newStore() *mapStore { return &mapStore{rows: map[string][]byte{}} }
 
-func (s *mapStore) Get(key string) ([]byte, error) { return s.rows[key], nil }
+func (s *mapStore) Get(key string) ([]byte, error) { return bytes.Clone(s.rows[key]), nil }
 
 func (s *mapStore) Each(prefix string, f func(string, []byte) error) error {
 	for _, k := range slices.Sorted(maps.Keys(s.rows)) {

@@ -40,7 +40,7 @@ func newTable() *table { return &table{rows: map[string][]byte{}} }
 func (s *table) Get(key string) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.rows[key], nil
+	return bytes.Clone(s.rows[key]), nil
 }
 
 func (s *table) Put(key string, value []byte) error {

@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -48,7 +49,7 @@ func (p *Publisher) Backup(w io.Writer, passphrase string, keys Store) error {
 		from Store
 		to   map[string][]byte
 	}{{keys, b.Keys}, {p.cfg.Store, b.Library}} {
-		if err := x.from.Each("", func(key string, value []byte) error { x.to[key] = value; return nil }); err != nil {
+		if err := x.from.Each("", func(key string, value []byte) error { x.to[key] = bytes.Clone(value); return nil }); err != nil {
 			return fmt.Errorf("back up: %w", err)
 		}
 	}

@@ -78,7 +78,7 @@ type table struct {
 func (s table) Get(key string) ([]byte, error) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	return s.rows[key], nil
+	return bytes.Clone(s.rows[key]), nil
 }
 
 func (s table) Each(prefix string, f func(string, []byte) error) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -83,28 +84,39 @@ func (s *Secrets) Apply(puts map[string][]byte, deletes []string) error {
 	if err != nil {
 		return fmt.Errorf("write keys: %w", err)
 	}
-	if err := WriteFile(s.path, b); err != nil {
+	err = WriteFile(s.path, b)
+	clear(b)
+	if err != nil {
 		return err
+	}
+	// What is gone from the file goes from memory.
+	for k := range puts {
+		clear(s.all[k])
+	}
+	for _, k := range deletes {
+		clear(s.all[k])
 	}
 	s.all = next
 	return nil
 }
 
 // Each calls f for every key with the prefix, in order, until f returns an
-// error, which Each returns. It sees the map as it was at the call.
+// error, which Each returns. It sees the map as it was at the call; a value is
+// f's until f returns.
 func (s *Secrets) Each(prefix string, f func(key string, value []byte) error) error {
 	s.mu.Lock()
-	all := s.all // never changed in place
-	s.mu.Unlock()
-	var keys []string
-	for k := range all {
+	all := map[string][]byte{}
+	for k, v := range s.all {
 		if strings.HasPrefix(k, prefix) {
-			keys = append(keys, k)
+			all[k] = append([]byte{}, v...)
 		}
 	}
-	slices.Sort(keys)
+	s.mu.Unlock()
+	keys := slices.Sorted(maps.Keys(all))
 	for _, k := range keys {
-		if err := f(k, append([]byte{}, all[k]...)); err != nil {
+		err := f(k, all[k])
+		clear(all[k])
+		if err != nil {
 			return err
 		}
 	}

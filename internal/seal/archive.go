@@ -76,6 +76,7 @@ const maxHeader = 8 << 10
 // checks the last chunk first, so that a file cut short is refused. Reads of
 // the result give checked plaintext only, and are safe for concurrent use.
 func OpenTrack(k FileKey, sealed io.ReaderAt, size int64) (plain io.ReaderAt, plainSize int64, err error) {
+	defer k.Zero() // age goes on with a key of its own
 	head := make([]byte, min(size, maxHeader))
 	if _, err := io.ReadFull(io.NewSectionReader(sealed, 0, size), head); err != nil {
 		return nil, 0, fmt.Errorf("open track: %w", err)
@@ -94,6 +95,7 @@ func OpenTrack(k FileKey, sealed io.ReaderAt, size int64) (plain io.ReaderAt, pl
 // to come: each chunk is given once it has been checked, and only at io.EOF
 // is it known that none is missing.
 func StreamTrack(k FileKey, sealed io.Reader) (io.Reader, error) {
+	defer k.Zero()
 	head := make([]byte, maxHeader)
 	n, err := io.ReadFull(sealed, head)
 	if err != nil && err != io.ErrUnexpectedEOF {

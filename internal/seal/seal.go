@@ -104,10 +104,16 @@ func (k *Key) Zero() { clear(k[:]) }
 func (k *FileKey) Zero() { clear(k[:]) }
 
 // Derive is KDF(k, label, x...).
-func (k Key) Derive(l Label, x ...[]byte) Key { return derive(k[:], l, x) }
+func (k Key) Derive(l Label, x ...[]byte) Key {
+	defer k.Zero() // this copy, which HKDF has moved to the heap
+	return derive(k[:], l, x)
+}
 
 // Derive is KDF(k, label, x...).
-func (k FileKey) Derive(l Label, x ...[]byte) Key { return derive(k[:], l, x) }
+func (k FileKey) Derive(l Label, x ...[]byte) Key {
+	defer k.Zero()
+	return derive(k[:], l, x)
+}
 
 func derive(s []byte, l Label, x [][]byte) Key {
 	b, err := hkdf.Key(sha256.New, s, nil, string(CTX(l, x...)), 32)
@@ -119,7 +125,11 @@ func derive(s []byte, l Label, x [][]byte) Key {
 }
 
 // Hash is SHA-256(CTX(label, x...)).
-func Hash(l Label, x ...[]byte) [32]byte { return sha256.Sum256(CTX(l, x...)) }
+func Hash(l Label, x ...[]byte) [32]byte {
+	b := CTX(l, x...) // x may be keys
+	defer clear(b)
+	return sha256.Sum256(b)
+}
 
 // SealOnce seals with nonce 0, for keys that seal one message ever: those
 // derived for Lock, Track and LiveLock.
