@@ -107,21 +107,34 @@ func (w *wave) write(src []float32) {
 		b := int(w.pos * buckets / w.total)
 		end := ((int64(b)+1)*w.total + buckets - 1) / buckets // first frame of the next bucket
 		n := int(min(end-w.pos, int64(len(src)/w.channels)))
-		low, high, sum := w.low[b], w.high[b], 0.0
-		for _, v := range src[:n*w.channels] {
-			if v < low {
-				low = v
-			}
-			if v > high {
-				high = v
-			}
-			sum += float64(v) * float64(v)
-		}
-		w.low[b], w.high[b], w.sum[b] = low, high, w.sum[b]+sum
+		low, high, sum := span(src[:n*w.channels])
+		w.low[b], w.high[b], w.sum[b] = min(w.low[b], low), max(w.high[b], high), w.sum[b]+sum
 		w.n[b] += int64(n * w.channels)
 		w.pos += int64(n)
 		src = src[n*w.channels:]
 	}
+}
+
+// span is the least and the greatest sample, at most and at least 0, and the sum of squares. Without a
+// branch: of positive floats the greatest has the greatest bits, of negative ones the least has.
+func span(src []float32) (low, high float32, sum float64) {
+	l, h := uint32(1<<31), int32(0)
+	var odd float64 // a sum waits for its own last sample, two do not for each other
+	for len(src) >= 4 {
+		v := (*[4]float32)(src)
+		a, b, c, d := math.Float32bits(v[0]), math.Float32bits(v[1]), math.Float32bits(v[2]), math.Float32bits(v[3])
+		l, h = max(l, max(a, b), max(c, d)), max(h, max(int32(a), int32(b)), max(int32(c), int32(d)))
+		sum += float64(v[0]) * float64(v[0])
+		odd += float64(v[1]) * float64(v[1])
+		sum += float64(v[2]) * float64(v[2])
+		odd += float64(v[3]) * float64(v[3])
+		src = src[4:]
+	}
+	for _, v := range src {
+		l, h = max(l, math.Float32bits(v)), max(h, int32(math.Float32bits(v)))
+		sum += float64(v) * float64(v)
+	}
+	return math.Float32frombits(l), math.Float32frombits(uint32(h)), sum + odd
 }
 
 func (w *wave) bytes() []byte {

@@ -1,6 +1,7 @@
 package audio_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math"
@@ -62,6 +63,42 @@ func TestWaveformShort(t *testing.T) {
 		at := (n - 1) * 1000 / n
 		if len(a.Waveform) != 3000 || a.Waveform[3*at+1] != 64 {
 			t.Errorf("%d samples: bucket %d is %v", n, at, a.Waveform[3*at:3*at+3])
+		}
+	}
+}
+
+// A bucket has the least, the greatest and the RMS of its samples, whatever their sign and number.
+func TestWaveformIsTheSamples(t *testing.T) {
+	for _, ch := range []int{1, 2} {
+		pcm := audiotest.Music(44100, ch, 44100+777, 8)
+		for i := range pcm {
+			switch i / 9000 {
+			case 1:
+				pcm[i] = max(pcm[i], -pcm[i])
+			case 2:
+				pcm[i] = min(pcm[i], -pcm[i])
+			case 3:
+				pcm[i] = 0
+			}
+		}
+		s := ingest(t, encode(t, "wav", 44100, ch, pcm))
+		pcm = audiotest.ReadAll(t, open(t, s, audio.Options{}))
+		a, err := s.Analyse(t.Context(), audio.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := len(pcm) / ch
+		for b := range 1000 {
+			var low, high float32
+			var sum float64
+			in := pcm[ch*((b*n+999)/1000) : ch*(((b+1)*n+999)/1000)]
+			for _, v := range in {
+				low, high, sum = min(low, v), max(high, v), sum+float64(v)*float64(v)
+			}
+			want := []byte{byte(int8(math.Round(float64(low) * 127))), byte(int8(math.Round(float64(high) * 127))), byte(math.Round(math.Sqrt(sum/float64(len(in))) * 255))}
+			if got := a.Waveform[3*b : 3*b+3]; !bytes.Equal(got, want) {
+				t.Fatalf("%d channels, bucket %d: %v, want %v", ch, b, got, want)
+			}
 		}
 	}
 }

@@ -27,7 +27,8 @@ type Meter struct {
 	rate, channels int
 	weight         [8]float64
 	shelf, pass    biquad
-	state          [8][4]float64 // per channel: two cells of each filter
+	pairs          [][2]int // the channels that count, by twos: one that is left is its own partner
+	state          [8]cells // of each channel
 
 	step   int64   // index of the present 100 ms
 	left   int     // frames still missing in it
@@ -40,6 +41,9 @@ type Meter struct {
 
 type biquad struct{ b0, b1, b2, a1, a2 float64 }
 
+// cells are what the two filters remember of a channel.
+type cells [4]float64
+
 type histogram struct {
 	count [bins]int64
 	sum   [bins]float64
@@ -51,6 +55,7 @@ func New(rate, channels int) (*Meter, error) {
 		return nil, fmt.Errorf("measure %d channels at %d Hz: out of range", channels, rate)
 	}
 	m := &Meter{rate: rate, channels: channels, peak: newPeak(rate, channels)}
+	alone := false
 	for c := range channels {
 		m.weight[c] = 1
 		switch {
@@ -59,6 +64,15 @@ func New(rate, channels int) (*Meter, error) {
 		case channels == 4 && c >= 2, channels == 5 && c >= 3, channels >= 6 && c >= 4:
 			m.weight[c] = 1.41
 		}
+		if m.weight[c] == 0 {
+			continue
+		}
+		if alone {
+			m.pairs[len(m.pairs)-1][1] = c
+		} else {
+			m.pairs = append(m.pairs, [2]int{c, c})
+		}
+		alone = !alone
 	}
 	// The two filters of BS.1770's annex 1, given there for 48 kHz only, from the analogue prototypes
 	// whose bilinear transform they are.
@@ -85,9 +99,11 @@ func (m *Meter) Write(src []float32) {
 	m.peak.write(src)
 	for len(src) >= m.channels {
 		n := min(m.left, len(src)/m.channels)
-		for c := range m.channels {
-			if m.weight[c] != 0 {
-				m.energy += m.weight[c] * m.filter(c, src[:n*m.channels])
+		for _, p := range m.pairs {
+			l, r := m.filter(p[0], p[1], src[:n*m.channels])
+			m.energy += m.weight[p[0]] * l
+			if p[1] != p[0] {
+				m.energy += m.weight[p[1]] * r
 			}
 		}
 		src = src[n*m.channels:]
@@ -97,26 +113,43 @@ func (m *Meter) Write(src []float32) {
 	}
 }
 
-// filter returns the sum of squares of one channel after both filters (transposed direct form II).
-func (m *Meter) filter(c int, src []float32) (sum float64) {
-	f, g, s := m.shelf, m.pass, m.state[c]
-	for i := c; i < len(src); i += m.channels {
-		x := float64(src[i])
-		y := f.b0*x + s[0]
-		s[0] = f.b1*x - f.a1*y + s[1]
-		s[1] = f.b2*x - f.a2*y
-		z := y + s[2]
-		s[2] = -2*y - g.a1*z + s[3]
-		s[3] = y - g.a2*z
-		sum += z * z
+// filter returns the sums of squares of two channels after both filters (transposed direct form II). A
+// filter waits for its own last sample, so two channels take no longer than one.
+func (m *Meter) filter(l, r int, src []float32) (sumL, sumR float64) {
+	f, g := &m.shelf, &m.pass
+	l0, l1, l2, l3 := m.state[l][0], m.state[l][1], m.state[l][2], m.state[l][3]
+	r0, r1, r2, r3 := m.state[r][0], m.state[r][1], m.state[r][2], m.state[r][3]
+	for i := 0; i+m.channels <= len(src); i += m.channels {
+		x := float64(src[i+l])
+		y := f.b0*x + l0
+		l0 = f.b1*x + l1 - f.a1*y
+		l1 = f.b2*x - f.a2*y
+		z := y + l2
+		l2 = l3 - 2*y - g.a1*z
+		l3 = y - g.a2*z
+		sumL += z * z
+
+		x = float64(src[i+r])
+		y = f.b0*x + r0
+		r0 = f.b1*x + r1 - f.a1*y
+		r1 = f.b2*x - f.a2*y
+		z = y + r2
+		r2 = r3 - 2*y - g.a1*z
+		r3 = y - g.a2*z
+		sumR += z * z
 	}
+	m.state[l], m.state[r] = cells{l0, l1, l2, l3}.tidy(), cells{r0, r1, r2, r3}.tidy()
+	return sumL, sumR
+}
+
+// tidy has no denormals: they are slow.
+func (s cells) tidy() cells {
 	for i, v := range s {
-		if math.Abs(v) < 1e-30 { // denormals are slow
+		if math.Abs(v) < 1e-30 {
 			s[i] = 0
 		}
 	}
-	m.state[c] = s
-	return sum
+	return s
 }
 
 // close ends a step of 100 ms.
