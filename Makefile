@@ -29,7 +29,7 @@ check: ## formatting, vet, staticcheck, walls, package docs, cross builds
 interop: build ## our bytes in the hands of stock Kubo, age and npm readers
 	@scripts/interop
 
-fuzz: ## every fuzz target, FUZZTIME each (60s)
+fuzz: ## every fuzz target, FUZZTIME each (60s), two a core at once
 	@scripts/fuzz $(FUZZTIME)
 
 vectors: ## the ISO conformance streams of mp3 (MP3_VECTORS=DIR holds them)
@@ -38,7 +38,7 @@ vectors: ## the ISO conformance streams of mp3 (MP3_VECTORS=DIR holds them)
 arm: ## the tests of internal/audio as arm64 and arm, under qemu
 	@scripts/arm
 
-bench: build ## measures this machine against Kubo, age and HTTP: BENCH.md (SECTION=search for that alone)
+bench: build ## measures this machine against Kubo, age and HTTP: BENCH.md (SECTION=leases,search for those alone)
 	@scripts/bench $(SECTION)
 
 testnet: build ## the lived scenarios (SCENARIO="name ..." for some)
