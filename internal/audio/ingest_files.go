@@ -113,6 +113,9 @@ func ingestOgg(ctx context.Context, r io.ReaderAt, start, size int64) (*Source, 
 	if scan.Damaged > 0 {
 		s.problem("pages are missing in %d places, which are silent", scan.Damaged)
 	}
+	if scan.Rough > 0 {
+		s.problem("%d %% of it is in a mode of Opus for speech and low bit rates, which is not exact here: it sounds as it should, but not to the sample", max(1, 100*scan.Rough/scan.Packets))
+	}
 	if c := scan.Headers[1]; len(c) > magic {
 		s.Tags = tags.Vorbis(c[magic:])
 	}

@@ -81,6 +81,17 @@ func (p page) packets() (n int, whole bool) {
 	return n, n > 1 || n == 1 && p.flags&continued == 0
 }
 
+// firsts calls f with the first byte of each packet that begins in the page.
+func (p page) firsts(f func(byte)) {
+	begun, at := p.flags&continued != 0, 0
+	for _, l := range p.lacing {
+		if !begun && l > 0 {
+			f(p.body[at])
+		}
+		begun, at = l == 255, at+int(l)
+	}
+}
+
 // sum is the page's CRC-32 (polynomial 0x04c11db7, not reflected), its own field taken as zero.
 func sum(b []byte) (crc uint32) {
 	for i, v := range b {

@@ -23,6 +23,9 @@ type Kind struct {
 	// before an entry's sound decoding begins; where it is not 0, linear decoding begins anew at every
 	// entry as well, so that a seek hears the same.
 	Interval, Lead int64
+	// Rough, where not nil, tells by its first byte whether a packet is of a mode that the codec decodes
+	// to other samples than the reference does.
+	Rough func(first byte) bool
 	// Open makes a codec of the header packets.
 	Open func(headers [][]byte) (Codec, error)
 }
@@ -39,6 +42,8 @@ type Scan struct {
 	Delay   int
 	// Index is the encoded index, its offsets relative to the first page of sound.
 	Index []byte
+	// Packets counts those of sound, Rough those of a mode whose samples are not the reference's.
+	Packets, Rough int
 	// Damaged counts gaps between pages; Cut says that the last page is missing; More that another
 	// stream follows.
 	Damaged   int
@@ -214,6 +219,12 @@ func ScanPages(ctx context.Context, r io.ReaderAt, start, size int64, kinds []Ki
 		}
 		last = p.seq
 		x.End = s.off
+		p.firsts(func(b byte) {
+			x.Packets++
+			if k.Rough != nil && k.Rough(b) {
+				x.Rough++
+			}
+		})
 		if _, whole := p.packets(); p.granule >= 0 {
 			index.add(at, p.granule, whole)
 			top = max(top, p.granule)

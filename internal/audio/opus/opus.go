@@ -36,6 +36,7 @@ func Kind() ogg.Kind {
 	return ogg.Kind{
 		Magic: "OpusHead", Headers: 2, Comment: []byte("OpusTags\x00\x00\x00\x00\x00\x00\x00\x00"), Interval: 10 * Rate, Lead: Rate,
 		Preskip: func(h []byte) int { return int(binary.LittleEndian.Uint16(h[10:])) },
+		Rough:   rough,
 		Open:    func(h [][]byte) (ogg.Codec, error) { return Open(h) },
 	}
 }
@@ -110,6 +111,10 @@ func (d *Decoder) Decode(packet []byte) (out []float32, err error) {
 	}
 	return silent, nil
 }
+
+// rough tells a packet of SILK or of both layers (RFC 6716, 3.1): for speech and low rates. Of CELT's the decoder
+// makes what libopus does, to the rounding; of these what sounds the same and differs by hundreds of LSB.
+func rough(first byte) bool { return first>>3 < 16 }
 
 // frames is how many sample frames a packet holds (RFC 6716, 3.1 and 3.2), 0 where it is none.
 func frames(b []byte) int {
