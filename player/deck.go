@@ -62,7 +62,7 @@ func (p *Player) openDeck(ctx context.Context, it item, u *lease.Unlocked) (_ *d
 	if err != nil {
 		return nil, err
 	}
-	plain, size, err := seal.OpenTrack(key, f, f.size)
+	plain, size, err := seal.OpenTrack(key, f, f.tree.Size)
 	if err != nil {
 		return nil, err
 	}

@@ -10,14 +10,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ipfs/boxo/ipld/merkledag"
 	"github.com/ipfs/boxo/ipld/unixfs"
 	"github.com/ipfs/go-cid"
-	ipld "github.com/ipfs/go-ipld-format"
-	"github.com/multiformats/go-multihash"
 
 	"playnode/manifests"
 	"playnode/node"
+	"playnode/node/nodetest"
+	ours "playnode/node/unixfs"
 )
 
 // store is blocks in memory that are found at once.
@@ -30,36 +29,16 @@ func (s store) Get(_ context.Context, c cid.Cid, _ node.Want) ([]byte, error) {
 	return nil, node.ErrNotFound
 }
 
-func (s store) put(codec uint64, b []byte) cid.Cid {
-	sum, err := multihash.Sum(b, multihash.SHA2_256, -1)
-	if err != nil {
-		panic(err)
-	}
-	c := cid.NewCidV1(codec, sum)
-	s[c] = b
-	return c
+func (s store) put(b node.Block) cid.Cid {
+	s[b.CID] = b.Data
+	return b.CID
 }
 
-// branch links leaves that claim the given sizes.
-func (s store) branch(kind func() *unixfs.FSNode, links []cid.Cid, sizes []uint64) cid.Cid {
-	fs := kind()
-	n := merkledag.NodeWithData(nil)
-	for i, c := range links {
-		fs.AddBlockSize(sizes[i])
-		if err := n.AddRawLink("", &ipld.Link{Cid: c, Size: sizes[i]}); err != nil {
-			panic(err)
-		}
-	}
-	b, err := fs.GetBytes()
-	if err != nil {
-		panic(err)
-	}
-	n.SetData(b)
-	return s.put(cid.DagProtobuf, n.RawData())
-}
+func (s store) leaf(b []byte) cid.Cid { return s.put(node.NewBlock(cid.Raw, b)) }
 
-func plainFile() *unixfs.FSNode { return unixfs.NewFSNode(unixfs.TFile) }
-func directory() *unixfs.FSNode { return unixfs.NewFSNode(unixfs.TDirectory) }
+func (s store) branch(links []cid.Cid, sizes []uint64) cid.Cid {
+	return s.put(nodetest.Branch(unixfs.NewFSNode(unixfs.TFile), links, sizes))
+}
 
 func (s store) open(t *testing.T, root cid.Cid, size uint64) (*file, error) {
 	p := &Player{cfg: Config{Fetch: s, Now: time.Now, Patience: time.Second}}
@@ -79,18 +58,18 @@ func TestFileReadsAnywhere(t *testing.T) {
 				b[i] = byte(rnd.Uint32())
 			}
 			want = append(want, b...)
-			links, lens = append(links, s.put(cid.Raw, b)), append(lens, uint64(n))
+			links, lens = append(links, s.leaf(b)), append(lens, uint64(n))
 		}
 		root := links[0]
 		if len(links) > 1 {
-			inner := s.branch(plainFile, links[1:], lens[1:])
-			root = s.branch(plainFile, []cid.Cid{links[0], inner}, []uint64{lens[0], uint64(len(want)) - lens[0]})
+			inner := s.branch(links[1:], lens[1:])
+			root = s.branch([]cid.Cid{links[0], inner}, []uint64{lens[0], uint64(len(want)) - lens[0]})
 		}
 		f, err := s.open(t, root, uint64(len(want)))
 		if err != nil {
 			t.Fatal(sizes, err)
 		}
-		got, err := io.ReadAll(io.NewSectionReader(f, 0, f.size))
+		got, err := io.ReadAll(io.NewSectionReader(f, 0, f.tree.Size))
 		if err != nil || !bytes.Equal(got, want) {
 			t.Fatalf("%v: %d bytes, %v", sizes, len(got), err)
 		}
@@ -106,47 +85,16 @@ func TestFileReadsAnywhere(t *testing.T) {
 	}
 }
 
-func TestFileRefuses(t *testing.T) {
+// A leaf that is longer or shorter than its link says is no sound.
+func TestFileRefusesLeaves(t *testing.T) {
 	s := store{}
-	leaf := s.put(cid.Raw, make([]byte, 100))
-	two := []cid.Cid{leaf, leaf}
-	deep := leaf
-	for range maxDepth + 1 {
-		deep = s.branch(plainFile, []cid.Cid{deep}, []uint64{100})
-	}
-	withData := plainFile()
-	withData.SetData([]byte("inline"))
-	b, err := withData.GetBytes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, c := range map[string]struct {
-		root cid.Cid
-		size uint64
-	}{
-		"leaf over 1 MiB":    {leaf, 1<<20 + 1},
-		"another codec":      {s.put(cid.DagCBOR, []byte{0xa0}), 1},
-		"another link codec": {s.branch(plainFile, []cid.Cid{leaf, s.put(cid.DagCBOR, []byte{0xa0})}, []uint64{100, 1}), 101},
-		"signed size less":   {s.branch(plainFile, two, []uint64{100, 100}), 199},
-		"signed size more":   {s.branch(plainFile, two, []uint64{100, 100}), 201},
-		"empty link":         {s.branch(plainFile, two, []uint64{100, 0}), 100},
-		"a directory":        {s.branch(directory, nil, nil), 0},
-		"too deep":           {deep, 100},
-		"data in a branch":   {s.put(cid.DagProtobuf, merkledag.NodeWithData(b).RawData()), 6},
-		"no protobuf":        {s.put(cid.DagProtobuf, []byte("\xff\xff\xff")), 3},
-		"missing":            {cid.NewCidV1(cid.DagProtobuf, leaf.Hash()), 100},
-	} {
-		if _, err := s.open(t, c.root, c.size); err == nil {
-			t.Errorf("%s was opened", name)
-		}
-	}
-	// A leaf that is longer or shorter than its link says.
+	leaf := s.leaf(make([]byte, 100))
 	for _, n := range []uint64{99, 101} {
-		f, err := s.open(t, s.branch(plainFile, two, []uint64{100, n}), 100+n)
+		f, err := s.open(t, s.branch([]cid.Cid{leaf, leaf}, []uint64{100, n}), 100+n)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.ReadAt(make([]byte, 10), 150); !errors.Is(err, errFile) {
+		if _, err := f.ReadAt(make([]byte, 10), 150); !errors.Is(err, ours.ErrMalformed) {
 			t.Errorf("a leaf of 100 bytes linked as %d: %v", n, err)
 		}
 	}

@@ -238,8 +238,8 @@ func (w *world) leaves(c cid.Cid) []cid.Cid {
 					w.t.Fatal(err)
 				}
 				var out []cid.Cid
-				for _, l := range f.leaves {
-					out = append(out, l.cid)
+				for _, l := range f.tree.Leaves {
+					out = append(out, l.CID)
 				}
 				return out
 			}

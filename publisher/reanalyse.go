@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sort"
 	"sync"
 
-	"github.com/ipfs/boxo/ipld/merkledag"
-	"github.com/ipfs/boxo/ipld/unixfs"
 	"github.com/ipfs/go-cid"
 	"golang.org/x/sync/errgroup"
 
@@ -19,14 +16,13 @@ import (
 	"playnode/lease"
 	"playnode/manifests"
 	"playnode/node"
+	"playnode/node/unixfs"
 )
 
 // Held reads blocks that are held here; node.Blocks is one.
 type Held interface {
 	Read(ctx context.Context, c cid.Cid) ([]byte, error)
 }
-
-var errNotAFile = errors.New("not a sealed file of ours")
 
 // reanalyse decodes, from their sealed blocks, the tracks of all playlists whose info an older analyser
 // made, and seals them new infos under the same file keys; what is sealed of the sound stays as it is.
@@ -132,11 +128,11 @@ func (p *Publisher) reanalyseTrack(ctx context.Context, row *trackRow) (fresh bo
 	if info.Analyser == audio.Analyser && info.AnalyserVersion >= audio.AnalyserVersion {
 		return false, nil
 	}
-	f, err := openHeld(ctx, p.cfg.Held, row.CID, row.Size)
+	tree, err := unixfs.Open(ctx, row.CID, row.Size, p.cfg.Held.Read)
 	if err != nil {
 		return false, err
 	}
-	plain, size, err := seal.OpenTrack(t.Key, f, f.size)
+	plain, size, err := seal.OpenTrack(t.Key, &held{ctx: ctx, blocks: p.cfg.Held, tree: tree, last: -1}, tree.Size)
 	if err != nil {
 		return false, err
 	}
@@ -164,71 +160,31 @@ func (p *Publisher) reanalyseTrack(ctx context.Context, row *trackRow) (fresh bo
 type held struct {
 	ctx    context.Context // of the one analysis that reads it
 	blocks Held
-	size   int64
-	leaves []cid.Cid
-	ends   []int64
+	tree   *unixfs.File
 
 	last int // the leaf that data is
 	data []byte
-}
-
-func openHeld(ctx context.Context, blocks Held, root cid.Cid, size uint64) (*held, error) {
-	h := &held{ctx: ctx, blocks: blocks, last: -1}
-	if err := h.branch(root, size, 0); err != nil {
-		return nil, fmt.Errorf("open sealed file %s: %w", root, err)
-	}
-	return h, nil
-}
-
-func (h *held) branch(c cid.Cid, size uint64, depth int) error {
-	if c.Type() == cid.Raw {
-		h.size += int64(size)
-		h.leaves, h.ends = append(h.leaves, c), append(h.ends, h.size)
-		return nil
-	}
-	data, err := h.blocks.Read(h.ctx, c)
-	if err != nil {
-		return err
-	}
-	n, err := merkledag.DecodeProtobuf(data)
-	if err != nil {
-		return err
-	}
-	fs, err := unixfs.FSNodeFromBytes(n.Data())
-	if err != nil {
-		return err
-	}
-	if fs.NumChildren() != len(n.Links()) || fs.FileSize() != size || depth > 4 {
-		return errNotAFile
-	}
-	for i, l := range n.Links() {
-		if err := h.branch(l.Cid, fs.BlockSize(i), depth+1); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // ReadAt reads as io.ReaderAt promises, but by one goroutine at a time.
 func (h *held) ReadAt(b []byte, off int64) (n int, err error) {
 	for n < len(b) {
 		at := off + int64(n)
-		i := sort.Search(len(h.ends), func(i int) bool { return h.ends[i] > at })
-		if i == len(h.ends) {
+		if at >= h.tree.Size {
 			return n, io.EOF
 		}
+		i := h.tree.Find(at)
 		if i != h.last {
-			if h.data, err = h.blocks.Read(h.ctx, h.leaves[i]); err != nil {
-				h.last = -1
+			h.last = -1
+			if h.data, err = h.blocks.Read(h.ctx, h.tree.Leaves[i].CID); err != nil {
+				return n, err
+			}
+			if err := h.tree.Check(i, h.data); err != nil {
 				return n, err
 			}
 			h.last = i
 		}
-		from := h.ends[i] - int64(len(h.data))
-		if at < from {
-			return n, errNotAFile
-		}
-		n += copy(b[n:], h.data[at-from:])
+		n += copy(b[n:], h.data[at-h.tree.Leaves[i].At:])
 	}
 	return n, nil
 }
