@@ -59,7 +59,10 @@ func TestOracle(t *testing.T) {
 	if len(jobs) < 60 {
 		t.Fatalf("%d encodings, want 60 or more", len(jobs))
 	}
-	for _, j := range jobs {
+	for i, j := range jobs {
+		if testing.Short() && i%5 != 0 {
+			continue
+		}
 		t.Run(fmt.Sprint(j.p.name, j.args), func(t *testing.T) {
 			t.Parallel()
 			file := j.enc(t, j.p, j.args...)

@@ -59,9 +59,9 @@ func snr(y []float32, hz float64, rate, channels, margin int) float64 {
 }
 
 func TestSNR(t *testing.T) {
-	for _, c := range []struct{ in, out int }{{44100, 48000}, {48000, 44100}, {96000, 44100}, {44100, 96000}, {88200, 48000}, {44100, 47999}, {44101, 48000}, {32000, 44100}} {
+	for i, c := range []struct{ in, out int }{{44100, 48000}, {48000, 44100}, {96000, 44100}, {44100, 96000}, {88200, 48000}, {44100, 47999}, {44101, 48000}, {32000, 44100}} {
 		for _, hz := range []float64{100, 1000, 10000, 15000} {
-			if hz > 0.42*float64(min(c.in, c.out)) {
+			if hz > 0.42*float64(min(c.in, c.out)) || testing.Short() && i%5 != 0 {
 				continue
 			}
 			for _, ch := range []int{1, 2, 3} {
@@ -99,8 +99,11 @@ func TestNothingFoldsDown(t *testing.T) {
 
 func TestCountsAreExact(t *testing.T) {
 	rates := []int{8000, 22050, 44100, 48000, 96000, 47999}
-	for _, in := range rates {
-		for _, out := range rates {
+	for i, in := range rates {
+		for j, out := range rates {
+			if testing.Short() && (len(rates)*i+j)%5 != 0 {
+				continue
+			}
 			r, err := New(in, out, 2)
 			if err != nil {
 				t.Fatal(err)
