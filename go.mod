@@ -24,6 +24,7 @@ require (
 	github.com/jfreymuth/vorbis v1.0.2
 	github.com/libp2p/go-libp2p v0.51.0
 	github.com/libp2p/go-libp2p-kad-dht v0.42.2
+	github.com/libp2p/go-libp2p-pubsub v0.17.0
 	github.com/libp2p/go-msgio v0.3.0
 	github.com/mattn/go-isatty v0.0.24
 	github.com/mewkiz/flac v1.0.14

@@ -140,12 +140,23 @@ type Streams interface {
 	Open(ctx context.Context, peer, protocol string) (Stream, error)
 }
 
-// Topics is publish and subscribe. Messages are at most 1 MiB, unverified,
-// from anyone.
+// MaxMessage is the largest message of a topic, in bytes.
+const MaxMessage = 1 << 20
+
+// Topics is publish and subscribe. Messages have at most MaxMessage bytes and
+// come from anyone; peer is the author, as its signature proved.
 type Topics interface {
+	// Publish hands data to the subscribers that can be reached from here.
+	// It does not wait for them, and subscribing oneself is not needed.
+	// What one node publishes leaves it in order.
 	Publish(ctx context.Context, topic string, data []byte) error
-	// Subscribe calls h for each message, in order, until ctx ends.
-	Subscribe(ctx context.Context, topic string, h func(peer string, data []byte)) error
+	// Subscribe calls h for each message of others, one call at a time, until
+	// ctx ends (its error is returned then) or the node closes. A message
+	// goes on to further subscribers only if h returns true for it: h
+	// verifies, and is quick. A subscriber that is slow, or was not yet known
+	// to its neighbours, misses messages. A topic has one Subscribe at a
+	// time; a second fails at once.
+	Subscribe(ctx context.Context, topic string, h func(peer string, data []byte) bool) error
 }
 
 // Peers is who is here.

@@ -1,6 +1,6 @@
 // Package embedded is a whole IPFS peer inside the process: a libp2p host on
-// TCP and QUIC, bitswap, blocks in flatfs, pins, and, by Network, a DHT or
-// mDNS.
+// TCP and QUIC, bitswap, gossipsub, blocks in flatfs, pins, and, by Network, a
+// DHT or mDNS.
 //
 // What comes in: blocks, streams and values from any peer. What goes out:
 // blocks that hash to their CID, checked at every read from disk too. What is
@@ -70,8 +70,8 @@ type Config struct {
 const closing = 4 * time.Second
 
 // Node is the peer. It is a node.Getter (peers only, never its own disk),
-// node.Blocks, node.Pinner, node.Values, node.Streams and node.Peers. Safe
-// for concurrent use.
+// node.Blocks, node.Pinner, node.Values, node.Streams, node.Topics and
+// node.Peers. Safe for concurrent use.
 type Node struct {
 	log    *slog.Logger
 	ctx    context.Context // ends when the node closes; no request's
@@ -86,6 +86,7 @@ type Node struct {
 	dht      *dht.IpfsDHT // nil unless Public
 	mdns     mdns.Service // nil unless LAN
 	peers    *peers
+	topics   *topics
 	provides chan cid.Cid // roots to announce; Public only
 	slots    chan struct{}
 	down     sync.Once
@@ -126,6 +127,9 @@ func New(ctx context.Context, cfg Config) (n *Node, err error) {
 		return n, err
 	}
 	if n.host, err = newHost(key, cfg); err != nil {
+		return n, err
+	}
+	if n.topics, err = newTopics(n.ctx, n.host); err != nil {
 		return n, err
 	}
 	n.peers, err = newPeers(n.ctx, n.host, n.log)

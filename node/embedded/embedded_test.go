@@ -105,6 +105,11 @@ func TestConformance(t *testing.T) {
 			})
 		})
 	}
+	t.Run("Topics", func(t *testing.T) {
+		nodetest.Topics(t, func(t *testing.T) (a, b, c nodetest.Speaker) {
+			return start(t, config(t)), start(t, config(t)), start(t, config(t))
+		})
+	})
 	t.Run("Streams", func(t *testing.T) {
 		nodetest.Streams(t, func(t *testing.T) (a, b nodetest.Peer) {
 			return start(t, config(t)), start(t, config(t))

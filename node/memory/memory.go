@@ -56,7 +56,7 @@ type Node struct {
 	lies     map[cid.Cid][]byte
 	pins     map[node.Pin]bool
 	handlers map[string]func(string, node.Stream)
-	topics   map[string]map[*subscription]bool
+	topics   map[string]*subscription
 	arrivals []func(string)
 	traffic  node.Traffic
 }
@@ -68,7 +68,7 @@ func (w *World) Node(name string) *Node {
 		world: w, id: base58.Encode(append([]byte{0x00, 0x24, 0x08, 0x01, 0x12, 0x20}, sum[:]...)),
 		done: make(chan struct{}), blocks: map[cid.Cid][]byte{}, lies: map[cid.Cid][]byte{},
 		pins: map[node.Pin]bool{}, handlers: map[string]func(string, node.Stream){},
-		topics:  map[string]map[*subscription]bool{},
+		topics:  map[string]*subscription{},
 		traffic: node.Traffic{BySource: map[string]int64{}},
 	}
 	w.mu.Lock()

@@ -55,6 +55,15 @@ func TestConformance(t *testing.T) {
 	t.Run("Streams", func(t *testing.T) {
 		nodetest.Streams(t, func(t *testing.T) (a, b nodetest.Peer) { return pair(t) })
 	})
+	t.Run("Topics", func(t *testing.T) {
+		nodetest.Topics(t, func(t *testing.T) (a, b, c nodetest.Speaker) {
+			w := memory.NewWorld()
+			w.Delay = time.Millisecond
+			x, y, z := w.Node("a"), w.Node("b"), w.Node("c")
+			t.Cleanup(func() { x.Close(); y.Close(); z.Close() })
+			return x, y, z
+		})
+	})
 	t.Run("Values", func(t *testing.T) {
 		nodetest.Values(t, func(t *testing.T) (a, b node.Values) { return pair(t) })
 	})
