@@ -63,18 +63,15 @@ type exchange struct {
 	peers Peers
 }
 
-// Put pushes to every connected peer; only those that want the name take it.
-func (x *exchange) Put(ctx context.Context, name Name, raw []byte) (int, error) {
-	var mu sync.Mutex
-	holders := 0
+// Put pushes to every connected peer that is not known to hold it; only those
+// that want the name take it.
+func (x *exchange) Put(ctx context.Context, name Name, raw []byte, held func(who string)) error {
 	x.each(ctx, func(peer string) {
-		if x.push(ctx, peer, name, raw) {
-			mu.Lock()
-			holders++
-			mu.Unlock()
+		if !x.namer.knows(name, raw, peer) && x.push(ctx, peer, name, raw) {
+			held(peer)
 		}
 	})
-	return holders, nil
+	return nil
 }
 
 // Get asks every connected peer, and tells those who answer with an older
@@ -91,15 +88,20 @@ func (x *exchange) Get(ctx context.Context, name Name, found func(raw []byte)) e
 	return nil
 }
 
-// ask asks one peer and repairs what it lacks.
+// ask asks one peer and repairs what it lacks. One that does not speak the
+// protocol may speak stock IPFS's.
 func (x *exchange) ask(ctx context.Context, peer string, name Name, found func(raw []byte)) {
 	status, raw, err := x.talk(ctx, peer, opGet, name, nil)
 	if err != nil {
 		x.namer.cfg.Log.Debug("ask peer for record", "peer", peer, "name", name, "err", err)
+		if raw, err := x.fetch(ctx, peer, name); err == nil && len(raw) > 0 {
+			found(raw)
+		}
 		return
 	}
 	if status == statusRecord {
 		found(raw)
+		x.namer.holds(name, raw, peer)
 	}
 	newest, err := x.namer.Newest(name)
 	if err != nil {
@@ -127,6 +129,12 @@ func (x *exchange) push(ctx context.Context, peer string, name Name, raw []byte)
 		if _, _, err := x.namer.Accept(name, newer); err != nil {
 			x.namer.cfg.Log.Debug("answer to push", "peer", peer, "name", name, "err", err)
 		}
+		x.namer.holds(name, newer, peer)
+	}
+	if status == statusTaken {
+		x.namer.holds(name, raw, peer)
+	} else {
+		x.namer.tell(name, raw, peer)
 	}
 	return status == statusTaken
 }
@@ -201,12 +209,12 @@ func (x *exchange) answer(peer string, op byte, name Name, record []byte) (byte,
 		switch rec, err := n.Newest(name); {
 		case err == nil:
 			return statusRecord, rec.Raw
-		case n.wants(name):
+		case n.Wants(name):
 			return statusWanted, nil
 		}
 		return statusNone, nil
 	}
-	if !n.wants(name) {
+	if !n.Wants(name) {
 		return statusUnwanted, nil
 	}
 	newest, _, err := n.Accept(name, record)
@@ -220,6 +228,7 @@ func (x *exchange) answer(peer string, op byte, name Name, record []byte) (byte,
 	if string(newest.Raw) != string(record) {
 		return statusRecord, newest.Raw
 	}
+	n.holds(name, record, peer)
 	return statusTaken, nil
 }
 

@@ -2,9 +2,11 @@
 // the newest record ever seen under it.
 //
 // What comes in: record bytes from routers, peers and disk, all hostile. What
-// goes out: records whose signature is by the name's own key, whose end of
-// life has not passed by the injected clock, and whose sequence is no lower
-// than any accepted before, also across restarts. What is trusted: the store
+// goes out: records whose signature is by the name's own key, and whose
+// sequence is no lower than any accepted before, also across restarts. One
+// whose end of life has passed by the injected clock is stale: it is never
+// taken in place of one that has not ended, nor handed on unasked, and whoever
+// gets one can tell (Record.Ended). What is trusted: the store
 // on this box, and boxo/ipns for the record's form and signature. A router is
 // trusted with nothing but availability.
 //
@@ -75,6 +77,15 @@ func (n Name) RoutingKey() string {
 		return ""
 	}
 	return string(b.RoutingKey())
+}
+
+// nameOfKey is the name of a routing key.
+func nameOfKey(key string) (Name, error) {
+	b, err := ipns.NameFromRoutingKey([]byte(key))
+	if err != nil {
+		return "", fmt.Errorf("name of routing key: %w", err)
+	}
+	return ParseName(b.String())
 }
 
 func (n Name) String() string { return string(n) }

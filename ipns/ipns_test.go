@@ -87,6 +87,7 @@ func namer(t testing.TB, cfg ipns.Config) *ipns.Namer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { n.Close() })
 	return n
 }
 
@@ -169,28 +170,53 @@ func TestHostileRecords(t *testing.T) {
 	}
 }
 
+// TestEndOfLifeByTheInjectedClock: what has ended is taken for want of better,
+// never in place of what has not, and never below what was seen.
 func TestEndOfLifeByTheInjectedClock(t *testing.T) {
 	now := start
-	m := namer(t, ipns.Config{Now: func() time.Time { return now }})
-	past := sign(t, 1, "x", start.Add(-time.Second))
-	if _, _, err := m.Accept(n, past.Raw); !errors.Is(err, ipns.ErrExpired) {
-		t.Fatalf("an ended record: %v", err)
+	s := newStore()
+	m := namer(t, ipns.Config{Store: s, Now: func() time.Time { return now }})
+	defer m.Watch(n, nil)()
+	stale := sign(t, 2, "x", start.Add(-time.Second))
+	if r, fresh, err := m.Accept(n, stale.Raw); err != nil || !fresh || !r.Ended(now) {
+		t.Fatalf("an ended record, with nothing held: %v, %v", fresh, err)
 	}
-	held := sign(t, 2, "x", start.Add(time.Hour)) // long past by the wall clock or far ahead: no matter
+	if a := m.Alerts(); len(a) != 1 || a[0].Kind != ipns.Stale || a[0].Seq != 2 || !a[0].Since.Equal(stale.EOL) {
+		t.Fatalf("alerts: %+v", a)
+	}
+	if _, _, err := m.Accept(n, sign(t, 1, "x", later).Raw); !errors.Is(err, ipns.ErrRollback) {
+		t.Fatalf("a longer life for an older record: %v", err)
+	}
+	if r, fresh, err := m.Accept(n, sign(t, 3, "x", start.Add(-time.Minute)).Raw); err != nil || !fresh || r.Seq != 3 {
+		t.Fatalf("a newer record that has ended too: %v, %v", fresh, err)
+	}
+	held := sign(t, 4, "x", start.Add(time.Hour)) // long past by the wall clock or far ahead: no matter
 	if _, fresh, err := m.Accept(n, held.Raw); err != nil || !fresh {
 		t.Fatal(fresh, err)
+	}
+	if a := m.Alerts(); len(a) != 0 {
+		t.Fatalf("alerts: %+v", a)
+	}
+	ended := sign(t, 9, "x", start.Add(-time.Second))
+	if _, _, err := m.Accept(n, ended.Raw); !errors.Is(err, ipns.ErrExpired) {
+		t.Fatalf("an ended record in place of one that has not: %v", err)
+	}
+	if r, err := m.Newest(n); err != nil || r.Seq != 4 {
+		t.Fatalf("newest: %d, %v", r.Seq, err)
 	}
 	now = start.Add(2 * time.Hour)
 	if _, fresh, err := m.Accept(n, held.Raw); err != nil || fresh {
 		t.Fatalf("the same again after its end: %v, %v", fresh, err)
 	}
-	if r, err := m.Newest(n); err != nil || r.Seq != 2 {
-		t.Fatalf("what has ended is still the newest known: %+v, %v", r, err)
+	if r, err := m.Resolve(t.Context(), n); err != nil || r.Seq != 4 || !r.Ended(now) {
+		t.Fatalf("Resolve of what has ended, with nobody to ask: %d, %v", r.Seq, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	if _, err := m.Resolve(ctx, n); !errors.Is(err, ipns.ErrNotFound) {
-		t.Fatalf("Resolve of what has ended, with nobody to ask: %v", err)
+	if _, fresh, err := m.Accept(n, ended.Raw); err != nil || !fresh {
+		t.Fatalf("both have ended, and this one is newer: %v, %v", fresh, err)
+	}
+	m = namer(t, ipns.Config{Store: s, Now: func() time.Time { return now }})
+	if _, _, err := m.Accept(n, held.Raw); !errors.Is(err, ipns.ErrRollback) {
+		t.Fatalf("back, after a restart: %v", err)
 	}
 }
 
@@ -258,7 +284,7 @@ func TestTwoValuesForOneSequence(t *testing.T) {
 // liar is a router that answers with what it is told to.
 type liar struct{ answers [][]byte }
 
-func (l liar) Put(context.Context, ipns.Name, []byte) (int, error) { return 0, errors.New("no") }
+func (l liar) Put(context.Context, ipns.Name, []byte, func(string)) error { return errors.New("no") }
 func (l liar) Get(_ context.Context, _ ipns.Name, found func([]byte)) error {
 	for _, a := range l.answers {
 		found(a)
@@ -355,10 +381,15 @@ func TestExchange(t *testing.T) {
 	// Pushing an old one is answered with the newer.
 	third := sign(t, 3, "zzz", later)
 	namers["follower"].Accept(n, third.Raw)
-	if holders, err := namers["late"].Spread(t.Context(), n); err != nil || holders != 0 {
+	if holders, err := namers["late"].Spread(t.Context(), n); err != nil || holders != 1 {
+		t.Fatalf("%d holders, %v: who has taken a record counts, and is not told again", holders, err)
+	}
+	again := namer(t, ipns.Config{Peers: nodes["late"]})
+	again.Accept(n, second.Raw)
+	if holders, err := again.Spread(t.Context(), n); err != nil || holders != 0 {
 		t.Fatalf("%d holders, %v", holders, err)
 	}
-	if r, _ := namers["late"].Newest(n); r.Seq != 3 {
+	if r, _ := again.Newest(n); r.Seq != 3 {
 		t.Fatalf("the pusher learnt nothing: %d", r.Seq)
 	}
 }

@@ -1,30 +1,21 @@
 package ipns
 
 import (
+	"bytes"
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
-
-	"github.com/ipfs/go-cid"
-)
-
-const (
-	// settle is how long the others may still answer after a first record.
-	settle = time.Second
-	// doubt is how long an honest answer may still come after a bad one.
-	doubt = 3 * time.Second
-	// again is how often Ask repeats a question nobody has answered.
-	again = time.Second
 )
 
 // Router is one way to carry records. Both methods may be slow and lie.
 type Router interface {
-	// Put hands a record on and tells how many others now hold it.
-	Put(ctx context.Context, name Name, raw []byte) (holders int, err error)
+	// Put hands a record on and calls held, from any goroutine, for each
+	// other that is known to hold it then: a peer by its id, a service by its
+	// name. It returns when all have answered or ctx ends.
+	Put(ctx context.Context, name Name, raw []byte, held func(who string)) error
 	// Get asks for a name's record and calls found, from one goroutine at a
 	// time, for each answer as it comes, until all have answered or ctx ends.
 	Get(ctx context.Context, name Name, found func(raw []byte)) error
@@ -44,8 +35,13 @@ type Config struct {
 	Now func() time.Time
 	// Peers, when set, are asked and told directly (/playnode/ipns/1.0.0).
 	Peers Peers
+	// Topics, when set, carry records as the IPNS PubSub standard has it.
+	Topics Topics
 	// Routers are further ways, such as DHT.
 	Routers []Router
+	// Enough is how many others must hold a record for Publish to return
+	// while it goes on; 0 means 3.
+	Enough int
 	// Every is how often Run re-puts what it watches; 0 means 12 h, well
 	// inside the 48 h that a DHT keeps a record.
 	Every time.Duration
@@ -57,20 +53,28 @@ type Config struct {
 type Namer struct {
 	cfg     Config
 	direct  *exchange // nil without Peers
+	topics  *gossip   // nil without Topics
 	routers []Router
 
+	ctx    context.Context // ends with Close: what goes on behind a call's back
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
 	mu        sync.Mutex // guards all below, and the order of writes to Store
+	closed    bool
 	held      map[Name]Record
+	reach     map[Name]*reach
 	watches   map[Name][]*watch
 	own       map[Name]bool
-	connected chan struct{} // closed and replaced when a peer connects
-	arrivals  []string      // peers that Run has yet to greet
-	fresh     map[Name]bool // names whose record Run has yet to pass on
-	wake      chan struct{} // one slot: arrivals or fresh has grown
+	asked     map[Name]time.Time // when Resolve last had a name refined
+	connected chan struct{}      // closed and replaced when a peer connects
+	arrivals  []string           // peers that Run has yet to greet
+	fresh     map[Name]bool      // names whose record Run has yet to pass on
+	wake      chan struct{}      // one slot: arrivals, fresh or interests have changed
 }
 
-// New makes a Namer. With Peers it answers them from now on for every record
-// that it holds, whoever signed it.
+// New makes a Namer; the caller closes it. With Peers it answers them from
+// now on for every record that it holds, whoever signed it.
 func New(cfg Config) (*Namer, error) {
 	if cfg.Store == nil || cfg.Now == nil {
 		return nil, errors.New("make namer: Store and Now are required")
@@ -78,95 +82,55 @@ func New(cfg Config) (*Namer, error) {
 	if cfg.Every <= 0 {
 		cfg.Every = 12 * time.Hour
 	}
+	if cfg.Enough <= 0 {
+		cfg.Enough = 3
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	n := &Namer{
-		cfg: cfg, routers: cfg.Routers,
-		held: map[Name]Record{}, watches: map[Name][]*watch{}, own: map[Name]bool{},
+		cfg: cfg, held: map[Name]Record{}, reach: map[Name]*reach{}, watches: map[Name][]*watch{},
+		own: map[Name]bool{}, asked: map[Name]time.Time{},
 		connected: make(chan struct{}), fresh: map[Name]bool{}, wake: make(chan struct{}, 1),
 	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if cfg.Peers != nil {
 		n.direct = &exchange{namer: n, peers: cfg.Peers}
-		n.routers = append([]Router{n.direct}, cfg.Routers...)
+		n.routers = append(n.routers, n.direct)
+	}
+	if cfg.Topics != nil {
+		n.topics = &gossip{namer: n, topics: cfg.Topics}
+		n.routers = append(n.routers, n.topics)
+	}
+	n.routers = append(n.routers, cfg.Routers...)
+	if cfg.Peers != nil {
 		cfg.Peers.Handle(Protocol, n.direct.serve)
+		cfg.Peers.Handle(fetchProtocol, n.direct.serveFetch)
 		cfg.Peers.OnConnect(n.arrived)
 	}
 	return n, nil
 }
 
-// Publish signs and keeps a record that points key's name at value, and hands
-// it to every router. A seq of 0 means one more than the highest known; one
-// that is not above it gives ErrRollback. The record is durable here when an
-// error is nil; Publish then waits until the routers have answered or ctx has
-// ended. holders counts the others that hold it; none is no error.
-func (n *Namer) Publish(ctx context.Context, key ed25519.PrivateKey, value cid.Cid, seq uint64, eol time.Time) (rec Record, holders int, err error) {
-	name, err := NameOf(key.Public().(ed25519.PublicKey))
-	if err != nil {
-		return Record{}, 0, err
-	}
-	rec, err = n.sign(name, key, value, seq, eol)
-	if err != nil {
-		return Record{}, 0, err
-	}
-	return rec, n.spread(ctx, rec), nil
+// Close ends what Publish and Resolve have left to go on, and waits for it.
+// The Namer still answers from disk.
+func (n *Namer) Close() error {
+	n.mu.Lock()
+	n.closed = true
+	n.mu.Unlock()
+	n.cancel()
+	n.wg.Wait()
+	return nil
 }
 
-// sign makes the next record of name and keeps it, in one step.
-func (n *Namer) sign(name Name, key ed25519.PrivateKey, value cid.Cid, seq uint64, eol time.Time) (Record, error) {
+// spawn runs f, unless the Namer is closed, until it is. It tells whether.
+func (n *Namer) spawn(f func(ctx context.Context)) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	held, err := n.load(name)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return Record{}, err
+	if n.closed {
+		return false
 	}
-	if seq == 0 {
-		seq = held.Seq + 1
-	}
-	if seq <= held.Seq {
-		return Record{}, fmt.Errorf("publish %s with sequence %d, %d being known: %w", name, seq, held.Seq, ErrRollback)
-	}
-	rec, err := Sign(key, value, seq, eol)
-	if err != nil {
-		return Record{}, err
-	}
-	n.own[name] = true
-	return rec, n.keep(rec)
-}
-
-// Spread hands the newest record held of name to every router and connected
-// peer and tells how many others hold it. It returns when all have answered
-// or ctx has ended.
-func (n *Namer) Spread(ctx context.Context, name Name) (holders int, err error) {
-	rec, err := n.Newest(name)
-	if err != nil {
-		return 0, err
-	}
-	return n.spread(ctx, rec), nil
-}
-
-// spread puts rec by every router at once.
-func (n *Namer) spread(ctx context.Context, rec Record) int {
-	counts := make(chan int, len(n.routers))
-	for _, r := range n.routers {
-		go func() {
-			k, err := r.Put(ctx, rec.Name, rec.Raw)
-			if err != nil {
-				n.cfg.Log.Debug("put record", "name", rec.Name, "err", err)
-			}
-			counts <- k
-		}()
-	}
-	holders := 0
-	for range n.routers {
-		select {
-		case k := <-counts:
-			holders += k
-		case <-ctx.Done():
-			return holders
-		}
-	}
-	return holders
+	n.wg.Go(func() { f(n.ctx) })
+	return true
 }
 
 // Newest is the newest record ever accepted, from disk alone, past its end of
@@ -177,20 +141,13 @@ func (n *Namer) Newest(name Name) (Record, error) {
 	return n.load(name)
 }
 
-// Resolve answers from disk at once when a record is held whose end of life
-// has not passed, else as Ask.
-func (n *Namer) Resolve(ctx context.Context, name Name) (Record, error) {
-	if rec, err := n.Newest(name); err == nil && !n.cfg.Now().After(rec.EOL) {
-		return rec, nil
-	}
-	return n.Ask(ctx, name)
-}
-
 // Accept verifies a record and keeps it, durably, if it is the newest. It
 // returns the newest known then; fresh tells that it is this one, and was not
 // known before. Of two with one sequence Compare's winner is kept, and
-// another value under that sequence is reported (Conflict). The error wraps
-// ErrInvalid, ErrExpired or ErrRollback, and nothing was kept.
+// another value under that sequence is reported (Conflict, Alerts). A record
+// past its end of life is taken only where none is held, or only such: it is
+// stale, and better than nothing. The error wraps ErrInvalid, ErrExpired or
+// ErrRollback, and nothing was kept.
 func (n *Namer) Accept(name Name, raw []byte) (newest Record, fresh bool, err error) {
 	rec, err := Open(name, raw)
 	if err != nil {
@@ -202,8 +159,9 @@ func (n *Namer) Accept(name Name, raw []byte) (newest Record, fresh bool, err er
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Record{}, false, err
 	}
+	now, first := n.cfg.Now(), err != nil
 	order := 1
-	if err == nil {
+	if !first {
 		order = rec.Compare(held)
 	}
 	switch {
@@ -211,17 +169,16 @@ func (n *Namer) Accept(name Name, raw []byte) (newest Record, fresh bool, err er
 		return held, false, nil
 	case rec.Seq < held.Seq:
 		return Record{}, false, fmt.Errorf("record of %s has sequence %d, %d was seen: %w", name, rec.Seq, held.Seq, ErrRollback)
-	case n.cfg.Now().After(rec.EOL):
+	case rec.Ended(now) && !first && !held.Ended(now):
 		return Record{}, false, fmt.Errorf("record of %s ended %s: %w", name, rec.EOL.Format(time.RFC3339), ErrExpired)
 	}
-	if err == nil && rec.Seq == held.Seq && !rec.Value.Equals(held.Value) {
+	if !first && rec.Seq == held.Seq && !rec.Value.Equals(held.Value) {
 		loser := rec
 		if order > 0 {
 			loser = held
 		}
-		n.cfg.Log.Warn("two records with one sequence", "name", name, "seq", rec.Seq, "kept", rec.Compare(held) < 0)
-		if err := n.cfg.Store.Put(conflictKey(name), loser.Raw); err != nil {
-			return Record{}, false, fmt.Errorf("keep evidence against %s: %w", name, err)
+		if err := n.accuse(loser); err != nil {
+			return Record{}, false, err
 		}
 	}
 	if order < 0 {
@@ -235,14 +192,7 @@ func (n *Namer) Accept(name Name, raw []byte) (newest Record, fresh bool, err er
 	return rec, true, nil
 }
 
-// Conflict is the losing record of the last pair seen that had one sequence
-// and two values: evidence that name's key signed both. ErrNotFound: none.
-func (n *Namer) Conflict(name Name) (Record, error) {
-	return n.read(name, conflictKey(name))
-}
-
-func recordKey(name Name) string   { return "record/" + string(name) }
-func conflictKey(name Name) string { return "conflict/" + string(name) }
+func recordKey(name Name) string { return "record/" + string(name) }
 
 // keep makes rec the newest, on disk first. n.mu is held.
 func (n *Namer) keep(rec Record) error {
@@ -250,6 +200,7 @@ func (n *Namer) keep(rec Record) error {
 		return fmt.Errorf("keep record of %s: %w", rec.Name, err)
 	}
 	n.held[rec.Name] = rec
+	delete(n.reach, rec.Name)
 	for _, w := range n.watches[rec.Name] {
 		w.notify(rec)
 	}
@@ -278,4 +229,65 @@ func (n *Namer) read(name Name, key string) (Record, error) {
 		return Record{}, fmt.Errorf("record of %s: %w", name, ErrNotFound)
 	}
 	return Open(name, raw)
+}
+
+// maxReach bounds the peers that are remembered for one record.
+const maxReach = 1024
+
+// reach is how far the newest record of a name has come, as far as is known
+// here: what saves telling somebody twice.
+type reach struct {
+	holders  map[string]bool // others that hold it
+	told     map[string]bool // and those that were shown it and did not take it
+	gossiped bool            // it has been on the name's topic
+}
+
+// reached is the reach of raw, nil when it is not the newest any more. n.mu
+// is held.
+func (n *Namer) reached(name Name, raw []byte) *reach {
+	if held, err := n.load(name); err != nil || !bytes.Equal(held.Raw, raw) {
+		return nil
+	}
+	r := n.reach[name]
+	if r == nil {
+		r = &reach{holders: map[string]bool{}, told: map[string]bool{}}
+		n.reach[name] = r
+	}
+	return r
+}
+
+// holds notes that who holds raw.
+func (n *Namer) holds(name Name, raw []byte, who string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if r := n.reached(name, raw); r != nil && len(r.holders) < maxReach {
+		r.holders[who] = true
+	}
+}
+
+// tell notes that peer was shown raw.
+func (n *Namer) tell(name Name, raw []byte, peer string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if r := n.reached(name, raw); r != nil && len(r.told) < maxReach {
+		r.told[peer] = true
+	}
+}
+
+// knows tells whether peer holds raw or was shown it.
+func (n *Namer) knows(name Name, raw []byte, peer string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r := n.reached(name, raw)
+	return r != nil && (r.holders[peer] || r.told[peer])
+}
+
+// Holders is how many others are known to hold the newest record of name.
+func (n *Namer) Holders(name Name) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if r := n.reach[name]; r != nil {
+		return len(r.holders)
+	}
+	return 0
 }

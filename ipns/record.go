@@ -107,6 +107,9 @@ func open(name Name, raw []byte) (Record, error) {
 	return Record{Name: name, Value: p.RootCid(), Seq: seq, EOL: eol, Raw: bytes.Clone(raw)}, nil
 }
 
+// Ended tells whether the record's end of life has passed at now: it is stale.
+func (r Record) Ended(now time.Time) bool { return now.After(r.EOL) }
+
 // Compare orders records of one name as every IPNS implementation does:
 // by sequence, then end of life, then bytes. Positive means r is newer.
 func (r Record) Compare(o Record) int {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"time"
 )
 
 // maxArrivals bounds how many peers wait to be greeted; those beyond it are
@@ -60,12 +59,14 @@ func (n *Namer) Watch(name Name, f func(Record)) (stop func()) {
 	w := &watch{f: f}
 	n.mu.Lock()
 	n.watches[name] = append(n.watches[name], w)
+	n.signal()
 	n.mu.Unlock()
 	return func() {
 		n.mu.Lock()
 		left := slices.DeleteFunc(n.watches[name], func(o *watch) bool { return o == w })
 		if n.watches[name] = left; len(left) == 0 {
 			delete(n.watches, name)
+			n.signal()
 		}
 		n.mu.Unlock()
 		w.mu.Lock()
@@ -74,8 +75,8 @@ func (n *Namer) Watch(name Name, f func(Record)) (stop func()) {
 	}
 }
 
-// wants tells whether pushed records of name are taken.
-func (n *Namer) wants(name Name) bool {
+// Wants tells whether pushed records of name are taken.
+func (n *Namer) Wants(name Name) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.own[name] || len(n.watches[name]) > 0
@@ -118,43 +119,58 @@ func (n *Namer) signal() {
 	}
 }
 
-// Run asks each peer that connects for the names of interest, passes newer
-// records on as they come, and re-puts what is held, until ctx ends; its
-// error is ctx's.
+// Run asks each peer that connects for the names of interest, listens on
+// their topics, passes newer records on as they come, and re-puts what is
+// held, until ctx ends; its error is ctx's.
 func (n *Namer) Run(ctx context.Context) error {
-	tick := time.NewTicker(n.cfg.Every)
-	defer tick.Stop()
+	type tended struct {
+		kick chan struct{}
+		stop context.CancelFunc
+	}
+	tends := map[Name]tended{}
 	var wg sync.WaitGroup // a slow router holds up nobody else
 	defer wg.Wait()
 	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			for _, name := range n.interests() {
-				if rec, err := n.Newest(name); err == nil && !n.cfg.Now().After(rec.EOL) {
-					wg.Go(func() { n.spread(ctx, rec) })
-				}
+		current := n.interests()
+		for name, t := range tends {
+			if !slices.Contains(current, name) {
+				t.stop()
+				delete(tends, name)
 			}
-			continue
-		case <-n.wake:
+		}
+		for _, name := range current {
+			if _, ok := tends[name]; !ok {
+				own, stop := context.WithCancel(ctx)
+				t := tended{make(chan struct{}, 1), stop}
+				tends[name] = t
+				wg.Go(func() { defer stop(); n.tend(own, name, t.kick) })
+			}
 		}
 		n.mu.Lock()
 		peers, fresh := n.arrivals, n.fresh
 		n.arrivals, n.fresh = nil, map[Name]bool{}
 		n.mu.Unlock()
 		for name := range fresh {
-			if rec, err := n.Newest(name); err == nil {
-				wg.Go(func() { n.spread(ctx, rec) })
+			if t, ok := tends[name]; ok {
+				select {
+				case t.kick <- struct{}{}:
+				default:
+				}
 			}
 		}
-		wg.Go(func() { n.greet(ctx, peers) })
+		if len(peers) > 0 {
+			wg.Go(func() { n.greet(ctx, peers, current) })
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-n.wake:
+		}
 	}
 }
 
 // greet asks peers for the names of interest, and tells them what they lack.
-func (n *Namer) greet(ctx context.Context, peers []string) {
-	names := n.interests()
+func (n *Namer) greet(ctx context.Context, peers []string, names []Name) {
 	slots := make(chan struct{}, abreast)
 	var wg sync.WaitGroup
 	for _, p := range peers {
