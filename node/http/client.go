@@ -1,5 +1,6 @@
-// Package http speaks trustless gateways, both ways: Client reads blocks from
-// one, NewHandler serves this box's blocks and IPNS records as one.
+// Package http speaks trustless gateways and delegated routing, both ways:
+// Client reads blocks from a gateway, Router puts and gets IPNS records at a
+// routing server, and NewHandler serves this box's blocks and records as both.
 //
 // What comes in: bytes from gateways and requests from anyone. What goes out:
 // blocks that hash to their CID; to requesters, raw blocks, CARs and signed
@@ -67,7 +68,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 // Get reads one block; see node.Getter. Wrong bytes give node.ErrVerify, all
 // other refusals and failures of the gateway node.ErrNotFound.
 func (c *Client) Get(ctx context.Context, id cid.Cid, w node.Want) ([]byte, error) {
-	data, err := c.read(ctx, "/ipfs/"+id.String()+"?format=raw", rawType, node.MaxBlock)
+	data, _, err := c.read(ctx, "/ipfs/"+id.String()+"?format=raw", rawType, node.MaxBlock)
 	if err == nil {
 		err = node.Verify(id, data)
 	}
@@ -79,9 +80,9 @@ func (c *Client) Get(ctx context.Context, id cid.Cid, w node.Want) ([]byte, erro
 
 // Record reads a name's IPNS record, of at most 10 KiB and not verified.
 func (c *Client) Record(ctx context.Context, name string) ([]byte, error) {
-	data, err := c.read(ctx, "/ipns/"+url.PathEscape(name)+"?format=ipns-record", recordType, maxRecord)
+	data, _, err := c.read(ctx, "/ipns/"+url.PathEscape(name)+"?format=ipns-record", recordType, maxRecord)
 	if err == nil && len(data) > maxRecord {
-		err = fmt.Errorf("over %d bytes: %w", maxRecord, node.ErrNotFound)
+		err = errTooLong
 	}
 	if err != nil {
 		return nil, fmt.Errorf("get record of %s from %s: %w", name, c.root, err)
@@ -89,30 +90,38 @@ func (c *Client) Record(ctx context.Context, name string) ([]byte, error) {
 	return data, nil
 }
 
-// read returns at most limit+1 bytes of an answer of the type asked for.
-func (c *Client) read(ctx context.Context, path, accept string, limit int64) ([]byte, error) {
+// errTooLong says that an answer is no record, being too long for one.
+var errTooLong = fmt.Errorf("over %d bytes: %w", maxRecord, node.ErrNotFound)
+
+// read returns at most limit+1 bytes of an answer, asked for as accept, and
+// the type that it says to be.
+func (c *Client) read(ctx context.Context, path, accept string, limit int64) (data []byte, kind string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.root+path, nil)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	req.Header.Set("Accept", accept)
+	return c.do(req, limit)
+}
+
+func (c *Client) do(req *http.Request, limit int64) (data []byte, kind string, err error) {
+	ctx := req.Context()
 	res, err := c.http.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return nil, "", ctx.Err()
 		}
-		return nil, fmt.Errorf("%w: %w", node.ErrNotFound, err)
+		return nil, "", fmt.Errorf("%w: %w", node.ErrNotFound, err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("status %s: %w", res.Status, node.ErrNotFound)
+		return nil, "", fmt.Errorf("status %s: %w", res.Status, node.ErrNotFound)
 	}
-	data, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
-	if err != nil {
+	if data, err = io.ReadAll(io.LimitReader(res.Body, limit+1)); err != nil {
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return nil, "", ctx.Err()
 		}
-		return nil, fmt.Errorf("%w: %w", node.ErrNotFound, err)
+		return nil, "", fmt.Errorf("%w: %w", node.ErrNotFound, err)
 	}
-	return data, nil
+	return data, res.Header.Get("Content-Type"), nil
 }

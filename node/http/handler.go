@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/ipfs/boxo/blockservice"
@@ -40,11 +41,20 @@ type HandlerConfig struct {
 	// Record gives a name's newest record (protobuf), or an error; nil serves
 	// no names.
 	Record func(name string) ([]byte, error)
+	// Put keeps a record that anyone brings; it verifies. Errors wrap
+	// ErrUnwanted or ErrRefused where that is why; nil takes none.
+	Put func(name string, raw []byte) error
+	// Now dates what caches may keep; nil means the system's clock.
+	Now func() time.Time
 }
 
 // NewHandler is the trustless gateway: /ipfs/CID as raw or CAR, /ipns/NAME as
-// ipns-record, all else refused. Mount it on a listener of its own.
+// ipns-record; and delegated routing: /routing/v1/ipns/NAME, got and put. All
+// else is refused. Mount it on a listener of its own.
 func NewHandler(cfg HandlerConfig) http.Handler {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	n := names{cfg.Record}
 	registry := prometheus.NewRegistry() // the default one takes each name once a process
 	backend, err := gateway.NewBlocksBackend(blockservice.New(held{cfg.Blocks}, nil),
@@ -52,11 +62,19 @@ func NewHandler(cfg HandlerConfig) http.Handler {
 	if err != nil {
 		panic(err) // only options can fail, and these are constant
 	}
-	return gateway.NewHandler(gateway.Config{
+	pages := gateway.NewHandler(gateway.Config{
 		DeserializedResponses: false, NoDNSLink: true, DisableHTMLErrors: true,
 		MaxConcurrentRequests: maxRequests, RetrievalTimeout: stalled, MaxRequestDuration: longest,
 		MetricsRegistry: registry,
 	}, backend)
+	keep := records{cfg, make(chan struct{}, maxRequests)}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, routingRoot) {
+			keep.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})
 }
 
 // held is what is on this box as boxo's Blockstore.
