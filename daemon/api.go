@@ -326,10 +326,26 @@ type Status struct {
 	Follows []Followed `json:"follows"`
 	Leases  []Leased   `json:"leases"`
 	Playing *PlayEvent `json:"playing"`
+	Alerts  []Alert    `json:"alerts"`
 	Storage struct {
 		Pins int `json:"pins"`
 	} `json:"storage"`
 	Traffic Traffic `json:"traffic"`
+}
+
+// Alert is something wrong that a person should know.
+type Alert struct {
+	// Kind is equivocation (a name's key has signed two records under one
+	// sequence) or stale (the newest record known of a name has ended).
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	Seq  uint64 `json:"seq"`
+	// Since is when a stale record ended.
+	Since *time.Time `json:"since,omitempty"`
+	// Settled tells that a newer record has come since.
+	Settled bool `json:"settled,omitempty"`
+	// Text is all of it in one line.
+	Text string `json:"text"`
 }
 
 // Traffic is bytes of blocks, since the process began.

@@ -17,7 +17,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 
@@ -197,10 +196,25 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 		w.fetch.Add(fetch.Source{Name: "http " + o, Getter: g})
 		routers = append(routers, ipns.Source(g.Record))
 	}
+	for _, o := range cfg.Routers {
+		r, err := nodehttp.NewRouter(nodehttp.ClientConfig{URL: o})
+		if err != nil {
+			return nil, fmt.Errorf("use router %s: %w", o, err)
+		}
+		routers = append(routers, ipns.Delegated(o, r))
+	}
 	if w.names, err = ipns.New(ipns.Config{
-		Store: d.repo.Bucket("ipns"), Now: d.now, Peers: n, Routers: routers, Log: d.log,
+		Store: d.repo.Bucket("ipns"), Now: d.now, Peers: n, Topics: n, Routers: routers, Log: d.log,
 	}); err != nil {
 		return nil, err
+	}
+	// Our own names' records come back from whoever kept them.
+	for _, own := range d.keys.Names() {
+		name, err := ipns.ParseName(string(own))
+		if err != nil {
+			return nil, err
+		}
+		w.names.Watch(name, nil)
 	}
 	if w.follow, err = follow.New(follow.Config{
 		Names: w.names, Fetch: w.fetch, Blocks: n, Pinner: n, Store: d.repo.Bucket("follow"),
@@ -238,7 +252,7 @@ func (d *Daemon) Close() error {
 	d.mu.Unlock()
 	err := d.venue.Persist()
 	if n != nil {
-		err = errors.Join(err, n.search.close(), n.node.Close())
+		err = errors.Join(err, n.names.Close(), n.search.close(), n.node.Close())
 	}
 	return errors.Join(err, d.repo.Close())
 }
@@ -258,14 +272,6 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 	n, err := d.net()
 	if err != nil {
 		return err
-	}
-	// Our own names' records come back from whoever kept them.
-	for _, own := range d.keys.Names() {
-		name, err := ipns.ParseName(string(own))
-		if err != nil {
-			return err
-		}
-		defer n.names.Watch(name, nil)()
 	}
 	d.settleAll(n)
 	g, ctx := errgroup.WithContext(ctx)
@@ -295,21 +301,6 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 		return err
 	}
 	return ctx.Err()
-}
-
-// gateway serves what is held here: blocks, CARs and name records.
-func (d *Daemon) gateway(n *network) http.Handler {
-	return nodehttp.NewHandler(nodehttp.HandlerConfig{
-		Blocks: n.node,
-		Record: func(name string) ([]byte, error) {
-			p, err := ipns.ParseName(name)
-			if err != nil {
-				return nil, err
-			}
-			rec, err := n.names.Newest(p)
-			return rec.Raw, err
-		},
-	})
 }
 
 // Do runs one operation here; see Client.

@@ -18,7 +18,8 @@ func (d *Daemon) openPublisher(n *network) (*publisher.Publisher, error) {
 		return n.fetch.Get(ctx, c, node.Want{Class: node.Now})
 	}
 	return publisher.New(publisher.Config{
-		Keys: d.keys, Blocks: n.node, Held: n.node, Read: read, Store: d.repo.Bucket("library"), Names: n.names, Now: d.now, Audio: d.audio(), Log: d.log,
+		Keys: d.keys, Blocks: n.node, Held: n.node, Read: read, Store: d.repo.Bucket("library"), Names: n.names, Now: d.now,
+		NameLife: d.repo.Config.NameLife, Audio: d.audio(), Log: d.log,
 	})
 }
 

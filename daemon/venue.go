@@ -205,6 +205,7 @@ func (d *Daemon) status(ctx context.Context, _ struct{}, emit func(Event)) (Stat
 		return Status{}, err
 	}
 	s.Storage.Pins = len(pins)
+	s.Alerts = alerts(n)
 	t := n.node.Traffic()
 	s.Traffic = Traffic{Sent: t.Sent, Received: t.Received, BySource: map[string]int64{}}
 	for name, c := range n.fetch.Counts() {

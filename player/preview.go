@@ -13,6 +13,7 @@ import (
 	"playnode/internal/audio"
 	"playnode/manifests"
 	"playnode/node"
+	"playnode/node/unixfs"
 )
 
 // longestClip bounds what is heard of a preview, whatever its file holds.
@@ -186,7 +187,7 @@ func (p *Player) readClip(ctx context.Context, k manifests.Clip) ([]byte, error)
 	data, err := p.cfg.Fetch.Get(ctx, k.File, want)
 	if err != nil || k.File.Prefix().Codec == cid.Raw {
 		if err == nil && uint64(len(data)) != k.Size {
-			err = errFile
+			err = unixfs.ErrMalformed
 		}
 		return data, err
 	}
@@ -201,7 +202,7 @@ func (p *Player) readClip(ctx context.Context, k manifests.Clip) ([]byte, error)
 			return nil, err
 		}
 		if uint64(len(b)) != l.Size {
-			return nil, errFile
+			return nil, unixfs.ErrMalformed
 		}
 		whole.Write(b)
 	}

@@ -12,6 +12,7 @@ import (
 	"playnode/internal/audio/flac"
 	"playnode/manifests"
 	"playnode/node"
+	"playnode/node/unixfs"
 )
 
 // clip stores a preview's bytes and names them.
@@ -81,7 +82,7 @@ func TestHostilePreviews(t *testing.T) {
 	}
 	v := w.clip(long, audio.FLAC)
 	v.clip.Size--
-	if _, err := p.openClip(t.Context(), v); !errors.Is(err, errFile) {
+	if _, err := p.openClip(t.Context(), v); !errors.Is(err, unixfs.ErrMalformed) {
 		t.Errorf("another size than the card says: %v", err)
 	}
 }

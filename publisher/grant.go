@@ -43,7 +43,8 @@ type Granted struct {
 	File []byte
 }
 
-// announcing bounds how long a new lease's revision is told to peers.
+// announcing is how long holders of a new record are waited for; it is put on
+// beyond that.
 const announcing = 3 * time.Second
 
 // Grant leases a playlist to a device, and returns the lease and the grant
@@ -125,8 +126,6 @@ func (p *Publisher) commit(ctx context.Context, e edit) error {
 	if err := p.revise(ctx, e); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, announcing)
-	defer cancel()
 	if err := p.announce(ctx, new(Result)); err != nil {
 		p.cfg.Log.Warn("announce leases", "err", err)
 	}

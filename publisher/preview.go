@@ -212,7 +212,7 @@ func (p *Publisher) makeClip(ctx context.Context, row *trackRow, terms *ClipTerm
 	if err != nil {
 		return k, nil, err
 	}
-	plain, size, err := seal.OpenTrack(t.Key, f, f.size)
+	plain, size, err := seal.OpenTrack(t.Key, f, f.tree.Size)
 	if err != nil {
 		return k, nil, err
 	}

@@ -40,14 +40,17 @@ type Names interface {
 	Conflict(name ipns.Name) (ipns.Record, error)
 }
 
-// Config is what a Publisher needs. All but Held, Read, Audio, Workers and
-// Log are required.
+// Config is what a Publisher needs. All but NameLife, Held, Read, Audio,
+// Workers and Log are required.
 type Config struct {
 	Keys   *Keyring
 	Blocks node.Putter
 	Store  Store
 	Names  Names
 	Now    func() time.Time
+	// NameLife is how long a record of the name is good for at the least; it
+	// is signed anew when half of that is over. 0 means 30 days.
+	NameLife time.Duration
 	// Held is where Reanalyse finds sealed tracks, without which there is
 	// none, and a revision the blocks of the last one, without which each is
 	// made of the whole library.
@@ -76,6 +79,9 @@ type Publisher struct {
 func New(cfg Config) (*Publisher, error) {
 	if cfg.Keys == nil || cfg.Blocks == nil || cfg.Store == nil || cfg.Names == nil || cfg.Now == nil {
 		return nil, errors.New("make publisher: the config is not whole")
+	}
+	if cfg.NameLife <= 0 {
+		cfg.NameLife = 30 * 24 * time.Hour
 	}
 	if cfg.Workers <= 0 {
 		cfg.Workers = runtime.GOMAXPROCS(0)

@@ -128,11 +128,11 @@ func (p *Publisher) reanalyseTrack(ctx context.Context, row *trackRow) (fresh bo
 	if info.Analyser == audio.Analyser && info.AnalyserVersion >= audio.AnalyserVersion {
 		return false, nil
 	}
-	tree, err := unixfs.Open(ctx, row.CID, row.Size, p.cfg.Held.Read)
+	f, err := openHeld(ctx, p.cfg.Held, row.CID, row.Size)
 	if err != nil {
 		return false, err
 	}
-	plain, size, err := seal.OpenTrack(t.Key, &held{ctx: ctx, blocks: p.cfg.Held, tree: tree, last: -1}, tree.Size)
+	plain, size, err := seal.OpenTrack(t.Key, f, f.tree.Size)
 	if err != nil {
 		return false, err
 	}
@@ -164,6 +164,14 @@ type held struct {
 
 	last int // the leaf that data is
 	data []byte
+}
+
+func openHeld(ctx context.Context, blocks Held, root cid.Cid, size uint64) (*held, error) {
+	tree, err := unixfs.Open(ctx, root, size, blocks.Read)
+	if err != nil {
+		return nil, err
+	}
+	return &held{ctx: ctx, blocks: blocks, tree: tree, last: -1}, nil
 }
 
 // ReadAt reads as io.ReaderAt promises, but by one goroutine at a time.

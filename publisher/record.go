@@ -21,9 +21,6 @@ var ErrRival = errors.New("another laptop, or a thief, has published with these 
 // more: whoever stole their keys has used up their sequences.
 var ErrStuck = errors.New("neither of your names can be moved any more")
 
-// recordLife is how long a name's record is good for at the least.
-const recordLife = 30 * 24 * time.Hour
-
 // looking bounds the wait for a version of another's making.
 const looking = 5 * time.Second
 
@@ -50,9 +47,11 @@ func (p *Publisher) announce(ctx context.Context, res *Result) error {
 	now := p.cfg.Now()
 	// The record is not to end before what it points at.
 	eol := time.Unix(head.Exp, 0)
-	if least := now.Add(recordLife); eol.Before(least) {
+	if least := now.Add(p.cfg.NameLife); eol.Before(least) {
 		eol = least
 	}
+	ctx, cancel := context.WithTimeout(ctx, announcing)
+	defer cancel()
 	stuck := 0
 	for i, key := range p.cfg.Keys.signers() {
 		name := ipns.Name(p.cfg.Keys.Names()[i])
@@ -60,7 +59,7 @@ func (p *Publisher) announce(ctx context.Context, res *Result) error {
 		if err != nil {
 			return err
 		}
-		if rec.Value != head.Env || rec.EOL.Sub(now) <= recordLife/2 || rec.Seq < row.Seq {
+		if rec.Value != head.Env || rec.EOL.Sub(now) <= p.cfg.NameLife/2 || rec.Seq < row.Seq {
 			if rec.Seq == math.MaxInt64 {
 				p.cfg.Log.Error("a name is stuck: another who has its key gave it the last sequence there is", "name", name)
 				stuck++

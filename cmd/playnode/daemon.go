@@ -59,6 +59,9 @@ func (a *app) statusCmd() *cobra.Command {
 			}
 			return a.result(s, func() {
 				a.printf("name   %s\npeers  %d\n", s.Name, s.Peers)
+				for _, w := range s.Alerts {
+					a.printf("ALERT  %s\n", clean(w.Text))
+				}
 				for _, f := range s.Follows {
 					a.followed(f)
 				}

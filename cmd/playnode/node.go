@@ -20,10 +20,11 @@ func (n *nodeFlags) add(c *cobra.Command) {
 	f.StringArrayVar(&n.peers, "peer", nil, "a full multiaddr to connect to and keep (repeatable)")
 	f.StringArray("listen", nil, "a multiaddr to listen on (repeatable)")
 	f.String("http", "", "address for pages and API")
-	f.String("gateway", "", "address for the trustless gateway and IPNS records")
+	f.String("gateway", "", "address for the trustless gateway and delegated routing of IPNS records")
 	f.String("network", "public", "public, lan or none")
 	f.StringArray("bootstrap", nil, "a bootstrap peer instead of the public ones (repeatable)")
 	f.StringArray("origin", nil, "a trustless gateway to ask for blocks as well (repeatable)")
+	f.StringArray("router", nil, "a delegated routing server to give and ask for name records (repeatable)")
 	n.timeout = duration(time.Minute)
 	f.Var(&n.timeout, "timeout", "how long to wait while nothing arrives")
 }

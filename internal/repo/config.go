@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
@@ -31,6 +32,12 @@ type Config struct {
 	Bootstrap []string `mapstructure:"bootstrap"`
 	// Origins are trustless gateways that are asked for blocks as well.
 	Origins []string `mapstructure:"origin"`
+	// Routers are delegated routing servers that are given name records and
+	// asked for them.
+	Routers []string `mapstructure:"router"`
+	// NameLife is how long a record of the DJ's name is good for at the
+	// least; it is signed anew when half of that is over.
+	NameLife time.Duration `mapstructure:"name-life"`
 	// Sink, Loudness (off, or a target in LUFS below 0) and Rate (Hz, 0 for
 	// the device's) are what play uses unless told otherwise.
 	Sink     string `mapstructure:"sink"`
@@ -47,7 +54,7 @@ type Config struct {
 var defaults = map[string]any{
 	"network": "public", "listen": []string{}, "http": "", "gateway": "",
 	"peer": []string{}, "bootstrap": []string{}, "origin": []string{},
-	"sink": "default", "loudness": "-16", "rate": 0, "audio.mp3": "exact", "log-level": "info",
+	"router": []string{}, "name-life": "30d", "sink": "default", "loudness": "-16", "rate": 0, "audio.mp3": "exact", "log-level": "info",
 }
 
 // LoadConfig reads the settings for the repo at dir, which need not exist
@@ -88,8 +95,13 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 		Network: v.GetString("network"), Listen: list(v, "listen"),
 		HTTP: v.GetString("http"), Gateway: v.GetString("gateway"),
 		Peers: list(v, "peer"), Bootstrap: list(v, "bootstrap"), Origins: list(v, "origin"),
-		Sink: v.GetString("sink"), Loudness: v.GetString("loudness"), Rate: v.GetInt("rate"),
+		Routers: list(v, "router"),
+		Sink:    v.GetString("sink"), Loudness: v.GetString("loudness"), Rate: v.GetInt("rate"),
 		MP3: v.GetString("audio.mp3"), LogLevel: v.GetString("log-level"),
+	}
+	var err error
+	if c.NameLife, err = ParseDuration(v.GetString("name-life")); err != nil {
+		return Config{}, fmt.Errorf("setting name-life: %w", err)
 	}
 	return c, c.validate()
 }
@@ -123,8 +135,15 @@ func (c Config) validate() error {
 	if c.Rate != 0 && (c.Rate < 8000 || c.Rate > 384000) {
 		return fmt.Errorf("setting rate: %d Hz is not within 8000 to 384000", c.Rate)
 	}
+	if c.NameLife < leastLife || c.NameLife > mostLife {
+		return fmt.Errorf("setting name-life: %s is not within 1d to 366d", c.NameLife)
+	}
 	return nil
 }
+
+// A record of a day is signed anew every half day; one beyond a year would
+// outlive its catalogue by far.
+const leastLife, mostLife = 24 * time.Hour, 366 * 24 * time.Hour
 
 // write stores what init was told; all else stays at its default and follows
 // newer versions.

@@ -27,7 +27,10 @@ import (
 	"playnode/node/nodetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// boxo's routing client, the oracle, brings a worker that never ends.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
+}
 
 // gateway serves a memory node's blocks, and lies where told to.
 type gateway struct {
