@@ -38,7 +38,7 @@ vectors: ## the ISO conformance streams of mp3 (MP3_VECTORS=DIR holds them)
 arm: ## the tests of internal/audio as arm64 and arm, under qemu
 	@scripts/arm
 
-bench: build ## measures this machine against Kubo, age and HTTP: BENCH.md (SECTION=leases,search for those alone)
+bench: build ## measures this machine against Kubo, age and HTTP: BENCH.md (SECTION=leases,names for those alone)
 	@scripts/bench $(SECTION)
 
 testnet: build ## the lived scenarios (SCENARIO="name ..." for some)

@@ -19,6 +19,7 @@ type section struct {
 // sections stand below the page's first part, in this order.
 var sections = []section{
 	{"leases", "Leases", (*runner).leases, (*runner).leasesPage},
+	{"names", "Names", (*runner).names, (*runner).namesPage},
 	{"search", "Search", (*runner).searching, (*runner).searchingPage},
 }
 

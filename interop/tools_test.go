@@ -117,8 +117,9 @@ type kubo struct {
 	cmd  *exec.Cmd
 }
 
-// kubo starts a daemon on loopback until the test ends.
-func (b *bench) kubo(name string) *kubo {
+// kubo starts a daemon on loopback until the test ends. Settings, as a key and
+// its JSON, go before those of all tests.
+func (b *bench) kubo(name string, settings ...[2]string) *kubo {
 	b.Helper()
 	k := &kubo{b: b, repo: filepath.Join(b.dir, name)}
 	k.run(nil, "init", "--profile=test")
@@ -128,6 +129,9 @@ func (b *bench) kubo(name string) *kubo {
 		"Ipns.DelegatedPublishers": "[]", "DNS.Resolvers": "{}",
 	} {
 		k.run(nil, "config", "--json", key, value)
+	}
+	for _, s := range settings {
+		k.run(nil, "config", "--json", s[0], s[1])
 	}
 	k.cmd = k.command("daemon")
 	stdout, err := k.cmd.StdoutPipe()

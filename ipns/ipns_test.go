@@ -25,7 +25,10 @@ import (
 	"playnode/node/memory"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// A closed leveldb's pool drains for up to a second of its own.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"))
+}
 
 type store struct {
 	mu sync.Mutex

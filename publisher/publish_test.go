@@ -147,6 +147,27 @@ func (c catalogue) signedOf(m *manifests.Manifest, w *world) cid.Cid {
 	return manifests.NewBlock(b).CID
 }
 
+// TestNameLife: a record is good for as long as the DJ says, and no shorter
+// than what it points at.
+func TestNameLife(t *testing.T) {
+	w := newWorld(t)
+	p := w.start()
+	paths, _ := album(t, 1)
+	for _, life := range []time.Duration{90 * day, day} {
+		p.cfg.NameLife = life
+		mustPublish(t, p, paths, Options{Playlist: "main", Reanalyse: false})
+		rec, err := w.Newest(ipns.Name(p.cfg.Keys.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		exp := time.Unix(w.read(p).head.Exp, 0)
+		if rec.EOL.Before(w.now.Add(life)) || rec.EOL.Before(exp) {
+			t.Errorf("life %v: the record ends %v, the head %v", life, rec.EOL.Sub(w.now), exp.Sub(w.now))
+		}
+		w.now = w.now.Add(8 * day) // another period: another head
+	}
+}
+
 func TestBadFilesAreSkipped(t *testing.T) {
 	w := newWorld(t)
 	p := w.start()

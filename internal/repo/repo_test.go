@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 	"pgregory.net/rapid"
@@ -235,10 +236,13 @@ func TestConfigSources(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if c.NameLife != 30*24*time.Hour {
+		t.Errorf("a name's record lives %v unless told otherwise", c.NameLife)
+	}
 	if c.Network != "none" || c.Rate != 44100 || len(c.Peers) != 2 || c.LogLevel != "info" {
 		t.Errorf("flag, environment, file and default gave %+v", c)
 	}
-	for name, text := range map[string]string{"unknown key": "netwrok: lan\n", "bad value": "network: moon\n", "no YAML": "\t:"} {
+	for name, text := range map[string]string{"unknown key": "netwrok: lan\n", "bad value": "network: moon\n", "no duration": "name-life: long\n", "too short": "name-life: 1h\n", "too long": "name-life: 400d\n", "no YAML": "\t:"} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
