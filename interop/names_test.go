@@ -136,7 +136,7 @@ func TestStockDelegatedRouting(t *testing.T) {
 	b.ok(dj.JSON(b.ctx, &pub, "publish", files[0]))
 	d := b.start(dj, "--gateway", "127.0.0.1:0")
 	at := fmt.Sprintf(`["http://%s/routing/v1/ipns"]`, d.Gateway)
-	k := b.kubo("kubo", [2]string{"Routing.Type", `"delegated"`}, [2]string{"Routing.DelegatedRouters", at}, [2]string{"Ipns.DelegatedPublishers", at})
+	k := b.kubo("kubo", [2]string{"Provide.Enabled", "false"}, [2]string{"Routing.Type", `"delegated"`}, [2]string{"Routing.DelegatedRouters", at}, [2]string{"Ipns.DelegatedPublishers", at})
 	k.resolved(pub.Name, "/ipfs/"+pub.Manifest)
 
 	publish := []string{"name", "publish", "--allow-delegated", "--timeout=20s", "/ipfs/" + pub.Manifest}

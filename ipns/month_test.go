@@ -175,9 +175,12 @@ func TestNobodyIsToldTwice(t *testing.T) {
 func TestTopicAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := memory.NewWorld()
-		a, b := w.Node("a"), w.Node("b")
+		a, b, c := w.Node("a"), w.Node("b"), w.Node("c")
 		w.Link(a, b)
+		w.Link(b, c)
 		ctx, stop := context.WithCancel(t.Context())
+		relayed := 0 // by b, to one who would take anything
+		go c.Subscribe(ctx, n.Topic(), func(string, []byte) bool { relayed++; return true })
 		pub := namer(t, ipns.Config{Topics: a})
 		sub := namer(t, ipns.Config{Topics: b})
 		go pub.Run(ctx)
@@ -203,6 +206,12 @@ func TestTopicAlone(t *testing.T) {
 				t.Errorf("%s record on the topic: newest is %d, %v", name, r.Seq, err)
 			}
 		}
+		again, _ := sub.Newest(n)
+		a.Publish(ctx, n.Topic(), again.Raw)
+		synctest.Wait()
+		if relayed != 1 {
+			t.Errorf("%d messages were passed on, of which one was new and good", relayed)
+		}
 		unwatch()
 		synctest.Wait()
 		if err := b.Subscribe(expired(ctx), n.Topic(), nil); !errors.Is(err, context.Canceled) {
@@ -212,6 +221,7 @@ func TestTopicAlone(t *testing.T) {
 		synctest.Wait()
 		a.Close()
 		b.Close()
+		c.Close()
 	})
 }
 

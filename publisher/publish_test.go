@@ -15,6 +15,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"playnode/internal/seal"
+	"playnode/ipns"
 	"playnode/lease"
 	"playnode/manifests"
 )
