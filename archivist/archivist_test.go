@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -108,7 +109,7 @@ func newBox(t *testing.T, peers ...string) *box {
 	}
 	blocks := fetch.New(fetch.Config{Local: b, Sources: []fetch.Source{{Name: "bitswap", Getter: b}}, Now: time.Now})
 	b.follow, err = follow.New(follow.Config{
-		Names: b.names, Fetch: blocks, Blocks: b, Pinner: b, Store: b.rows[1], Now: time.Now, Peers: b,
+		Names: b.names, Fetch: blocks, Blocks: b, Pinner: b, Held: b, Store: b.rows[1], Now: time.Now, Peers: b,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -163,10 +164,10 @@ func TestCatalogueSurvivesItsDJ(t *testing.T) {
 	}
 	dj.Close()
 	second := newBox(t, first.Addrs()[0])
-	if got := archive(t, second, name); got != want {
+	if got := archive(t, second, name); !reflect.DeepEqual(got, want) {
 		t.Fatalf("from an archivist: %+v, from the DJ: %+v", got, want)
 	}
-	if got := archive(t, second, name); got != want {
+	if got := archive(t, second, name); !reflect.DeepEqual(got, want) {
 		t.Fatalf("again: %+v, want %+v", got, want)
 	}
 	pins, err := second.Pins(t.Context())
@@ -219,7 +220,7 @@ func archive(t *testing.T, b *box, name string) archivist.Report {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	reports, err := b.archivist.Archive(ctx, []string{name}, true, nil)
+	reports, err := b.archivist.Archive(ctx, []string{name}, archivist.Options{Ask: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +260,7 @@ func TestOneOfTwoFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reports, err := b.archivist.Archive(ctx, []string{"no name", string(name)}, true, nil)
+	reports, err := b.archivist.Archive(ctx, []string{"no name", string(name)}, archivist.Options{Ask: true})
 	if len(reports) != 2 || !errors.Is(err, follow.ErrNotFound) || reports[1].Name != name {
 		t.Fatalf("%+v, %v", reports, err)
 	}

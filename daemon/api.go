@@ -14,23 +14,22 @@ type Op[Req, Res any] string
 // The operations. A result is the document that the command of the same name
 // prints with --json.
 const (
-	OpID          Op[struct{}, Identity]         = "id"
-	OpStatus      Op[struct{}, Status]           = "status"
-	OpPublish     Op[PublishRequest, Published]  = "publish"
-	OpPlaylists   Op[struct{}, []Playlist]       = "playlists"
-	OpPlaylist    Op[PlaylistRequest, Playlist]  = "playlist"
-	OpShare       Op[PlaylistRequest, Shared]    = "share"
-	OpLeaseGrant  Op[GrantRequest, Granted]      = "lease-grant"
-	OpLeaseImport Op[ImportRequest, Leased]      = "lease-import"
-	OpLeaseRenew  Op[RenewRequest, []Granted]    = "lease-renew"
-	OpLeaseRevoke Op[RevokeRequest, []Leased]    = "lease-revoke"
-	OpLeases      Op[struct{}, []Leased]         = "leases"
-	OpKeysArchive Op[struct{}, ArchiveKey]       = "keys-archive"
-	OpFollow      Op[FollowRequest, Followed]    = "follow"
-	OpUnfollow    Op[UnfollowRequest, struct{}]  = "unfollow"
-	OpFollows     Op[struct{}, []Followed]       = "follows"
-	OpArchive     Op[ArchiveRequest, []Archived] = "archive"
-	OpPlay        Op[PlayRequest, Played]        = "play"
+	OpID          Op[struct{}, Identity]        = "id"
+	OpStatus      Op[struct{}, Status]          = "status"
+	OpPublish     Op[PublishRequest, Published] = "publish"
+	OpPlaylists   Op[struct{}, []Playlist]      = "playlists"
+	OpPlaylist    Op[PlaylistRequest, Playlist] = "playlist"
+	OpShare       Op[PlaylistRequest, Shared]   = "share"
+	OpLeaseGrant  Op[GrantRequest, Granted]     = "lease-grant"
+	OpLeaseImport Op[ImportRequest, Leased]     = "lease-import"
+	OpLeaseRenew  Op[RenewRequest, []Granted]   = "lease-renew"
+	OpLeaseRevoke Op[RevokeRequest, []Leased]   = "lease-revoke"
+	OpLeases      Op[struct{}, []Leased]        = "leases"
+	OpKeysArchive Op[struct{}, ArchiveKey]      = "keys-archive"
+	OpFollow      Op[FollowRequest, Followed]   = "follow"
+	OpUnfollow    Op[UnfollowRequest, struct{}] = "unfollow"
+	OpFollows     Op[struct{}, []Followed]      = "follows"
+	OpPlay        Op[PlayRequest, Played]       = "play"
 )
 
 // Client runs operations, in a daemon over its socket or in this process.
@@ -242,27 +241,23 @@ type Followed struct {
 	Manifest string `json:"manifest"`
 	Tracks   int    `json:"tracks"`
 	// Held counts tracks that are whole here, Missing those that are not.
-	Held       int        `json:"held"`
-	Missing    int        `json:"missing"`
-	Selections []string   `json:"selections"`
-	Stale      *time.Time `json:"stale,omitempty"`
+	Held       int      `json:"held"`
+	Missing    int      `json:"missing"`
+	Selections []string `json:"selections"`
+	// Stale is since when the DJ has been silent for longer than she meant to
+	// be; null while she is not. What is held goes on.
+	Stale *time.Time `json:"stale"`
+	// Record is the newest record of the name, null without one.
+	Record *NameRecord `json:"record"`
+	// Why tells what stands in the way of what is missing, if anything.
+	Why string `json:"why,omitempty"`
 }
 
-// ArchiveRequest keeps names alive.
-type ArchiveRequest struct {
-	Names []string `json:"names"`
-	Once  bool     `json:"once,omitempty"`
-	Node  NodeRequest
-}
-
-// Archived is how an archived name stands.
-type Archived struct {
-	Name     string `json:"name"`
-	Seq      uint64 `json:"seq"`
-	Manifest string `json:"manifest"`
-	Blocks   int64  `json:"blocks"`
-	Bytes    int64  `json:"bytes"`
-	Missing  int64  `json:"missing"`
+// NameRecord is a name's signed record.
+type NameRecord struct {
+	Seq uint64 `json:"seq"`
+	// End is its end of life: past it, strangers do not take it any more.
+	End time.Time `json:"end"`
 }
 
 // PlayRequest plays a name's selection. See the command play for the fields.
@@ -308,10 +303,14 @@ type Status struct {
 	Follows []Followed `json:"follows"`
 	Leases  []Leased   `json:"leases"`
 	Playing *PlayEvent `json:"playing"`
-	Storage struct {
-		Pins int `json:"pins"`
-	} `json:"storage"`
-	Traffic Traffic `json:"traffic"`
+	Storage Storage    `json:"storage"`
+	Traffic Traffic    `json:"traffic"`
+}
+
+// Storage is what lies on this box, in bytes.
+type Storage struct {
+	Pins int   `json:"pins"`
+	Used int64 `json:"used"`
 }
 
 // Traffic is bytes of blocks, since the process began.

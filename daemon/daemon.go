@@ -195,7 +195,7 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 		return nil, err
 	}
 	if w.follow, err = follow.New(follow.Config{
-		Names: w.names, Fetch: w.fetch, Blocks: n, Pinner: n, Store: d.repo.Bucket("follow"),
+		Names: w.names, Fetch: w.fetch, Blocks: n, Pinner: n, Held: n, Store: d.repo.Bucket("follow"),
 		Now: d.now, Peers: n, Log: d.log, Judge: func(c *follow.Catalogue) error { return d.believe(n, c) },
 	}); err != nil {
 		return nil, err
@@ -237,6 +237,7 @@ type Ready struct {
 	Addrs   []string `json:"addrs"`
 	HTTP    string   `json:"http"`
 	Gateway string   `json:"gateway"`
+	Metrics string   `json:"metrics"`
 }
 
 // Run serves, follows, keeps names alive and answers the socket until ctx
@@ -262,6 +263,14 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 		}
 		r.Gateway = l.Addr().String()
 		g.Go(func() error { return serveHTTP(ctx, l, d.gateway(n)) })
+	}
+	if a := d.repo.Config.Metrics; a != "" {
+		l, err := net.Listen("tcp", a)
+		if err != nil {
+			return fmt.Errorf("open metrics: %w", err)
+		}
+		r.Metrics = l.Addr().String()
+		g.Go(func() error { return serveHTTP(ctx, l, d.metrics(n)) })
 	}
 	sock, err := listenSocket(d.repo.Dir)
 	if err != nil {
@@ -347,6 +356,8 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpUnfollow, d.unfollow)
 	on(hs, OpFollows, d.follows)
 	on(hs, OpArchive, d.archive)
+	on(hs, OpArchives, d.archives)
+	on(hs, OpVerify, d.verify)
 	on(hs, OpPlay, d.play)
 	return hs
 }

@@ -27,6 +27,8 @@ type row struct {
 	Name  ipns.Name
 	DJ    string   `json:",omitempty"` // "" before first contact
 	Addrs []string `json:",omitempty"`
+	// History is how many past versions stay; see SetHistory.
+	History int `json:",omitempty"`
 }
 
 // link is a CID as JSON text.
@@ -42,10 +44,12 @@ func (l *link) UnmarshalText(b []byte) (err error) {
 type headRow struct {
 	Envelope   link
 	RootN, Seq uint64
-	Exp        int64
+	IAT, Exp   int64
 	Since      int64 // Unix seconds
 	Whole      bool
 	Progress   Progress
+	// Record is the signed record that pointed here, as it travels.
+	Record []byte
 }
 
 // floor is the least that is accepted of one head or selection, and the

@@ -53,6 +53,7 @@ type Config struct {
 	Fetch  node.Getter
 	Blocks node.Blocks
 	Pinner node.Pinner
+	Held   node.Held
 	Store  Store
 	// Now dates what is accepted and refuses what is dated over a day ahead.
 	Now func() time.Time
@@ -86,6 +87,7 @@ type followed struct {
 	catalogue *Catalogue
 	progress  Progress // of head
 	filling   bool     // the sync that runs has had its version accepted
+	tidied    bool     // no pin of an older version is left from before a cut
 	err       error
 	unwatch   func()
 	kick      chan struct{} // one slot: there is something newer
@@ -119,17 +121,22 @@ type Status struct {
 	Progress Progress
 	// Whole tells that this version was all here and pinned.
 	Whole bool
-	Stale bool
+	// Issued is when its DJ signed it, End when she meant to have signed a
+	// newer one; Stale tells that this has passed. It is used all the same.
+	Issued, End time.Time
+	Stale       bool
 	// Since is when the newest version was accepted.
 	Since time.Time
+	// History is what SetHistory was told.
+	History int
 	// Err is how the last sync ended, nil when it ended well.
 	Err error
 }
 
 // New makes a Follower of what Store says is followed.
 func New(cfg Config) (*Follower, error) {
-	if cfg.Names == nil || cfg.Fetch == nil || cfg.Blocks == nil || cfg.Pinner == nil || cfg.Store == nil || cfg.Now == nil {
-		return nil, errors.New("make follower: Names, Fetch, Blocks, Pinner, Store and Now are required")
+	if cfg.Names == nil || cfg.Fetch == nil || cfg.Blocks == nil || cfg.Pinner == nil || cfg.Held == nil || cfg.Store == nil || cfg.Now == nil {
+		return nil, errors.New("make follower: Names, Fetch, Blocks, Pinner, Held, Store and Now are required")
 	}
 	if cfg.Every <= 0 {
 		cfg.Every = 10 * time.Minute
@@ -269,7 +276,7 @@ func parse(target string) (manifests.Link, error) {
 	return manifests.ParseLink(target)
 }
 
-// Unfollow ends it and drops the pins. Floors and the pinned DJ stay, for the
+// Unfollow ends it and drops the pins, those of past versions too. Floors and the pinned DJ stay, for the
 // day it is followed again.
 func (f *Follower) Unfollow(ctx context.Context, name ipns.Name) error {
 	f.mu.Lock()
@@ -279,7 +286,14 @@ func (f *Follower) Unfollow(ctx context.Context, name ipns.Name) error {
 		return fmt.Errorf("unfollow %s: not followed: %w", name, ErrNotFound)
 	}
 	kept := row{Name: name, DJ: n.row.DJ}
-	err := f.cfg.Store.Apply(map[string][]byte{djKey(name): kept.encode()}, []string{rowKey(name), headKey(name)})
+	past, err := loadPast(f.cfg.Store, name)
+	if err == nil {
+		gone := []string{rowKey(name), headKey(name)}
+		for _, v := range past {
+			gone = append(gone, v.key(name))
+		}
+		err = f.cfg.Store.Apply(map[string][]byte{djKey(name): kept.encode()}, gone)
+	}
 	if err == nil {
 		n.unwatch()
 		delete(f.names, name)
@@ -288,7 +302,7 @@ func (f *Follower) Unfollow(ctx context.Context, name ipns.Name) error {
 	}
 	f.mu.Unlock()
 	if err == nil {
-		err = f.unpin(ctx, name, cid.Undef)
+		err = f.unpin(ctx, name, cid.Undef, nil)
 	}
 	if err != nil {
 		return fmt.Errorf("unfollow %s: %w", name, err)
@@ -304,10 +318,11 @@ func (f *Follower) Follows() []Status {
 	var out []Status
 	for _, name := range slices.Sorted(maps.Keys(f.names)) {
 		n := f.names[name]
-		s := Status{Name: name, DJ: n.row.DJ, Progress: n.progress, Err: n.err}
+		s := Status{Name: name, DJ: n.row.DJ, Progress: n.progress, History: n.row.History, Err: n.err}
 		if h := n.head; h != nil {
 			s.Seq, s.Envelope, s.Whole = h.Seq, h.Envelope.Cid, h.Whole
 			s.Since, s.Stale = time.Unix(h.Since, 0), now.Unix() >= h.Exp
+			s.Issued, s.End = time.Unix(h.IAT, 0), time.Unix(h.Exp, 0)
 		}
 		out = append(out, s)
 	}

@@ -100,6 +100,9 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bo
 	n.filling = false
 	f.mu.Unlock()
 	if !ask && head != nil && head.Whole && head.Envelope.Cid == rec.Value {
+		if err := f.renew(ctx, n, name, rec); err != nil {
+			return nil, err
+		}
 		return f.Newest(name)
 	}
 	w := &walk{f: f, thorough: ask, report: f.reporter(n), known: map[cid.Cid]bool{}}
@@ -118,7 +121,7 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bo
 			return nil, fmt.Errorf("%w: %w", ErrVerify, err)
 		}
 	}
-	c, err := f.accept(n, name, v, w.count())
+	c, err := f.accept(n, name, v, rec, w.count())
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +189,7 @@ func (f *Follower) covered(ctx context.Context, w *walk, v *version) error {
 
 // accept judges v against what was accepted before and, if it may stand,
 // raises the floors and pins the DJ in one durable step.
-func (f *Follower) accept(n *followed, name ipns.Name, v *version, p Progress) (*Catalogue, error) {
+func (f *Follower) accept(n *followed, name ipns.Name, v *version, rec ipns.Record, p Progress) (*Catalogue, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.names[name] != n {
@@ -203,8 +206,8 @@ func (f *Follower) accept(n *followed, name ipns.Name, v *version, p Progress) (
 		return nil, err
 	}
 	head := &headRow{
-		Envelope: link{v.envelope}, RootN: v.head.RootN, Seq: v.head.Seq, Exp: v.head.Exp,
-		Since: f.cfg.Now().Unix(), Progress: p,
+		Envelope: link{v.envelope}, RootN: v.head.RootN, Seq: v.head.Seq, IAT: v.head.IAT, Exp: v.head.Exp,
+		Since: f.cfg.Now().Unix(), Progress: p, Record: rec.Raw,
 	}
 	fresh := n.head == nil || n.head.Envelope != head.Envelope
 	if !fresh {
@@ -212,9 +215,12 @@ func (f *Follower) accept(n *followed, name ipns.Name, v *version, p Progress) (
 	}
 	r := n.row
 	r.DJ = dj.String()
-	err = f.cfg.Store.Apply(map[string][]byte{
-		rowKey(name): r.encode(), headKey(name): head.encode(), floorsKey(dj): next.encode(),
-	}, nil)
+	puts := map[string][]byte{rowKey(name): r.encode(), headKey(name): head.encode(), floorsKey(dj): next.encode()}
+	if fresh && n.head != nil && n.head.Whole && r.History != 0 {
+		past := n.head.past()
+		puts[past.key(name)] = mustJSON(past)
+	}
+	err = f.cfg.Store.Apply(puts, nil)
 	if err != nil {
 		return nil, fmt.Errorf("keep floors of %s: %w", dj, err)
 	}
@@ -278,23 +284,7 @@ func (f *Follower) settle(ctx context.Context, n *followed, name ipns.Name, v *v
 	if err != nil {
 		return err
 	}
-	return f.unpin(ctx, name, v.envelope)
-}
-
-// unpin drops all pins of name but that of keep.
-func (f *Follower) unpin(ctx context.Context, name ipns.Name, keep cid.Cid) error {
-	pins, err := f.cfg.Pinner.Pins(ctx)
-	if err != nil {
-		return err
-	}
-	for _, p := range pins {
-		if p.Name == pinOf(name, keep).Name && p.Root != keep {
-			if err := f.cfg.Pinner.Unpin(ctx, p); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return f.tidy(ctx, n, name, v.envelope)
 }
 
 // Newest is the newest version accepted, from disk alone, also after a

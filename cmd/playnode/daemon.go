@@ -35,6 +35,9 @@ func (a *app) daemonCmd() *cobra.Command {
 					if r.Gateway != "" {
 						a.printf("  gateway http://%s\n", r.Gateway)
 					}
+					if r.Metrics != "" {
+						a.printf("  metrics http://%s/metrics\n", r.Metrics)
+					}
 				})
 			})
 			if errors.Is(err, context.Canceled) {
@@ -68,6 +71,7 @@ func (a *app) statusCmd() *cobra.Command {
 				if s.Playing != nil {
 					a.printf("playing  %s - %s\n", clean(s.Playing.Artist), clean(s.Playing.Title))
 				}
+				a.printf("held %s\n", size(s.Storage.Used))
 				a.printf("sent %s, received %s\n", size(s.Traffic.Sent), size(s.Traffic.Received))
 				for from, n := range s.Traffic.BySource {
 					a.printf("  from %-8s %s\n", from, size(n))

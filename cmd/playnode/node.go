@@ -21,6 +21,7 @@ func (n *nodeFlags) add(c *cobra.Command) {
 	f.StringArray("listen", nil, "a multiaddr to listen on (repeatable)")
 	f.String("http", "", "address for pages and API")
 	f.String("gateway", "", "address for the trustless gateway and IPNS records")
+	f.String("metrics", "", "address for /metrics (Prometheus) and /healthz")
 	f.String("network", "public", "public, lan or none")
 	f.StringArray("bootstrap", nil, "a bootstrap peer instead of the public ones (repeatable)")
 	f.StringArray("origin", nil, "a trustless gateway to ask for blocks as well (repeatable)")

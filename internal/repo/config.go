@@ -25,6 +25,8 @@ type Config struct {
 	// gateway; empty means not served.
 	HTTP    string `mapstructure:"http"`
 	Gateway string `mapstructure:"gateway"`
+	// Metrics is the address of /metrics and /healthz; empty means not served.
+	Metrics string `mapstructure:"metrics"`
 	// Peers are full multiaddrs to connect to and keep.
 	Peers []string `mapstructure:"peer"`
 	// Bootstrap replaces the public DHT's bootstrap peers.
@@ -45,7 +47,7 @@ type Config struct {
 // defaults are all keys, so that viper knows those that only the environment
 // names.
 var defaults = map[string]any{
-	"network": "public", "listen": []string{}, "http": "", "gateway": "",
+	"network": "public", "listen": []string{}, "http": "", "gateway": "", "metrics": "",
 	"peer": []string{}, "bootstrap": []string{}, "origin": []string{},
 	"sink": "default", "loudness": "-16", "rate": 0, "audio.mp3": "exact", "log-level": "info",
 }
@@ -86,7 +88,7 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 	}
 	c := Config{
 		Network: v.GetString("network"), Listen: list(v, "listen"),
-		HTTP: v.GetString("http"), Gateway: v.GetString("gateway"),
+		HTTP: v.GetString("http"), Gateway: v.GetString("gateway"), Metrics: v.GetString("metrics"),
 		Peers: list(v, "peer"), Bootstrap: list(v, "bootstrap"), Origins: list(v, "origin"),
 		Sink: v.GetString("sink"), Loudness: v.GetString("loudness"), Rate: v.GetInt("rate"),
 		MP3: v.GetString("audio.mp3"), LogLevel: v.GetString("log-level"),
