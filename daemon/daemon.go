@@ -358,6 +358,8 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpArchive, d.archive)
 	on(hs, OpArchives, d.archives)
 	on(hs, OpVerify, d.verify)
+	on(hs, OpExport, d.export)
+	on(hs, OpImport, d.importCAR)
 	on(hs, OpPlay, d.play)
 	return hs
 }

@@ -73,6 +73,10 @@ type Config struct {
 type Follower struct {
 	cfg Config
 
+	// collecting is held for writing while blocks are let go, for reading by
+	// whoever writes blocks that nothing pins yet.
+	collecting sync.RWMutex
+
 	mu      sync.Mutex // guards what follows, and the order of writes to Store
 	names   map[ipns.Name]*followed
 	newer   map[*hook]bool // of OnNewer

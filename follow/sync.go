@@ -21,6 +21,8 @@ type Options struct {
 	// Ask asks the peers first and fails with ErrNotFound when none answers;
 	// without it a record held is enough. What is held is read and verified.
 	Ask bool
+	// Local asks nobody for anything: what is not here is ErrNotFound.
+	Local bool
 	// Progress, when set, is called from one goroutine at a time, for the
 	// sync that runs now even if another began it.
 	Progress func(Progress)
@@ -53,7 +55,7 @@ func (f *Follower) Sync(ctx context.Context, name ipns.Name, opt Options) (*Cata
 		return nil, fmt.Errorf("sync %s: %w", name, kindOf(ctx.Err()))
 	}
 	defer func() { <-n.busy }()
-	c, err := f.sync(ctx, n, name, opt.Ask)
+	c, err := f.sync(ctx, n, name, opt)
 	if err != nil {
 		err = fmt.Errorf("sync %s: %w", name, kindOf(err))
 	}
@@ -86,12 +88,8 @@ func kindOf(err error) error {
 	return err
 }
 
-func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bool) (*Catalogue, error) {
-	resolve := f.cfg.Names.Resolve
-	if ask {
-		resolve = f.cfg.Names.Ask
-	}
-	rec, err := resolve(ctx, name)
+func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, opt Options) (*Catalogue, error) {
+	rec, err := f.resolve(ctx, name, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -99,13 +97,13 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bo
 	head, dj := n.head, n.row.DJ
 	n.filling = false
 	f.mu.Unlock()
-	if !ask && head != nil && head.Whole && head.Envelope.Cid == rec.Value {
+	if !opt.Ask && head != nil && head.Whole && head.Envelope.Cid == rec.Value {
 		if err := f.renew(ctx, n, name, rec); err != nil {
 			return nil, err
 		}
 		return f.Newest(name)
 	}
-	w := &walk{f: f, thorough: ask, report: f.reporter(n), known: map[cid.Cid]bool{}}
+	w := f.newWalk(n, opt)
 	v, err := readVersion(ctx, w.record, f.cfg.Parallel, name, dj, rec.Value)
 	if err != nil {
 		return nil, err
@@ -137,7 +135,7 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bo
 			return nil, err
 		}
 		// The pin has read and removed a damaged block: count and fetch anew.
-		again := &walk{f: f, thorough: w.thorough, report: w.report, known: map[cid.Cid]bool{}}
+		again := f.newWalk(n, opt)
 		if _, err := readVersion(ctx, again.record, f.cfg.Parallel, name, dj, rec.Value); err != nil {
 			return nil, err
 		}
@@ -147,6 +145,24 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bo
 		w = again
 	}
 	return c, f.settle(ctx, n, name, v, w)
+}
+
+func (f *Follower) resolve(ctx context.Context, name ipns.Name, opt Options) (ipns.Record, error) {
+	switch {
+	case opt.Local:
+		return f.cfg.Names.Newest(name)
+	case opt.Ask:
+		return f.cfg.Names.Ask(ctx, name)
+	}
+	return f.cfg.Names.Resolve(ctx, name)
+}
+
+func (f *Follower) newWalk(n *followed, opt Options) *walk {
+	w := &walk{f: f, get: f.cfg.Fetch.Get, thorough: opt.Ask, report: f.reporter(n), known: map[cid.Cid]bool{}}
+	if opt.Local {
+		w.get = func(ctx context.Context, c cid.Cid, _ node.Want) ([]byte, error) { return f.cfg.Blocks.Read(ctx, c) }
+	}
+	return w
 }
 
 // reporter hands progress to whoever listens. The name's status tells it only

@@ -19,6 +19,8 @@ const maxRest = 4096
 // walk fetches one version and counts it.
 type walk struct {
 	f *Follower
+	// get reads a block from wherever this walk may ask.
+	get func(ctx context.Context, c cid.Cid, w node.Want) ([]byte, error)
 	// thorough reads what is held, so that damage is found; else it is
 	// taken to be whole.
 	thorough bool
@@ -69,7 +71,7 @@ func (w *walk) record(ctx context.Context, c cid.Cid) ([]byte, error) {
 		w.progress.Missing++
 	}
 	w.mu.Unlock()
-	data, err := w.f.cfg.Fetch.Get(ctx, c, node.Want{Class: node.Next})
+	data, err := w.get(ctx, c, node.Want{Class: node.Next})
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +90,7 @@ func (w *walk) leaf(ctx context.Context, c cid.Cid, size uint64, class node.Clas
 			return nil
 		}
 	}
-	data, err := w.f.cfg.Fetch.Get(ctx, c, node.Want{Class: class})
+	data, err := w.get(ctx, c, node.Want{Class: class})
 	if err != nil {
 		return err
 	}
@@ -101,7 +103,7 @@ func (w *walk) leaf(ctx context.Context, c cid.Cid, size uint64, class node.Clas
 
 // branch reads an inner node.
 func (w *walk) branch(ctx context.Context, c cid.Cid, size uint64, class node.Class) (*branch, error) {
-	data, err := w.f.cfg.Fetch.Get(ctx, c, node.Want{Class: class})
+	data, err := w.get(ctx, c, node.Want{Class: class})
 	if err != nil {
 		return nil, err
 	}

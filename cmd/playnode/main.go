@@ -82,7 +82,7 @@ it peer to peer over IPFS, and plays it without gaps at the venues that lease it
 		a.initCmd(), a.idCmd(), a.daemonCmd(), a.statusCmd(), a.versionCmd(),
 		a.checkCmd(), a.publishCmd(), a.playlistCmd(), a.shareCmd(), a.offerCmd(), a.leaseCmd(), a.keysCmd(),
 		a.followCmd(), a.unfollowCmd(), a.followsCmd(), a.playCmd(),
-		a.archiveCmd(), a.verifyCmd(),
+		a.archiveCmd(), a.verifyCmd(), a.exportCmd(), a.importCmd(),
 		a.demoCmd(), a.testnetCmd(),
 	)
 	return root
