@@ -311,6 +311,8 @@ type Status struct {
 type Storage struct {
 	Pins int   `json:"pins"`
 	Used int64 `json:"used"`
+	// Limit is the setting store-limit, 0 for none.
+	Limit int64 `json:"limit"`
 }
 
 // Traffic is bytes of blocks, since the process began.

@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
@@ -85,6 +86,7 @@ type network struct {
 	archivist *archivist.Archivist
 	publisher *publisher.Publisher
 	player    *player.Player
+	keeps     keeps
 }
 
 // DefaultRepo is where the repo lies unless told otherwise.
@@ -197,6 +199,7 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	if w.follow, err = follow.New(follow.Config{
 		Names: w.names, Fetch: w.fetch, Blocks: n, Pinner: n, Held: n, Store: d.repo.Bucket("follow"),
 		Now: d.now, Peers: n, Log: d.log, Judge: func(c *follow.Catalogue) error { return d.believe(n, c) },
+		Limit: cfg.StoreLimit, Keep: func(c cid.Cid) follow.Priority { return w.keeps.of(c) }, Own: func() ([]cid.Cid, error) { return w.publisher.Roots() },
 	}); err != nil {
 		return nil, err
 	}
@@ -281,6 +284,7 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 	g.Go(func() error { return n.archivist.Run(ctx) })
 	g.Go(func() error { return d.keepPublished(ctx, n) })
 	g.Go(func() error { return d.keepTime(ctx) })
+	g.Go(func() error { return d.keepRoom(ctx, n) })
 	if ready != nil {
 		ready(r)
 	}

@@ -57,6 +57,7 @@ func (d *Daemon) publish(ctx context.Context, req PublishRequest, emit func(Even
 	if err := d.adopt(ctx, n, emit); err != nil {
 		return Published{}, err
 	}
+	defer n.follow.Hold()()
 	res, err := n.publisher.Publish(ctx, req.Paths, publisher.Options{
 		Playlist: req.Playlist, NoArchiveKey: req.NoArchiveKey, Reanalyse: req.Reanalyse,
 		Progress: func(done, total int64) {
@@ -192,7 +193,9 @@ func (d *Daemon) keepPublished(ctx context.Context, n *network) error {
 	for {
 		err := d.adopt(ctx, n, func(e Event) { d.log.Warn(e.Note) })
 		if err == nil {
+			release := n.follow.Hold()
 			_, err = n.publisher.Publish(ctx, nil, publisher.Options{})
+			release()
 		}
 		if err != nil && ctx.Err() == nil {
 			d.log.Error("publish anew", "err", err)

@@ -41,6 +41,7 @@ var (
 	recordSeq     = gauge("record_seq", "Sequence of the newest IPNS record of a name.", "name")
 	recordEnd     = gauge("record_end_timestamp_seconds", "End of life of the newest IPNS record of a name.", "name")
 	storeBytes    = gauge("store_bytes", "Bytes that all blocks take here.")
+	storeLimit    = gauge("store_limit_bytes", "Bytes that blocks may take here; 0 is any number.")
 	peerCount     = gauge("peers", "Peers connected now.")
 	sentBytes     = gauge("sent_bytes_total", "Bytes of blocks sent since the start.")
 	receivedBytes = gauge("received_bytes_total", "Bytes of blocks received since the start.", "source")
@@ -84,6 +85,7 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 	if used, err := g.n.node.Used(context.Background()); err == nil {
 		value(storeBytes, float64(used))
 	}
+	value(storeLimit, float64(g.d.repo.Config.StoreLimit))
 	value(peerCount, float64(len(g.n.node.Connected())))
 	t := g.n.traffic()
 	tell(sentBytes, prometheus.CounterValue, float64(t.Sent))

@@ -164,7 +164,7 @@ func (d *Daemon) status(ctx context.Context, _ struct{}, emit func(Event)) (Stat
 	if err != nil {
 		return Status{}, err
 	}
-	s.Storage.Pins = len(pins)
+	s.Storage.Pins, s.Storage.Limit = len(pins), d.repo.Config.StoreLimit
 	if s.Storage.Used, err = n.node.Used(ctx); err != nil {
 		return Status{}, err
 	}

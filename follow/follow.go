@@ -35,7 +35,17 @@ var (
 	// signature, a canonical form, a role, another DJ, a version below one
 	// seen before. What was held stays.
 	ErrVerify = errors.New("verification failed")
+	// ErrFull says that the store's limit leaves no room for what is missing.
+	// It is a node.ErrNoSpace.
+	ErrFull error = fullError{}
 )
+
+type fullError struct{}
+
+func (fullError) Error() string {
+	return "the store's limit is reached: raise store-limit, or unfollow something"
+}
+func (fullError) Is(target error) bool { return target == node.ErrNoSpace }
 
 // Dialer connects to addresses found in links and keeps them; see node.Peers.
 type Dialer interface {
@@ -45,8 +55,7 @@ type Dialer interface {
 // dialing bounds the wait for the peers of a link.
 const dialing = 5 * time.Second
 
-// Config is what a Follower needs. All but Judge, Peers, Every, Parallel and
-// Log are required.
+// Config is what a Follower needs. All from Judge on are optional.
 type Config struct {
 	Names *ipns.Namer
 	// Fetch reads blocks from anywhere and keeps them in Blocks.
@@ -61,6 +70,13 @@ type Config struct {
 	// refuses the version, and is ErrVerify.
 	Judge func(*Catalogue) error
 	Peers Dialer
+	// Limit is how many bytes of blocks are held, about; 0 means any number.
+	Limit int64
+	// Keep says how dear a track is; without it all are Unleased.
+	Keep func(track cid.Cid) Priority
+	// Own are the roots of what is this box's own, and never let go, whole or
+	// not.
+	Own func() ([]cid.Cid, error)
 	// Every is how often Run asks by itself; 0 means 10 minutes.
 	Every time.Duration
 	// Parallel is how many blocks are sought at once; 0 means 32.
@@ -77,7 +93,12 @@ type Follower struct {
 	// whoever writes blocks that nothing pins yet.
 	collecting sync.RWMutex
 
-	mu      sync.Mutex // guards what follows, and the order of writes to Store
+	mu      sync.Mutex        // guards what follows, and the order of writes to Store
+	walks   map[*walk]bool    // that run
+	given   map[cid.Cid]int64 // tails that Collect gave up, and their sizes
+	coming  int64             // bytes of leaves under way
+	lack    int64             // bytes that had no room since the last Collect
+	lacking Priority          // the dearest of them
 	names   map[ipns.Name]*followed
 	newer   map[*hook]bool // of OnNewer
 	changed chan struct{}  // closed and replaced when names has changed
@@ -153,6 +174,7 @@ func New(cfg Config) (*Follower, error) {
 	}
 	f := &Follower{
 		cfg: cfg, names: map[ipns.Name]*followed{},
+		walks: map[*walk]bool{}, given: map[cid.Cid]int64{},
 		newer: map[*hook]bool{}, changed: make(chan struct{}),
 	}
 	rows, err := loadRows(cfg.Store)

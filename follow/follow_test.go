@@ -239,7 +239,7 @@ func TestOldPinStaysUntilNewIsWhole(t *testing.T) {
 	}}); !errors.Is(err, context.Canceled) {
 		t.Fatalf("Sync = %v, want it to wait for the leaf", err)
 	}
-	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	short, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if _, err := venue.follow.Sync(short, name, follow.Options{}); !errors.Is(err, follow.ErrNotFound) {
 		t.Fatalf("Sync = %v, want ErrNotFound", err)

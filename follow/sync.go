@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/ipfs/go-cid"
 
@@ -104,6 +105,7 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, opt Op
 		return f.Newest(name)
 	}
 	w := f.newWalk(n, opt)
+	defer func() { f.endWalk(w) }()
 	v, err := readVersion(ctx, w.record, f.cfg.Parallel, name, dj, rec.Value)
 	if err != nil {
 		return nil, err
@@ -136,13 +138,14 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, opt Op
 		}
 		// The pin has read and removed a damaged block: count and fetch anew.
 		again := f.newWalk(n, opt)
+		f.endWalk(w)
+		w = again
 		if _, err := readVersion(ctx, again.record, f.cfg.Parallel, name, dj, rec.Value); err != nil {
 			return nil, err
 		}
 		if err := f.covered(ctx, again, v); err != nil {
 			return nil, err
 		}
-		w = again
 	}
 	return c, f.settle(ctx, n, name, v, w)
 }
@@ -162,7 +165,16 @@ func (f *Follower) newWalk(n *followed, opt Options) *walk {
 	if opt.Local {
 		w.get = func(ctx context.Context, c cid.Cid, _ node.Want) ([]byte, error) { return f.cfg.Blocks.Read(ctx, c) }
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.walks[w] = true
 	return w
+}
+
+func (f *Follower) endWalk(w *walk) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.walks, w)
 }
 
 // reporter hands progress to whoever listens. The name's status tells it only
@@ -275,10 +287,18 @@ func (f *Follower) fill(ctx context.Context, w *walk, v *version) error {
 	w.mu.Lock()
 	w.progress.Tracks = len(entries)
 	w.mu.Unlock()
+	// What is dearer first, should there be no room for all.
+	slices.SortStableFunc(entries, func(a, b manifests.Entry) int { return int(f.keep(a.Track)) - int(f.keep(b.Track)) })
 	if err := w.tracks(ctx, entries); err != nil {
 		return err
 	}
-	return w.rest(ctx, rest)
+	if err := w.rest(ctx, rest); err != nil {
+		return err
+	}
+	if n := w.lacking.Load(); n > 0 {
+		return fmt.Errorf("%d blocks are left out: %w", n, ErrFull)
+	}
+	return nil
 }
 
 func pinOf(name ipns.Name, root cid.Cid) node.Pin {

@@ -71,7 +71,11 @@ func (a *app) statusCmd() *cobra.Command {
 				if s.Playing != nil {
 					a.printf("playing  %s - %s\n", clean(s.Playing.Artist), clean(s.Playing.Title))
 				}
-				a.printf("held %s\n", size(s.Storage.Used))
+				a.printf("held %s", size(s.Storage.Used))
+				if s.Storage.Limit > 0 {
+					a.printf(" of %s", size(s.Storage.Limit))
+				}
+				a.printf("\n")
 				a.printf("sent %s, received %s\n", size(s.Traffic.Sent), size(s.Traffic.Received))
 				for from, n := range s.Traffic.BySource {
 					a.printf("  from %-8s %s\n", from, size(n))

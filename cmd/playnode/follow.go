@@ -37,6 +37,9 @@ func (a *app) followed(f daemon.Followed) {
 	if len(f.Selections) > 0 {
 		a.printf("  to lease: %s\n", clean(strings.Join(f.Selections, ", ")))
 	}
+	if f.Why != "" {
+		a.printf("  missing %s: %s\n", plural(f.Missing, "track"), clean(f.Why))
+	}
 	if f.Stale != nil {
 		a.printf("  stale since %s: the DJ has been away; what is held goes on\n", day(*f.Stale))
 	}

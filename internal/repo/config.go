@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -40,6 +42,9 @@ type Config struct {
 	Rate     int    `mapstructure:"rate"`
 	// MP3 chooses the decoder of Layer III: "exact" (our own) or "go-mp3".
 	MP3 string `mapstructure:"audio.mp3"`
+	// StoreLimit is how many bytes of blocks are held, about; 0 means any
+	// number.
+	StoreLimit int64 `mapstructure:"store-limit"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `mapstructure:"log-level"`
 }
@@ -49,7 +54,7 @@ type Config struct {
 var defaults = map[string]any{
 	"network": "public", "listen": []string{}, "http": "", "gateway": "", "metrics": "",
 	"peer": []string{}, "bootstrap": []string{}, "origin": []string{},
-	"sink": "default", "loudness": "-16", "rate": 0, "audio.mp3": "exact", "log-level": "info",
+	"sink": "default", "loudness": "-16", "rate": 0, "audio.mp3": "exact", "store-limit": "0", "log-level": "info",
 }
 
 // LoadConfig reads the settings for the repo at dir, which need not exist
@@ -93,7 +98,29 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 		Sink: v.GetString("sink"), Loudness: v.GetString("loudness"), Rate: v.GetInt("rate"),
 		MP3: v.GetString("audio.mp3"), LogLevel: v.GetString("log-level"),
 	}
+	limit, err := parseSize(v.GetString("store-limit"))
+	if err != nil {
+		return Config{}, fmt.Errorf("setting store-limit: %w", err)
+	}
+	c.StoreLimit = limit
 	return c, c.validate()
+}
+
+// units are those that a size may be in.
+var units = map[string]int64{
+	"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40,
+}
+
+// parseSize reads 500GB, 10MiB or a number of bytes.
+func parseSize(s string) (int64, error) {
+	text := strings.ToLower(strings.TrimSpace(s))
+	digits := strings.TrimRight(text, "abcdefghijklmnopqrstuvwxyz ")
+	unit, known := units[strings.TrimSpace(text[len(digits):])]
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || !known || n < 0 || n > math.MaxInt64/unit {
+		return 0, fmt.Errorf("%q is no size such as 500GB or 10MiB", s)
+	}
+	return n * unit, nil
 }
 
 // list takes a YAML list, repeated flags, or an environment's commas.

@@ -56,7 +56,7 @@ func (d *doomed) name(unwanted []cid.Cid) (due []cid.Cid) {
 			row.since = d.now()
 		}
 		next[k] = row
-		if d.due(row) {
+		if ok && d.due(row) {
 			due = append(due, c)
 		}
 	}

@@ -1,0 +1,51 @@
+package publisher
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/ipfs/go-cid"
+)
+
+// Roots are the blocks below which lies all that the DJ has sealed and signed
+// last: her newest head and revisions, and every track of her library, listed
+// or not. They are never let go.
+func (p *Publisher) Roots() (roots []cid.Cid, err error) {
+	var h headRow
+	if _, err := load(p.cfg.Store, rowHead, &h); err != nil {
+		return nil, fmt.Errorf("list roots: %w", err)
+	}
+	if h.Env.Defined() {
+		roots = append(roots, h.Env)
+	}
+	err = p.cfg.Store.Each(rowTrack, func(_ string, value []byte) error {
+		var t trackRow
+		if err := json.Unmarshal(value, &t); err != nil {
+			return err
+		}
+		for _, c := range []cid.Cid{t.CID, t.Info} {
+			if c.Defined() {
+				roots = append(roots, c)
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		err = p.cfg.Store.Each(rowList, func(_ string, value []byte) error {
+			var l listRow
+			if err := json.Unmarshal(value, &l); err != nil {
+				return err
+			}
+			for _, c := range []*cid.Cid{l.Env, l.Offer} {
+				if c != nil && c.Defined() {
+					roots = append(roots, *c)
+				}
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list roots: %w", err)
+	}
+	return roots, nil
+}
