@@ -122,11 +122,13 @@ type Skipped struct {
 // PublishRequest adds Paths (absolute) to Playlist; none publishes what has
 // changed. Reanalyse brings earlier tracks' loudness and waveform up to date.
 type PublishRequest struct {
-	Paths        []string    `json:"paths,omitempty"`
-	Playlist     string      `json:"playlist,omitempty"`
-	NoArchiveKey bool        `json:"noArchiveKey,omitempty"`
-	Reanalyse    bool        `json:"reanalyse,omitempty"`
-	Node         NodeRequest `json:"node"`
+	Paths        []string `json:"paths,omitempty"`
+	Playlist     string   `json:"playlist,omitempty"`
+	NoArchiveKey bool     `json:"noArchiveKey,omitempty"`
+	Reanalyse    bool     `json:"reanalyse,omitempty"`
+	// WaitServed, when above 0, stays until so many others hold every block.
+	WaitServed int         `json:"waitServed,omitempty"`
+	Node       NodeRequest `json:"node"`
 }
 
 // NodeRequest is what a command may say about the network.
@@ -160,6 +162,8 @@ type Published struct {
 	Reanalysed int `json:"reanalysed"`
 	// Holders counts the peers that took the new record.
 	Holders int `json:"holders"`
+	// Served comes with WaitServed.
+	Served *Served `json:"served,omitempty"`
 }
 
 // PlaylistRequest names a playlist.
@@ -304,7 +308,10 @@ type Status struct {
 	Leases  []Leased   `json:"leases"`
 	Playing *PlayEvent `json:"playing"`
 	Storage Storage    `json:"storage"`
-	Traffic Traffic    `json:"traffic"`
+	// Served tells a DJ whether it is safe to close; null where nothing is
+	// published.
+	Served  *Served `json:"served"`
+	Traffic Traffic `json:"traffic"`
 }
 
 // Storage is what lies on this box, in bytes.

@@ -87,6 +87,7 @@ type network struct {
 	publisher *publisher.Publisher
 	player    *player.Player
 	keeps     keeps
+	served    served
 }
 
 // DefaultRepo is where the repo lies unless told otherwise.
@@ -179,6 +180,8 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	}()
 	w := &network{node: n, fetch: fetch.New(fetch.Config{Local: n, Now: d.now})}
 	w.fetch.Add(fetch.Source{Name: "bitswap", Getter: n})
+	fetch.ServeHave(fetch.HaveConfig{Streams: n, Blocks: n, Now: d.now, Log: d.log})
+	w.served.holders, w.served.mute = fetch.NewHolders(n, n), map[string]bool{}
 	var routers []ipns.Router
 	if cfg.Network == "public" {
 		routers = append(routers, ipns.DHT(n))
@@ -285,6 +288,7 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 	g.Go(func() error { return d.keepPublished(ctx, n) })
 	g.Go(func() error { return d.keepTime(ctx) })
 	g.Go(func() error { return d.keepRoom(ctx, n) })
+	g.Go(func() error { return d.keepServed(ctx, n) })
 	if ready != nil {
 		ready(r)
 	}

@@ -57,19 +57,28 @@ func (d *Daemon) publish(ctx context.Context, req PublishRequest, emit func(Even
 	if err := d.adopt(ctx, n, emit); err != nil {
 		return Published{}, err
 	}
-	defer n.follow.Hold()()
+	release := n.follow.Hold()
 	res, err := n.publisher.Publish(ctx, req.Paths, publisher.Options{
 		Playlist: req.Playlist, NoArchiveKey: req.NoArchiveKey, Reanalyse: req.Reanalyse,
 		Progress: func(done, total int64) {
 			emit(Event{Progress: &Progress{What: "seal", Done: done, Total: total, Unit: "bytes"}})
 		},
 	})
+	release()
 	out := published(res)
 	if errors.Is(err, publisher.ErrNothing) {
 		return out, nil // what was skipped says why
 	}
 	if err != nil {
 		return out, err
+	}
+	if req.WaitServed > 0 {
+		wait, alive, stop := patience(ctx, req.Node.timeout())
+		defer stop()
+		if out.Served, err = d.waitServed(wait, n, req.WaitServed, alive, emit); err != nil {
+			return out, err
+		}
+		return out, nil
 	}
 	if !d.opt.Serve {
 		emit(Event{Note: "committed here; nothing is served until the daemon runs: playnode daemon"})

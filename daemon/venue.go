@@ -168,7 +168,7 @@ func (d *Daemon) status(ctx context.Context, _ struct{}, emit func(Event)) (Stat
 	if s.Storage.Used, err = n.node.Used(ctx); err != nil {
 		return Status{}, err
 	}
-	s.Traffic = n.traffic()
+	s.Traffic, s.Served = n.traffic(), n.servedBy(d.repo.Config.Copies)
 	d.mu.Lock()
 	s.Playing = d.playing
 	d.mu.Unlock()

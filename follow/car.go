@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/ipfs/go-cid"
 
@@ -113,6 +114,12 @@ func (f *Follower) exported(name ipns.Name) (ipns.Record, error) {
 	newest, err := f.cfg.Names.Newest(name)
 	if err != nil {
 		return newest, err
+	}
+	if f.cfg.Own != nil {
+		own, err := f.cfg.Own()
+		if err != nil || slices.Contains(own, newest.Value) {
+			return newest, err // also where she follows herself, after a restore
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -7,16 +7,26 @@ import (
 	"github.com/ipfs/go-cid"
 )
 
+// Head is the newest head's envelope and sequence; undefined and zero before
+// the first.
+func (p *Publisher) Head() (env cid.Cid, seq uint64, err error) {
+	var h headRow
+	if _, err := load(p.cfg.Store, rowHead, &h); err != nil {
+		return cid.Undef, 0, fmt.Errorf("newest head: %w", err)
+	}
+	return h.Env, h.Seq, nil
+}
+
 // Roots are the blocks below which lies all that the DJ has sealed and signed
 // last: her newest head and revisions, and every track of her library, listed
 // or not. They are never let go.
 func (p *Publisher) Roots() (roots []cid.Cid, err error) {
-	var h headRow
-	if _, err := load(p.cfg.Store, rowHead, &h); err != nil {
-		return nil, fmt.Errorf("list roots: %w", err)
+	head, _, err := p.Head()
+	if err != nil {
+		return nil, err
 	}
-	if h.Env.Defined() {
-		roots = append(roots, h.Env)
+	if head.Defined() {
+		roots = append(roots, head)
 	}
 	err = p.cfg.Store.Each(rowTrack, func(_ string, value []byte) error {
 		var t trackRow

@@ -62,6 +62,7 @@ func (a *app) statusCmd() *cobra.Command {
 			}
 			return a.result(s, func() {
 				a.printf("name   %s\npeers  %d\n", s.Name, s.Peers)
+				a.safe(s.Served)
 				for _, f := range s.Follows {
 					a.followed(f)
 				}

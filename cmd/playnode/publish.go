@@ -43,6 +43,7 @@ has changed. Run again after an interruption it resumes; nothing is sealed twice
 					a.printf("measured anew: %s\n", plural(res.Reanalysed, "track"))
 				}
 				a.printf("published %s (revision %d)\n  manifest %s\n", res.Name, res.Seq, res.Manifest)
+				a.safe(res.Served)
 			}); perr != nil {
 				return perr
 			}
@@ -63,8 +64,20 @@ has changed. Run again after an interruption it resumes; nothing is sealed twice
 	f := c.Flags()
 	f.StringVar(&req.Playlist, "playlist", "main", "the playlist to add to; it is made when new")
 	f.BoolVar(&req.Reanalyse, "reanalyse", false, "measure earlier tracks anew where this version measures better; what is sealed of them stays as it is")
+	f.IntVar(&req.WaitServed, "wait-served", 0, "stay until so many others hold every block; 0 does not wait")
 	f.BoolVar(&req.NoArchiveKey, "no-archive-key", false, "seal without your archive key: only this repo can ever recover the tracks")
 	return c
+}
+
+// safe says whether the DJ may close her laptop.
+func (a *app) safe(s *daemon.Served) {
+	switch {
+	case s == nil:
+	case s.Safe:
+		a.printf("safe to close: every block of revision %d is held by %s\n", s.Seq, plural(s.Want, "other"))
+	default:
+		a.printf("not safe to close yet: %d of %s of revision %d held by %s\n", s.Held, plural(s.Blocks, "block"), s.Seq, plural(s.Want, "other"))
+	}
 }
 
 func (a *app) playlistCmd() *cobra.Command {

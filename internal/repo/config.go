@@ -45,6 +45,9 @@ type Config struct {
 	// StoreLimit is how many bytes of blocks are held, about; 0 means any
 	// number.
 	StoreLimit int64 `mapstructure:"store-limit"`
+	// Copies is how many others must hold every block of what is published
+	// before it is safe to close; at least 1.
+	Copies int `mapstructure:"copies"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `mapstructure:"log-level"`
 }
@@ -54,7 +57,7 @@ type Config struct {
 var defaults = map[string]any{
 	"network": "public", "listen": []string{}, "http": "", "gateway": "", "metrics": "",
 	"peer": []string{}, "bootstrap": []string{}, "origin": []string{},
-	"sink": "default", "loudness": "-16", "rate": 0, "audio.mp3": "exact", "store-limit": "0", "log-level": "info",
+	"sink": "default", "loudness": "-16", "rate": 0, "audio.mp3": "exact", "store-limit": "0", "copies": 2, "log-level": "info",
 }
 
 // LoadConfig reads the settings for the repo at dir, which need not exist
@@ -96,7 +99,7 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 		HTTP: v.GetString("http"), Gateway: v.GetString("gateway"), Metrics: v.GetString("metrics"),
 		Peers: list(v, "peer"), Bootstrap: list(v, "bootstrap"), Origins: list(v, "origin"),
 		Sink: v.GetString("sink"), Loudness: v.GetString("loudness"), Rate: v.GetInt("rate"),
-		MP3: v.GetString("audio.mp3"), LogLevel: v.GetString("log-level"),
+		MP3: v.GetString("audio.mp3"), Copies: v.GetInt("copies"), LogLevel: v.GetString("log-level"),
 	}
 	limit, err := parseSize(v.GetString("store-limit"))
 	if err != nil {
@@ -148,6 +151,9 @@ func (c Config) validate() error {
 		if !slices.Contains(o.allowed, o.value) {
 			return fmt.Errorf("setting %s: %q is not one of %s", o.key, o.value, strings.Join(o.allowed, ", "))
 		}
+	}
+	if c.Copies < 1 {
+		return fmt.Errorf("setting copies: %d is not at least 1", c.Copies)
 	}
 	if c.Rate != 0 && (c.Rate < 8000 || c.Rate > 384000) {
 		return fmt.Errorf("setting rate: %d Hz is not within 8000 to 384000", c.Rate)
