@@ -19,7 +19,7 @@ const (
 	OpPublish     Op[PublishRequest, Published] = "publish"
 	OpPlaylists   Op[struct{}, []Playlist]      = "playlists"
 	OpPlaylist    Op[PlaylistRequest, Playlist] = "playlist"
-	OpShare       Op[PlaylistRequest, Shared]   = "share"
+	OpShare       Op[ShareRequest, Shared]      = "share"
 	OpLeaseGrant  Op[GrantRequest, Granted]     = "lease-grant"
 	OpLeaseImport Op[ImportRequest, Leased]     = "lease-import"
 	OpLeaseRenew  Op[RenewRequest, []Granted]   = "lease-renew"
@@ -171,9 +171,18 @@ type PlaylistRequest struct {
 	Name string `json:"name"`
 }
 
-// Shared is a link that opens the way to a selection.
+// ShareRequest names a playlist to share. NoAddrs leaves this daemon's
+// addresses out; Web is the gateway of the link's https form.
+type ShareRequest struct {
+	Name    string `json:"name"`
+	NoAddrs bool   `json:"noAddrs,omitempty"`
+	Web     string `json:"web,omitempty"`
+}
+
+// Shared is a link that opens the way to a selection, and its https form.
 type Shared struct {
 	Link string `json:"link"`
+	Web  string `json:"web"`
 }
 
 // GrantRequest leases Playlist to Device for so long, From 0 meaning now.

@@ -155,13 +155,16 @@ func (d *Daemon) playlist(_ context.Context, req PlaylistRequest, _ func(Event))
 }
 
 // share makes the link of a playlist.
-func (d *Daemon) share(ctx context.Context, req PlaylistRequest, emit func(Event)) (Shared, error) {
-	if _, err := d.playlist(ctx, req, emit); err != nil {
+func (d *Daemon) share(ctx context.Context, req ShareRequest, emit func(Event)) (Shared, error) {
+	if _, err := d.playlist(ctx, PlaylistRequest{Name: req.Name}, emit); err != nil {
 		return Shared{}, err
 	}
 	dj := d.keys.DJ()
-	l := manifests.Link{DJ: &dj, Label: req.Name, Name: d.keys.Name(), Addrs: d.hints()}
-	return Shared{Link: l.String()}, nil
+	l := manifests.Link{DJ: &dj, Label: req.Name, Name: d.keys.Name()}
+	if !req.NoAddrs {
+		l.Addrs = d.hints()
+	}
+	return Shared{Link: l.String(), Web: l.Web(req.Web)}, nil
 }
 
 // hints are a few addresses at which this daemon can be found.

@@ -14,9 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -213,11 +211,11 @@ func (f *Follower) add(r row, head *headRow) *followed {
 }
 
 // Follow begins to follow target: k51 text, an /ipns/ path, a playnode://
-// link, or its https form https://HOST/DJ/P?n=NAME. A link's DJ is pinned, and
+// link, or one of its https forms (manifests.ParseLink). A link's DJ is pinned, and
 // its addresses are dialled and kept. Records and blocks are left to Sync. A
 // DJ other than the one pinned gives ErrVerify.
 func (f *Follower) Follow(ctx context.Context, target string) (ipns.Name, error) {
-	link, err := parse(target)
+	link, err := manifests.ParseLink(target)
 	if err != nil {
 		return "", fmt.Errorf("follow %.200q: %w", target, err)
 	}
@@ -288,18 +286,6 @@ func (f *Follower) take(name ipns.Name, link manifests.Link) error {
 	}
 	f.add(r, head)
 	return nil
-}
-
-// parse reads a link in any form.
-func parse(target string) (manifests.Link, error) {
-	if strings.HasPrefix(target, "https://") {
-		u, err := url.Parse(target)
-		if err != nil {
-			return manifests.Link{}, err
-		}
-		target = "playnode:/" + u.EscapedPath() + "?" + u.RawQuery
-	}
-	return manifests.ParseLink(target)
 }
 
 // Unfollow ends it and drops the pins, those of past versions too. Floors and the pinned DJ stay, for the

@@ -125,23 +125,32 @@ func (a *app) playlistCmd() *cobra.Command {
 }
 
 func (a *app) shareCmd() *cobra.Command {
-	return &cobra.Command{
+	var req daemon.ShareRequest
+	c := &cobra.Command{
 		Use:   "share P",
 		Short: "a link that a venue can follow",
-		Args:  exactly(1, "a playlist's name"),
+		Long: `Prints the link of a playlist, and its form for a web page, which also opens at
+any trustless gateway. With the daemon running it has the addresses of this
+box, so that a venue on the same LAN needs nobody else to join; links that are
+to last for years are better without.`,
+		Args: exactly(1, "a playlist's name"),
 		RunE: func(c *cobra.Command, args []string) error {
-			s, err := call(a, c, daemon.OpShare, daemon.PlaylistRequest{Name: args[0]})
+			req.Name = args[0]
+			s, err := call(a, c, daemon.OpShare, req)
 			if err != nil {
 				return err
 			}
 			return a.result(s, func() {
-				a.printf("%s\n", s.Link)
+				a.printf("%s\n%s\n", s.Link, s.Web)
 				if !a.quiet {
 					a.printf("%s", terminalQR(a.out, s.Link))
 				}
 			})
 		},
 	}
+	c.Flags().BoolVar(&req.NoAddrs, "no-addrs", false, "leave this box's addresses out of the link")
+	c.Flags().StringVar(&req.Web, "web", "dweb.link", "the gateway of the https form")
+	return c
 }
 
 func (a *app) checkCmd() *cobra.Command {
