@@ -140,6 +140,8 @@ func TestImportRefuses(t *testing.T) {
 	head := 1 + int(file[0])
 	size, n := binary.Uvarint(file[head:])
 	first := head + n + int(size)
+	const link = 9 // where the header's first root begins; it takes 41 bytes
+	mixed := append(append(bytes.Clone(other[:link]), file[link:link+41]...), other[link+41:]...)
 	for what, bad := range map[string][]byte{
 		"nothing":                  {},
 		"no CAR":                   []byte("RIFF, not a CAR at all, but long enough to look like one"),
@@ -149,6 +151,7 @@ func TestImportRefuses(t *testing.T) {
 		"version 2":                bytes.Replace(file, []byte("\x67version\x01"), []byte("\x67version\x02"), 1),
 		"no record":                append(bytes.Clone(file[:head]), file[first:]...),
 		"another's record":         append(bytes.Clone(file[:head]), other[head:]...),
+		"another head":             mixed,
 		"a bit that is wrong":      flipped,
 		"a hash that is not ours":  append(bytes.Clone(file), section(sha512, []byte("x"))...),
 		"a block that is too big":  append(bytes.Clone(file), section(big.CID, big.Data)...),
@@ -160,7 +163,7 @@ func TestImportRefuses(t *testing.T) {
 		if !errors.Is(err, follow.ErrVerify) {
 			t.Errorf("%s: %v, want ErrVerify", what, err)
 		}
-		early := map[string]bool{"no record": true, "another's record": true, "nothing": true, "no CAR": true}
+		early := map[string]bool{"another head": true, "no record": true, "another's record": true, "nothing": true, "no CAR": true}
 		if used := must(far.Used(t.Context())); early[what] && (used != 0 || len(far.follow.Follows()) != 0) {
 			t.Errorf("%s: %d bytes were kept", what, used)
 		}

@@ -265,6 +265,12 @@ func TestLimit(t *testing.T) {
 	if s := b.follow.Follows()[0]; !s.Whole || s.Progress.Held != 3 {
 		t.Fatalf("without a limit %+v", s)
 	}
+	// And the other one goes first now, wherever it stands in the catalogue.
+	b = again(150_000 + whole - 180_000)
+	collected(t, b)
+	if tails(b, leased) > 40 || tails(b, leased) < 2 || tails(b, extra) != 60 || tails(b, today) != 60 {
+		t.Fatalf("%d, %d, %d stayed", tails(b, leased), tails(b, extra), tails(b, today))
+	}
 }
 
 // TestHold keeps everything while somebody writes.
