@@ -16,7 +16,7 @@ import (
 	"playnode/node"
 )
 
-// All, as a history, keeps every version that was whole here, from now on.
+// All as a history keeps every version that was whole here, from now on.
 const All = -1
 
 // Past is a version that was the newest, was whole here, and is kept.
