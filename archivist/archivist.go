@@ -39,13 +39,39 @@ type Archivist struct{ cfg Config }
 // Report is what is held of one name.
 type Report struct {
 	Name ipns.Name
-	Seq  uint64
+	// DJ is empty before first contact.
+	DJ  string
+	Seq uint64
 	// Envelope is the CID that the name's record points at.
 	Envelope cid.Cid
-	// Blocks and Bytes are held; Missing blocks are not.
+	// Blocks and Bytes are held; Missing blocks are not. Whole says that all
+	// is, and pinned.
 	Blocks  int
 	Bytes   int64
 	Missing int
+	Whole   bool
+	// Issued is when the DJ signed this version, End by when she meant to have
+	// signed another; the zero times before first contact.
+	Issued, End time.Time
+	// RecordSeq and RecordEnd are the newest record's; zero without one.
+	RecordSeq uint64
+	RecordEnd time.Time
+	// History is how many past versions are to be kept (follow.All: all), and
+	// Past those that are, oldest first.
+	History int
+	Past    []follow.Past
+}
+
+// Options say how Archive goes about it.
+type Options struct {
+	// Ask asks peers for the newest records and reads all that is held;
+	// without it a record held is enough.
+	Ask bool
+	// History, when set, is how many past versions to keep from now on; nil
+	// leaves that as it is.
+	History *int
+	// Progress, when set, is called from one goroutine at a time.
+	Progress func(ipns.Name, follow.Progress)
 }
 
 // New makes an Archivist.
@@ -58,38 +84,40 @@ func New(cfg Config) *Archivist {
 
 // Archive follows each target (a name or link, as follow.Follow takes) and
 // returns when everything public of its newest version is held and pinned, and
-// its record handed on to whoever wants it. With ask it asks peers for that
-// record and reads all that is held; without, a record held is enough. There
-// is a Report for each target in its order, also when err is not nil; err
-// joins what went wrong with any.
-func (a *Archivist) Archive(ctx context.Context, targets []string, ask bool, progress func(ipns.Name, follow.Progress)) ([]Report, error) {
+// its record handed on to whoever wants it. There is a Report for each target
+// in its order, also when err is not nil; err joins what went wrong with any.
+func (a *Archivist) Archive(ctx context.Context, targets []string, opt Options) ([]Report, error) {
 	reports := make([]Report, len(targets))
 	errs := make([]error, len(targets))
 	var wg sync.WaitGroup
-	var mu sync.Mutex // progress is called from one goroutine at a time
+	var mu sync.Mutex // Progress is called from one goroutine at a time
 	for i, target := range targets {
 		name, err := a.cfg.Follow.Follow(ctx, target)
+		if err == nil && opt.History != nil {
+			err = a.cfg.Follow.SetHistory(ctx, name, *opt.History)
+		}
 		if err != nil {
 			errs[i] = fmt.Errorf("archive: %w", err)
 			continue
 		}
 		wg.Go(func() {
-			opt := follow.Options{Ask: ask}
-			if progress != nil {
-				opt.Progress = func(p follow.Progress) {
+			so := follow.Options{Ask: opt.Ask}
+			if opt.Progress != nil {
+				so.Progress = func(p follow.Progress) {
 					mu.Lock()
 					defer mu.Unlock()
-					progress(name, p)
+					opt.Progress(name, p)
 				}
 			}
-			c, err := a.cfg.Follow.Sync(ctx, name, opt)
+			c, err := a.cfg.Follow.Sync(ctx, name, so)
 			if err == nil {
 				err = errors.Join(a.spread(ctx, name, c), c.Refusal())
 			}
 			if err != nil {
 				errs[i] = fmt.Errorf("archive: %w", err)
 			}
-			reports[i] = a.Report(name)
+			reports[i], err = a.report(name)
+			errs[i] = errors.Join(errs[i], err)
 		})
 	}
 	wg.Wait()
@@ -114,17 +142,61 @@ func (a *Archivist) spread(ctx context.Context, name ipns.Name, c *follow.Catalo
 	return err
 }
 
-// Report is what is held of name now.
-func (a *Archivist) Report(name ipns.Name) Report {
-	r := Report{Name: name}
+// Reports is what is held now of every name that is followed here, by name.
+func (a *Archivist) Reports() ([]Report, error) {
+	var out []Report
 	for _, s := range a.cfg.Follow.Follows() {
-		if s.Name == name {
-			p := s.Progress
-			r.Seq, r.Envelope = s.Seq, s.Envelope
-			r.Blocks, r.Bytes, r.Missing = p.Blocks-p.Missing, p.Bytes, p.Missing
+		r, err := a.report(s.Name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+func (a *Archivist) report(name ipns.Name) (r Report, err error) {
+	r.Name = name
+	for _, s := range a.cfg.Follow.Follows() {
+		if s.Name != name {
+			continue
+		}
+		p := s.Progress
+		r.DJ, r.Seq, r.Envelope, r.Whole, r.History = s.DJ, s.Seq, s.Envelope, s.Whole, s.History
+		r.Blocks, r.Bytes, r.Missing = p.Blocks-p.Missing, p.Bytes, p.Missing
+		r.Issued, r.End = s.Issued, s.End
+	}
+	if rec, err := a.cfg.Names.Newest(name); err == nil {
+		r.RecordSeq, r.RecordEnd = rec.Seq, rec.EOL
+	}
+	if r.Past, err = a.cfg.Follow.History(name); err != nil {
+		return r, fmt.Errorf("report: %w", err)
+	}
+	return r, nil
+}
+
+// Verify reads and hashes what is held of names, or without names everything
+// on this box, and fetches anew what is damaged or lost; see follow.Verify.
+// The Check says how far it came, also when err is not nil.
+func (a *Archivist) Verify(ctx context.Context, names []ipns.Name, progress func(follow.Check)) (follow.Check, error) {
+	k := &follow.Checked{Progress: progress}
+	all := len(names) == 0
+	if all {
+		for _, s := range a.cfg.Follow.Follows() {
+			names = append(names, s.Name)
 		}
 	}
-	return r
+	for _, name := range names {
+		if err := a.cfg.Follow.Verify(ctx, name, k); err != nil {
+			return k.Sum(), err
+		}
+	}
+	if all {
+		if err := a.cfg.Follow.VerifyRest(ctx, k); err != nil {
+			return k.Sum(), err
+		}
+	}
+	return k.Sum(), nil
 }
 
 // Run keeps what is followed in sync until ctx ends; its error is ctx's. The

@@ -14,23 +14,22 @@ type Op[Req, Res any] string
 // The operations. A result is the document that the command of the same name
 // prints with --json.
 const (
-	OpID          Op[struct{}, Identity]         = "id"
-	OpStatus      Op[struct{}, Status]           = "status"
-	OpPublish     Op[PublishRequest, Published]  = "publish"
-	OpPlaylists   Op[struct{}, []Playlist]       = "playlists"
-	OpPlaylist    Op[PlaylistRequest, Playlist]  = "playlist"
-	OpShare       Op[PlaylistRequest, Shared]    = "share"
-	OpLeaseGrant  Op[GrantRequest, Granted]      = "lease-grant"
-	OpLeaseImport Op[ImportRequest, Leased]      = "lease-import"
-	OpLeaseRenew  Op[RenewRequest, []Granted]    = "lease-renew"
-	OpLeaseRevoke Op[RevokeRequest, []Leased]    = "lease-revoke"
-	OpLeases      Op[struct{}, []Leased]         = "leases"
-	OpKeysArchive Op[struct{}, ArchiveKey]       = "keys-archive"
-	OpFollow      Op[FollowRequest, Followed]    = "follow"
-	OpUnfollow    Op[UnfollowRequest, struct{}]  = "unfollow"
-	OpFollows     Op[struct{}, []Followed]       = "follows"
-	OpArchive     Op[ArchiveRequest, []Archived] = "archive"
-	OpPlay        Op[PlayRequest, Played]        = "play"
+	OpID          Op[struct{}, Identity]        = "id"
+	OpStatus      Op[struct{}, Status]          = "status"
+	OpPublish     Op[PublishRequest, Published] = "publish"
+	OpPlaylists   Op[struct{}, []Playlist]      = "playlists"
+	OpPlaylist    Op[PlaylistRequest, Playlist] = "playlist"
+	OpShare       Op[ShareRequest, Shared]      = "share"
+	OpLeaseGrant  Op[GrantRequest, Granted]     = "lease-grant"
+	OpLeaseImport Op[ImportRequest, Leased]     = "lease-import"
+	OpLeaseRenew  Op[RenewRequest, []Granted]   = "lease-renew"
+	OpLeaseRevoke Op[RevokeRequest, []Leased]   = "lease-revoke"
+	OpLeases      Op[struct{}, []Leased]        = "leases"
+	OpKeysArchive Op[struct{}, ArchiveKey]      = "keys-archive"
+	OpFollow      Op[FollowRequest, Followed]   = "follow"
+	OpUnfollow    Op[UnfollowRequest, struct{}] = "unfollow"
+	OpFollows     Op[struct{}, []Followed]      = "follows"
+	OpPlay        Op[PlayRequest, Played]       = "play"
 )
 
 // Client runs operations, in a daemon over its socket or in this process.
@@ -123,11 +122,13 @@ type Skipped struct {
 // PublishRequest adds Paths (absolute) to Playlist; none publishes what has
 // changed. Reanalyse brings earlier tracks' loudness and waveform up to date.
 type PublishRequest struct {
-	Paths        []string    `json:"paths,omitempty"`
-	Playlist     string      `json:"playlist,omitempty"`
-	NoArchiveKey bool        `json:"noArchiveKey,omitempty"`
-	Reanalyse    bool        `json:"reanalyse,omitempty"`
-	Node         NodeRequest `json:"node"`
+	Paths        []string `json:"paths,omitempty"`
+	Playlist     string   `json:"playlist,omitempty"`
+	NoArchiveKey bool     `json:"noArchiveKey,omitempty"`
+	Reanalyse    bool     `json:"reanalyse,omitempty"`
+	// WaitServed, when above 0, stays until so many others hold every block.
+	WaitServed int         `json:"waitServed,omitempty"`
+	Node       NodeRequest `json:"node"`
 }
 
 // NodeRequest is what a command may say about the network.
@@ -163,6 +164,8 @@ type Published struct {
 	Previews int `json:"previews"`
 	// Holders counts the peers that took the new record.
 	Holders int `json:"holders"`
+	// Served comes with WaitServed.
+	Served *Served `json:"served,omitempty"`
 }
 
 // PlaylistRequest names a playlist.
@@ -170,9 +173,18 @@ type PlaylistRequest struct {
 	Name string `json:"name"`
 }
 
-// Shared is a link that opens the way to a selection.
+// ShareRequest names a playlist to share. NoAddrs leaves this daemon's
+// addresses out; Web is the gateway of the link's https form.
+type ShareRequest struct {
+	Name    string `json:"name"`
+	NoAddrs bool   `json:"noAddrs,omitempty"`
+	Web     string `json:"web,omitempty"`
+}
+
+// Shared is a link that opens the way to a selection, and its https form.
 type Shared struct {
 	Link string `json:"link"`
+	Web  string `json:"web"`
 }
 
 // GrantRequest leases Playlist to Device for so long, From 0 meaning now.
@@ -253,10 +265,16 @@ type Followed struct {
 	Manifest string `json:"manifest"`
 	Tracks   int    `json:"tracks"`
 	// Held counts tracks that are whole here, Missing those that are not.
-	Held       int        `json:"held"`
-	Missing    int        `json:"missing"`
-	Selections []string   `json:"selections"`
-	Stale      *time.Time `json:"stale,omitempty"`
+	Held       int      `json:"held"`
+	Missing    int      `json:"missing"`
+	Selections []string `json:"selections"`
+	// Stale is since when the DJ has been silent for longer than she meant to
+	// be; null while she is not. What is held goes on.
+	Stale *time.Time `json:"stale"`
+	// Record is the newest record of the name, null without one.
+	Record *NameRecord `json:"record"`
+	// Why tells what stands in the way of what is missing, if anything.
+	Why string `json:"why,omitempty"`
 	// DJName and About are what the DJ's card says of her.
 	DJName string `json:"djName"`
 	About  string `json:"about"`
@@ -266,21 +284,11 @@ type Followed struct {
 	Device string `json:"device,omitempty"`
 }
 
-// ArchiveRequest keeps names alive.
-type ArchiveRequest struct {
-	Names []string `json:"names"`
-	Once  bool     `json:"once,omitempty"`
-	Node  NodeRequest
-}
-
-// Archived is how an archived name stands.
-type Archived struct {
-	Name     string `json:"name"`
-	Seq      uint64 `json:"seq"`
-	Manifest string `json:"manifest"`
-	Blocks   int64  `json:"blocks"`
-	Bytes    int64  `json:"bytes"`
-	Missing  int64  `json:"missing"`
+// NameRecord is a name's signed record.
+type NameRecord struct {
+	Seq uint64 `json:"seq"`
+	// End is its end of life: past it, strangers do not take it any more.
+	End time.Time `json:"end"`
 }
 
 // PlayRequest plays a name's selection. See the command play for the fields.
@@ -327,10 +335,19 @@ type Status struct {
 	Leases  []Leased   `json:"leases"`
 	Playing *PlayEvent `json:"playing"`
 	Alerts  []Alert    `json:"alerts"`
-	Storage struct {
-		Pins int `json:"pins"`
-	} `json:"storage"`
+	Storage Storage    `json:"storage"`
+	// Served tells a DJ whether it is safe to close; null where nothing is
+	// published.
+	Served  *Served `json:"served"`
 	Traffic Traffic `json:"traffic"`
+}
+
+// Storage is what lies on this box, in bytes.
+type Storage struct {
+	Pins int   `json:"pins"`
+	Used int64 `json:"used"`
+	// Limit is the setting store-limit, 0 for none.
+	Limit int64 `json:"limit"`
 }
 
 // Alert is something wrong that a person should know.

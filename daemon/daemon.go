@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
@@ -89,6 +90,8 @@ type network struct {
 	publisher *publisher.Publisher
 	player    *player.Player
 	search    *finder
+	keeps     keeps
+	served    served
 }
 
 // DefaultRepo is where the repo lies unless told otherwise.
@@ -184,6 +187,8 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	}()
 	w := &network{node: n, fetch: fetch.New(fetch.Config{Local: n, Now: d.now})}
 	w.fetch.Add(fetch.Source{Name: "bitswap", Getter: n})
+	fetch.ServeHave(fetch.HaveConfig{Streams: n, Blocks: n, Now: d.now, Log: d.log})
+	w.served.holders, w.served.mute = fetch.NewHolders(n, n), map[string]bool{}
 	var routers []ipns.Router
 	if cfg.Network == "public" {
 		routers = append(routers, ipns.DHT(n))
@@ -217,9 +222,10 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 		w.names.Watch(name, nil)
 	}
 	if w.follow, err = follow.New(follow.Config{
-		Names: w.names, Fetch: w.fetch, Blocks: n, Pinner: n, Store: d.repo.Bucket("follow"),
+		Names: w.names, Fetch: w.fetch, Blocks: n, Pinner: n, Held: n, Store: d.repo.Bucket("follow"),
 		Now: d.now, Synchronised: d.synchronised, Peers: n, Log: d.log,
 		Judge: func(c *follow.Catalogue) error { return d.believe(n, c) },
+		Limit: cfg.StoreLimit, Keep: func(c cid.Cid) follow.Priority { return w.keeps.of(c) }, Own: func() ([]cid.Cid, error) { return w.publisher.Roots() },
 	}); err != nil {
 		return nil, err
 	}
@@ -264,6 +270,7 @@ type Ready struct {
 	Addrs   []string `json:"addrs"`
 	HTTP    string   `json:"http"`
 	Gateway string   `json:"gateway"`
+	Metrics string   `json:"metrics"`
 }
 
 // Run serves, follows, keeps names alive and answers the socket until ctx
@@ -284,6 +291,14 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 		r.Gateway = l.Addr().String()
 		g.Go(func() error { return serveHTTP(ctx, l, d.gateway(n)) })
 	}
+	if a := d.repo.Config.Metrics; a != "" {
+		l, err := net.Listen("tcp", a)
+		if err != nil {
+			return fmt.Errorf("open metrics: %w", err)
+		}
+		r.Metrics = l.Addr().String()
+		g.Go(func() error { return serveHTTP(ctx, l, d.metrics(n)) })
+	}
 	sock, err := listenSocket(d.repo.Dir)
 	if err != nil {
 		return err
@@ -294,6 +309,8 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 	g.Go(func() error { return d.keepPublished(ctx, n) })
 	g.Go(func() error { return d.keepTime(ctx) })
 	g.Go(func() error { return n.search.run(ctx) })
+	g.Go(func() error { return d.keepRoom(ctx, n) })
+	g.Go(func() error { return d.keepServed(ctx, n) })
 	if ready != nil {
 		ready(r)
 	}
@@ -360,6 +377,10 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpUnfollow, d.unfollow)
 	on(hs, OpFollows, d.follows)
 	on(hs, OpArchive, d.archive)
+	on(hs, OpArchives, d.archives)
+	on(hs, OpVerify, d.verify)
+	on(hs, OpExport, d.export)
+	on(hs, OpImport, d.importCAR)
 	on(hs, OpPlay, d.play)
 	on(hs, OpPreview, d.preview)
 	on(hs, OpSearch, d.search)

@@ -66,6 +66,7 @@ func (d *Daemon) publish(ctx context.Context, req PublishRequest, emit func(Even
 	if err := d.adopt(ctx, n, emit); err != nil {
 		return Published{}, err
 	}
+	release := n.follow.Hold()
 	res, err := n.publisher.Publish(ctx, req.Paths, publisher.Options{
 		Playlist: req.Playlist, NoArchiveKey: req.NoArchiveKey, Reanalyse: req.Reanalyse,
 		Progress: func(done, total int64) {
@@ -75,6 +76,7 @@ func (d *Daemon) publish(ctx context.Context, req PublishRequest, emit func(Even
 			emit(Event{Progress: &Progress{What: "previews", Done: done, Total: total, Unit: "tracks"}})
 		},
 	})
+	release()
 	out := published(res)
 	if errors.Is(err, publisher.ErrNothing) {
 		return out, nil // what was skipped says why
@@ -84,6 +86,12 @@ func (d *Daemon) publish(ctx context.Context, req PublishRequest, emit func(Even
 	}
 	n.search.changed()
 	if out.Playlists, err = d.playlists(ctx, struct{}{}, emit); err != nil {
+		return out, err
+	}
+	if req.WaitServed > 0 {
+		wait, alive, stop := patience(ctx, req.Node.timeout())
+		defer stop()
+		out.Served, err = d.waitServed(wait, n, req.WaitServed, alive, emit)
 		return out, err
 	}
 	d.unserved(emit)
@@ -168,13 +176,16 @@ func (d *Daemon) playlist(_ context.Context, req PlaylistRequest, _ func(Event))
 }
 
 // share makes the link of a playlist.
-func (d *Daemon) share(ctx context.Context, req PlaylistRequest, emit func(Event)) (Shared, error) {
-	if _, err := d.playlist(ctx, req, emit); err != nil {
+func (d *Daemon) share(ctx context.Context, req ShareRequest, emit func(Event)) (Shared, error) {
+	if _, err := d.playlist(ctx, PlaylistRequest{Name: req.Name}, emit); err != nil {
 		return Shared{}, err
 	}
 	dj := d.keys.DJ()
-	l := manifests.Link{DJ: &dj, Label: req.Name, Name: d.keys.Name(), Addrs: d.hints()}
-	return Shared{Link: l.String()}, nil
+	l := manifests.Link{DJ: &dj, Label: req.Name, Name: d.keys.Name()}
+	if !req.NoAddrs {
+		l.Addrs = d.hints()
+	}
+	return Shared{Link: l.String(), Web: l.Web(req.Web)}, nil
 }
 
 // hints are a few addresses at which this daemon can be found.
@@ -220,7 +231,9 @@ func (d *Daemon) keepPublished(ctx context.Context, n *network) error {
 	for {
 		err := d.adopt(ctx, n, func(e Event) { d.log.Warn(e.Note) })
 		if err == nil {
+			release := n.follow.Hold()
 			_, err = n.publisher.Publish(ctx, nil, publisher.Options{})
+			release()
 		}
 		if err == nil {
 			err = d.endLinks(ctx, n)

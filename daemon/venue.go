@@ -124,6 +124,12 @@ func (d *Daemon) followedAs(n *network, s follow.Status) Followed {
 			f.Stale = &t
 		}
 	}
+	if rec, err := n.names.Newest(s.Name); err == nil {
+		f.Record = &NameRecord{Seq: rec.Seq, End: rec.EOL.UTC()}
+	}
+	if s.Err != nil && f.Missing > 0 {
+		f.Why = s.Err.Error()
+	}
 	return f
 }
 
@@ -152,37 +158,6 @@ func (d *Daemon) unfollow(ctx context.Context, req UnfollowRequest, _ func(Event
 	return struct{}{}, n.follow.Unfollow(ctx, name)
 }
 
-// archive keeps names alive here.
-func (d *Daemon) archive(ctx context.Context, req ArchiveRequest, emit func(Event)) ([]Archived, error) {
-	n, err := d.net()
-	if err != nil {
-		return nil, err
-	}
-	ctx, alive, stop := patience(ctx, req.Node.timeout())
-	defer stop()
-	if err := d.connect(ctx, n, req.Node.Peers); err != nil {
-		return nil, err
-	}
-	// With the record held and no peer given, that record is enough.
-	ask := len(req.Node.Peers) > 0 || len(d.repo.Config.Peers) > 0
-	reports, err := n.archivist.Archive(ctx, req.Names, ask, func(name ipns.Name, p follow.Progress) {
-		alive()
-		emit(Event{Progress: &Progress{What: "archive " + name.String(), Done: int64(p.Blocks - p.Missing), Total: int64(p.Blocks), Unit: "blocks"}})
-	})
-	if err != nil {
-		return nil, waited(ctx, err)
-	}
-	out := []Archived{}
-	for _, r := range reports {
-		a := Archived{Name: r.Name.String(), Seq: r.Seq, Blocks: int64(r.Blocks), Bytes: r.Bytes, Missing: int64(r.Missing)}
-		if r.Envelope.Defined() {
-			a.Manifest = r.Envelope.String()
-		}
-		out = append(out, a)
-	}
-	return out, nil
-}
-
 // status is the whole box on one page.
 func (d *Daemon) status(ctx context.Context, _ struct{}, emit func(Event)) (Status, error) {
 	n, err := d.net()
@@ -204,17 +179,25 @@ func (d *Daemon) status(ctx context.Context, _ struct{}, emit func(Event)) (Stat
 	if err != nil {
 		return Status{}, err
 	}
-	s.Storage.Pins = len(pins)
 	s.Alerts = alerts(n)
-	t := n.node.Traffic()
-	s.Traffic = Traffic{Sent: t.Sent, Received: t.Received, BySource: map[string]int64{}}
-	for name, c := range n.fetch.Counts() {
-		if name != "local" {
-			s.Traffic.BySource[name] = c.Bytes
-		}
+	s.Storage.Pins, s.Storage.Limit = len(pins), d.repo.Config.StoreLimit
+	if s.Storage.Used, err = n.node.Used(ctx); err != nil {
+		return Status{}, err
 	}
+	s.Traffic, s.Served = n.traffic(), n.servedBy(d.repo.Config.Copies)
 	d.mu.Lock()
 	s.Playing = d.playing
 	d.mu.Unlock()
 	return s, nil
+}
+
+func (n *network) traffic() Traffic {
+	t := n.node.Traffic()
+	out := Traffic{Sent: t.Sent, Received: t.Received, BySource: map[string]int64{}}
+	for name, c := range n.fetch.Counts() {
+		if name != "local" {
+			out.BySource[name] = c.Bytes
+		}
+	}
+	return out
 }

@@ -33,19 +33,22 @@ func other(r *manifests.Root, name ipns.Name) ipns.Name {
 // backup name is known and points elsewhere, the one with the newer version.
 // Whoever stole the one name's key can freeze it, or point it at what is
 // refused; then the other is what counts.
-func (f *Follower) resolve(ctx context.Context, n *followed, name ipns.Name, ask bool) (ipns.Record, error) {
+func (f *Follower) resolve(ctx context.Context, n *followed, name ipns.Name, opt Options) (ipns.Record, error) {
+	if opt.Local {
+		return f.cfg.Names.Newest(name)
+	}
 	f.mu.Lock()
 	backup, head, dj := n.row.Backup, n.head, n.row.DJ
 	f.mu.Unlock()
 	if backup == "" {
-		if ask {
+		if opt.Ask {
 			return f.cfg.Names.Ask(ctx, name)
 		}
 		return f.cfg.Names.Resolve(ctx, name)
 	}
 	var own, spare ipns.Record
 	var ownErr error
-	if ask {
+	if opt.Ask {
 		own, spare, ownErr = f.askBoth(ctx, name, backup, head)
 	} else {
 		own, spare, ownErr = f.heldBoth(ctx, name, backup, head)
@@ -184,7 +187,7 @@ func (f *Follower) choose(ctx context.Context, own, spare ipns.Record, dj string
 
 // glance reads and judges the head that a record points at.
 func (f *Follower) glance(ctx context.Context, rec ipns.Record, dj string) (*version, error) {
-	w := &walk{f: f, report: func(Progress) {}, known: map[cid.Cid]bool{}}
+	w := &walk{f: f, get: f.cfg.Fetch.Get, report: func(Progress) {}, known: map[cid.Cid]bool{}}
 	v, err := readHead(ctx, w.record, f.cfg.Parallel, rec.Name, dj, rec.Value)
 	if err != nil {
 		return nil, err
@@ -206,22 +209,6 @@ func (v *version) above(o *version) bool {
 		return v.head.RootN > o.head.RootN
 	}
 	return v.head.Seq > o.head.Seq
-}
-
-// found notes by which name the version in use is found now.
-func (f *Follower) found(n *followed, name, via ipns.Name) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if n.head == nil || n.head.Via == via || f.names[name] != n {
-		return nil
-	}
-	head := *n.head
-	head.Via = via
-	if err := f.cfg.Store.Apply(map[string][]byte{headKey(name): head.encode()}, nil); err != nil {
-		return err
-	}
-	n.head = &head
-	return nil
 }
 
 // learned asks for a backup name that v was the first to tell of, and tells

@@ -126,7 +126,9 @@ func TestRunPollsTheBackupName(t *testing.T) {
 		first := d.publish(1, a)
 		d.pointBackup(first)
 		n := mustFollow(t, venue, string(d.name))
-		<-time.After(2 * time.Second)
+		// By then the records were put again, which tells as well, and will not
+		// be for half a day.
+		<-time.After(2*time.Hour + 2*time.Second)
 		d.nextRoot(nil)
 		d.headSeq = 0
 		honest := d.version(1, a)

@@ -34,9 +34,10 @@ func (w *walk) clips(ctx context.Context, card *manifests.Card) error {
 func (w *walk) clip(ctx context.Context, k manifests.Clip) error {
 	w.meet(k.File)
 	if k.File.Prefix().Codec == cid.Raw {
-		return w.leaf(ctx, k.File, k.Size, node.Later, false)
+		_, err := w.leaf(ctx, k.File, k.Size, Unleased, node.Later, false)
+		return err
 	}
-	data, err := w.f.cfg.Fetch.Get(ctx, k.File, node.Want{Class: node.Later})
+	data, err := w.get(ctx, k.File, node.Want{Class: node.Later})
 	if err != nil {
 		return err
 	}
@@ -47,7 +48,7 @@ func (w *walk) clip(ctx context.Context, k manifests.Clip) error {
 	w.hold(k.File, len(data), false)
 	for _, l := range leaves {
 		w.meet(l.File)
-		if err := w.leaf(ctx, l.File, l.Size, node.Later, false); err != nil {
+		if _, err := w.leaf(ctx, l.File, l.Size, Unleased, node.Later, false); err != nil {
 			return err
 		}
 	}

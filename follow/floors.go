@@ -32,6 +32,8 @@ type row struct {
 	Held bool `json:",omitempty"`
 	// Backup is the DJ's other name, as the newest root has it.
 	Backup ipns.Name `json:",omitempty"`
+	// History is how many past versions stay; see SetHistory.
+	History int `json:",omitempty"`
 }
 
 // link is a CID as JSON text.
@@ -47,7 +49,7 @@ func (l *link) UnmarshalText(b []byte) (err error) {
 type headRow struct {
 	Envelope   link
 	RootN, Seq uint64
-	Exp        int64
+	IAT, Exp   int64
 	Since      int64 // Unix seconds
 	Whole      bool
 	Progress   Progress
@@ -55,6 +57,20 @@ type headRow struct {
 	// Kept are selections whose manifests in it were refused, by SelID's text:
 	// the envelope of the manifest held in their place, "" where none is.
 	Kept map[string]string `json:",omitempty"`
+	// Record is the signed record that pointed here, as it travels.
+	Record []byte
+}
+
+// heads are the envelopes that are pinned for this version: its own, and those
+// of manifests that are held in the place of refused ones.
+func (h *headRow) heads() []cid.Cid {
+	out := []cid.Cid{h.Envelope.Cid}
+	for _, text := range h.Kept {
+		if c, err := cid.Decode(text); err == nil {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // floor is the least that is accepted of one head or selection, and the

@@ -14,9 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -35,7 +33,17 @@ var (
 	// signature, a canonical form, a role, another DJ, a version below one
 	// seen before. What was held stays.
 	ErrVerify = errors.New("verification failed")
+	// ErrFull says that the store's limit leaves no room for what is missing.
+	// It is a node.ErrNoSpace.
+	ErrFull error = fullError{}
 )
+
+type fullError struct{}
+
+func (fullError) Error() string {
+	return "the store's limit is reached: raise store-limit, or unfollow something"
+}
+func (fullError) Is(target error) bool { return target == node.ErrNoSpace }
 
 // Dialer connects to addresses found in links and keeps them; see node.Peers.
 type Dialer interface {
@@ -45,14 +53,14 @@ type Dialer interface {
 // dialing bounds the wait for the peers of a link.
 const dialing = 5 * time.Second
 
-// Config is what a Follower needs. All but Synchronised, Judge, Peers, Every,
-// Spare, Parallel and Log are required.
+// Config is what a Follower needs. All from Judge on are optional.
 type Config struct {
 	Names *ipns.Namer
 	// Fetch reads blocks from anywhere and keeps them in Blocks.
 	Fetch  node.Getter
 	Blocks node.Blocks
 	Pinner node.Pinner
+	Held   node.Held
 	Store  Store
 	// Now dates what is accepted and, so far as something outside the box
 	// keeps it, refuses what is dated over a day ahead. Synchronised says
@@ -65,6 +73,13 @@ type Config struct {
 	// is this box's.
 	Judge func(*Catalogue) error
 	Peers Dialer
+	// Limit is how many bytes of blocks are held, about; 0 means any number.
+	Limit int64
+	// Keep says how dear a track is; without it all are Unleased.
+	Keep func(track cid.Cid) Priority
+	// Own are the roots of what is this box's own, and never let go, whole or
+	// not.
+	Own func() ([]cid.Cid, error)
 	// Every is how often Run asks by itself; 0 means 10 minutes.
 	Every time.Duration
 	// Spare is how often Run asks for the backup name; 0 means an hour.
@@ -79,7 +94,16 @@ type Config struct {
 type Follower struct {
 	cfg Config
 
-	mu      sync.Mutex // guards what follows, and the order of writes to Store
+	// collecting is held for writing while blocks are let go, for reading by
+	// whoever writes blocks that nothing pins yet.
+	collecting sync.RWMutex
+
+	mu      sync.Mutex        // guards what follows, and the order of writes to Store
+	walks   map[*walk]bool    // that run
+	given   map[cid.Cid]int64 // tails that Collect gave up, and their sizes
+	coming  int64             // bytes of leaves under way
+	lack    int64             // bytes that had no room since the last Collect
+	lacking Priority          // the dearest of them
 	names   map[ipns.Name]*followed
 	newer   map[*hook]bool // of OnNewer
 	changed chan struct{}  // closed and replaced when names has changed
@@ -93,6 +117,7 @@ type followed struct {
 	catalogue *Catalogue
 	progress  Progress // of head
 	filling   bool     // the sync that runs has had its version accepted
+	tidied    bool     // no pin of an older version is left from before a cut
 	err       error
 	unwatch   func()
 	unspare   func()        // of the backup name, where it is known
@@ -127,17 +152,22 @@ type Status struct {
 	Progress Progress
 	// Whole tells that this version was all here and pinned.
 	Whole bool
-	Stale bool
+	// Issued is when its DJ signed it, End when she meant to have signed a
+	// newer one; Stale tells that this has passed. It is used all the same.
+	Issued, End time.Time
+	Stale       bool
 	// Since is when the newest version was accepted.
 	Since time.Time
+	// History is what SetHistory was told.
+	History int
 	// Err is how the last sync ended, nil when it ended well.
 	Err error
 }
 
 // New makes a Follower of what Store says is followed.
 func New(cfg Config) (*Follower, error) {
-	if cfg.Names == nil || cfg.Fetch == nil || cfg.Blocks == nil || cfg.Pinner == nil || cfg.Store == nil || cfg.Now == nil {
-		return nil, errors.New("make follower: Names, Fetch, Blocks, Pinner, Store and Now are required")
+	if cfg.Names == nil || cfg.Fetch == nil || cfg.Blocks == nil || cfg.Pinner == nil || cfg.Held == nil || cfg.Store == nil || cfg.Now == nil {
+		return nil, errors.New("make follower: Names, Fetch, Blocks, Pinner, Held, Store and Now are required")
 	}
 	if cfg.Every <= 0 {
 		cfg.Every = 10 * time.Minute
@@ -153,6 +183,7 @@ func New(cfg Config) (*Follower, error) {
 	}
 	f := &Follower{
 		cfg: cfg, names: map[ipns.Name]*followed{},
+		walks: map[*walk]bool{}, given: map[cid.Cid]int64{},
 		newer: map[*hook]bool{}, changed: make(chan struct{}),
 	}
 	rows, err := loadRows(cfg.Store)
@@ -197,12 +228,12 @@ func (f *Follower) watch(n *followed, name ipns.Name) (stop func()) {
 }
 
 // Follow begins to follow target: k51 text, an /ipns/ path, a playnode://
-// link, or its https form https://HOST/DJ/P?n=NAME. A link's DJ is pinned, and
+// link, or one of its https forms (manifests.ParseLink). A link's DJ is pinned, and
 // its addresses are dialled and kept. Records and blocks are left to Sync. A
 // DJ other than the one pinned gives ErrVerify, once a version of hers was
 // accepted; before, the newest link is the one that counts.
 func (f *Follower) Follow(ctx context.Context, target string) (ipns.Name, error) {
-	link, err := parse(target)
+	link, err := manifests.ParseLink(target)
 	if err != nil {
 		return "", fmt.Errorf("follow %.200q: %w", target, err)
 	}
@@ -288,19 +319,7 @@ func (f *Follower) take(name ipns.Name, link manifests.Link) error {
 	return nil
 }
 
-// parse reads a link in any form.
-func parse(target string) (manifests.Link, error) {
-	if strings.HasPrefix(target, "https://") {
-		u, err := url.Parse(target)
-		if err != nil {
-			return manifests.Link{}, err
-		}
-		target = "playnode:/" + u.EscapedPath() + "?" + u.RawQuery
-	}
-	return manifests.ParseLink(target)
-}
-
-// Unfollow ends it and drops the pins. Floors and the pinned DJ stay, for the
+// Unfollow ends it and drops the pins, those of past versions too. Floors and the pinned DJ stay, for the
 // day it is followed again.
 func (f *Follower) Unfollow(ctx context.Context, name ipns.Name) error {
 	f.mu.Lock()
@@ -310,7 +329,14 @@ func (f *Follower) Unfollow(ctx context.Context, name ipns.Name) error {
 		return fmt.Errorf("unfollow %s: not followed: %w", name, ErrNotFound)
 	}
 	kept := row{Name: name, DJ: n.row.DJ, Held: n.row.Held, Backup: n.row.Backup}
-	err := f.cfg.Store.Apply(map[string][]byte{djKey(name): kept.encode()}, []string{rowKey(name), headKey(name)})
+	past, err := loadPast(f.cfg.Store, name)
+	if err == nil {
+		gone := []string{rowKey(name), headKey(name)}
+		for _, v := range past {
+			gone = append(gone, v.key(name))
+		}
+		err = f.cfg.Store.Apply(map[string][]byte{djKey(name): kept.encode()}, gone)
+	}
 	if err == nil {
 		n.unwatch()
 		n.unspare()
@@ -320,7 +346,7 @@ func (f *Follower) Unfollow(ctx context.Context, name ipns.Name) error {
 	}
 	f.mu.Unlock()
 	if err == nil {
-		err = f.unpin(ctx, name)
+		err = f.unpin(ctx, name, nil, nil)
 	}
 	if err != nil {
 		return fmt.Errorf("unfollow %s: %w", name, err)
@@ -336,10 +362,11 @@ func (f *Follower) Follows() []Status {
 	var out []Status
 	for _, name := range slices.Sorted(maps.Keys(f.names)) {
 		n := f.names[name]
-		s := Status{Name: name, DJ: n.row.DJ, Progress: n.progress, Err: n.err}
+		s := Status{Name: name, DJ: n.row.DJ, Progress: n.progress, History: n.row.History, Err: n.err}
 		if h := n.head; h != nil {
 			s.Seq, s.Envelope, s.Whole = h.Seq, h.Envelope.Cid, h.Whole
 			s.Since, s.Stale = time.Unix(h.Since, 0), now.Unix() >= h.Exp
+			s.Issued, s.End = time.Unix(h.IAT, 0), time.Unix(h.Exp, 0)
 		}
 		out = append(out, s)
 	}

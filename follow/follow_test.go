@@ -151,7 +151,7 @@ func TestHeadsComeBeforeTails(t *testing.T) {
 	d.publish(1, entries...)
 	order := &tap{Getter: venue.fetch}
 	f, err := follow.New(follow.Config{
-		Names: venue.names, Fetch: order, Blocks: venue, Pinner: venue,
+		Names: venue.names, Fetch: order, Blocks: venue, Pinner: venue, Held: venue,
 		Store: &store{m: map[string][]byte{}}, Now: func() time.Time { return now }, Parallel: 1,
 	})
 	if err != nil {
@@ -440,7 +440,7 @@ func TestJudge(t *testing.T) {
 	d.publish(1, d.track(100, 100))
 	no := errors.New("no")
 	f, err := follow.New(follow.Config{
-		Names: venue.names, Fetch: venue.fetch, Blocks: venue, Pinner: venue, Store: venue.states[1],
+		Names: venue.names, Fetch: venue.fetch, Blocks: venue, Pinner: venue, Held: venue, Store: venue.states[1],
 		Now: func() time.Time { return now }, Judge: func(*follow.Catalogue) error { return no },
 	})
 	if err != nil {
@@ -460,7 +460,7 @@ func TestWithoutAClock(t *testing.T) {
 	d.publish(1, d.track(100, 100))
 	for _, synchronised := range []bool{true, false} {
 		f, err := follow.New(follow.Config{
-			Names: venue.names, Fetch: venue.fetch, Blocks: venue, Pinner: venue, Store: venue.states[1],
+			Names: venue.names, Fetch: venue.fetch, Blocks: venue, Pinner: venue, Held: venue, Store: venue.states[1],
 			Now: func() time.Time { return time.Unix(1000, 0) }, Synchronised: func() bool { return synchronised },
 		})
 		if err != nil {

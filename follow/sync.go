@@ -22,6 +22,8 @@ type Options struct {
 	// Ask asks the peers first and fails with ErrNotFound when none answers;
 	// without it a record held is enough. What is held is read and verified.
 	Ask bool
+	// Local asks nobody for anything: what is not here is ErrNotFound.
+	Local bool
 	// Progress, when set, is called from one goroutine at a time, for the
 	// sync that runs now even if another began it.
 	Progress func(Progress)
@@ -57,7 +59,7 @@ func (f *Follower) Sync(ctx context.Context, name ipns.Name, opt Options) (*Cata
 		return nil, fmt.Errorf("sync %s: %w", name, kindOf(ctx.Err()))
 	}
 	defer func() { <-n.busy }()
-	c, err := f.sync(ctx, n, name, opt.Ask)
+	c, err := f.sync(ctx, n, name, opt)
 	if err != nil {
 		err = fmt.Errorf("sync %s: %w", name, kindOf(err))
 	}
@@ -92,8 +94,8 @@ func kindOf(err error) error {
 	return err
 }
 
-func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bool) (*Catalogue, error) {
-	rec, err := f.resolve(ctx, n, name, ask)
+func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, opt Options) (*Catalogue, error) {
+	rec, err := f.resolve(ctx, n, name, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -101,13 +103,14 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bo
 	head, dj, backup := n.head, n.row.DJ, n.row.Backup
 	n.filling = false
 	f.mu.Unlock()
-	if !ask && head != nil && head.Whole && head.Envelope.Cid == rec.Value {
-		if err := f.found(n, name, rec.Name); err != nil {
+	if !opt.Ask && head != nil && head.Whole && head.Envelope.Cid == rec.Value {
+		if err := f.renew(ctx, n, name, rec); err != nil {
 			return nil, err
 		}
 		return f.Newest(name)
 	}
-	w := &walk{f: f, thorough: ask, report: f.reporter(n), known: map[cid.Cid]bool{}}
+	w := f.newWalk(n, opt)
+	defer func() { f.endWalk(w) }()
 	v, err := readVersion(ctx, w.record, f.cfg.Parallel, rec.Name, dj, rec.Value)
 	if err != nil {
 		return nil, err
@@ -128,12 +131,12 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bo
 			return nil, err
 		}
 	}
-	c, err := f.accept(n, name, rec.Name, v, w.count())
+	c, err := f.accept(n, name, v, rec, w.count())
 	if err != nil {
 		return nil, err
 	}
-	if ask && f.learned(ctx, n, backup, v) {
-		return f.sync(ctx, n, name, ask)
+	if opt.Ask && f.learned(ctx, n, backup, v) {
+		return f.sync(ctx, n, name, opt)
 	}
 	for try := 1; ; try++ {
 		err := f.fill(ctx, w, v)
@@ -152,16 +155,34 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, ask bo
 			return nil, err
 		}
 		// The pin has read and removed a damaged block: count and fetch anew.
-		again := &walk{f: f, thorough: w.thorough, report: w.report, known: map[cid.Cid]bool{}}
+		again := f.newWalk(n, opt)
+		f.endWalk(w)
+		w = again
 		if _, err := readVersion(ctx, again.record, f.cfg.Parallel, rec.Name, dj, rec.Value); err != nil {
 			return nil, err
 		}
 		if err := f.covered(ctx, again, v); err != nil {
 			return nil, err
 		}
-		w = again
 	}
 	return c, f.settle(ctx, n, name, v, w)
+}
+
+func (f *Follower) newWalk(n *followed, opt Options) *walk {
+	w := &walk{f: f, get: f.cfg.Fetch.Get, thorough: opt.Ask, report: f.reporter(n), known: map[cid.Cid]bool{}}
+	if opt.Local {
+		w.get = func(ctx context.Context, c cid.Cid, _ node.Want) ([]byte, error) { return f.cfg.Blocks.Read(ctx, c) }
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.walks[w] = true
+	return w
+}
+
+func (f *Follower) endWalk(w *walk) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.walks, w)
 }
 
 // reporter hands progress to whoever listens. The name's status tells it only
@@ -204,7 +225,7 @@ func (f *Follower) covered(ctx context.Context, w *walk, v *version) error {
 
 // accept judges v against what was accepted before and, if it may stand,
 // raises the floors and pins the DJ in one durable step.
-func (f *Follower) accept(n *followed, name, via ipns.Name, v *version, p Progress) (*Catalogue, error) {
+func (f *Follower) accept(n *followed, name ipns.Name, v *version, rec ipns.Record, p Progress) (*Catalogue, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.names[name] != n {
@@ -229,8 +250,8 @@ func (f *Follower) accept(n *followed, name, via ipns.Name, v *version, p Progre
 		return nil, err
 	}
 	head := &headRow{
-		Envelope: link{v.envelope}, RootN: v.head.RootN, Seq: v.head.Seq, Exp: v.head.Exp,
-		Since: f.cfg.Now().Unix(), Progress: p, Via: via,
+		Envelope: link{v.envelope}, RootN: v.head.RootN, Seq: v.head.Seq, IAT: v.head.IAT, Exp: v.head.Exp,
+		Since: f.cfg.Now().Unix(), Progress: p, Via: rec.Name, Record: rec.Raw,
 	}
 	for id, s := range v.kept {
 		if head.Kept == nil {
@@ -249,9 +270,12 @@ func (f *Follower) accept(n *followed, name, via ipns.Name, v *version, p Progre
 	r := n.row
 	r.DJ, r.Held = dj.String(), true
 	r.Backup = other(v.chain.Newest(), name)
-	err = f.cfg.Store.Apply(map[string][]byte{
-		rowKey(name): r.encode(), headKey(name): head.encode(), floorsKey(dj): next.encode(),
-	}, nil)
+	puts := map[string][]byte{rowKey(name): r.encode(), headKey(name): head.encode(), floorsKey(dj): next.encode()}
+	if fresh && n.head != nil && n.head.Whole && r.History != 0 {
+		past := n.head.past()
+		puts[past.key(name)] = mustJSON(past)
+	}
+	err = f.cfg.Store.Apply(puts, nil)
 	if err != nil {
 		return nil, fmt.Errorf("keep floors of %s: %w", dj, err)
 	}
@@ -300,13 +324,21 @@ func (f *Follower) fill(ctx context.Context, w *walk, v *version) error {
 	w.mu.Lock()
 	w.progress.Tracks = len(entries)
 	w.mu.Unlock()
+	// What is dearer first, should there be no room for all.
+	slices.SortStableFunc(entries, func(a, b manifests.Entry) int { return int(f.keep(a.Track)) - int(f.keep(b.Track)) })
 	if err := w.tracks(ctx, entries); err != nil {
 		return err
 	}
 	if err := w.clips(ctx, v.card); err != nil {
 		return err
 	}
-	return w.rest(ctx, rest)
+	if err := w.rest(ctx, rest); err != nil {
+		return err
+	}
+	if n := w.lacking.Load(); n > 0 {
+		return fmt.Errorf("%d blocks are left out: %w", n, ErrFull)
+	}
+	return nil
 }
 
 func pinOf(name ipns.Name, root cid.Cid) node.Pin {
@@ -332,23 +364,7 @@ func (f *Follower) settle(ctx context.Context, n *followed, name ipns.Name, v *v
 	for _, s := range v.held() {
 		keep = append(keep, s.Envelope)
 	}
-	return f.unpin(ctx, name, keep...)
-}
-
-// unpin drops all pins of name but those of keep.
-func (f *Follower) unpin(ctx context.Context, name ipns.Name, keep ...cid.Cid) error {
-	pins, err := f.cfg.Pinner.Pins(ctx)
-	if err != nil {
-		return err
-	}
-	for _, p := range pins {
-		if p.Name == pinOf(name, cid.Undef).Name && !slices.Contains(keep, p.Root) {
-			if err := f.cfg.Pinner.Unpin(ctx, p); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return f.tidy(ctx, n, name, keep)
 }
 
 // Newest is the newest version accepted, from disk alone, also after a

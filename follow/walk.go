@@ -2,6 +2,7 @@ package follow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -19,10 +20,13 @@ const maxRest = 4096
 // walk fetches one version and counts it.
 type walk struct {
 	f *Follower
+	// get reads a block from wherever this walk may ask.
+	get func(ctx context.Context, c cid.Cid, w node.Want) ([]byte, error)
 	// thorough reads what is held, so that damage is found; else it is
 	// taken to be whole.
 	thorough bool
 	report   func(Progress)
+	lacking  atomic.Int64 // leaves that there is no room for
 
 	mu       sync.Mutex // guards what follows, and calls of report
 	progress Progress
@@ -42,6 +46,7 @@ func (w *walk) know(n int) {
 	defer w.mu.Unlock()
 	w.progress.Blocks += n
 	w.progress.Missing += n
+	w.report(w.progress)
 }
 
 // hold counts a known block as here, once. Tails are not noted: there are
@@ -74,7 +79,7 @@ func (w *walk) meet(c cid.Cid) {
 // record reads a block that is not a track's, and counts it.
 func (w *walk) record(ctx context.Context, c cid.Cid) ([]byte, error) {
 	w.meet(c)
-	data, err := w.f.cfg.Fetch.Get(ctx, c, node.Want{Class: node.Next})
+	data, err := w.get(ctx, c, node.Want{Class: node.Next})
 	if err != nil {
 		return nil, err
 	}
@@ -85,28 +90,44 @@ func (w *walk) record(ctx context.Context, c cid.Cid) ([]byte, error) {
 	return data, nil
 }
 
-// leaf has a leaf here.
-func (w *walk) leaf(ctx context.Context, c cid.Cid, size uint64, class node.Class, tail bool) error {
-	if !w.thorough {
-		if has, err := w.f.cfg.Blocks.Has(ctx, c); err == nil && has {
-			w.hold(c, int(size), tail)
-			return nil
-		}
+// leaf has a leaf of a track here; here is false where there is no room.
+func (w *walk) leaf(ctx context.Context, c cid.Cid, size uint64, p Priority, class node.Class, tail bool) (here bool, err error) {
+	given := w.f.givenUp(c)
+	has := false
+	if !given {
+		has, err = w.f.cfg.Blocks.Has(ctx, c)
+		has = has && err == nil
 	}
-	data, err := w.f.cfg.Fetch.Get(ctx, c, node.Want{Class: class})
+	if has && !w.thorough {
+		w.hold(c, int(size), tail)
+		return true, nil
+	}
+	if !has {
+		release, err := w.f.room(ctx, size, p)
+		if errors.Is(err, ErrFull) {
+			w.lacking.Add(1)
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		defer release()
+		w.f.taken(c)
+	}
+	data, err := w.get(ctx, c, node.Want{Class: class})
 	if err != nil {
-		return err
+		return false, err
 	}
 	if uint64(len(data)) != size {
-		return refuse("leaf %s has %d bytes, not %d", c, len(data), size)
+		return false, refuse("leaf %s has %d bytes, not %d", c, len(data), size)
 	}
 	w.hold(c, len(data), tail)
-	return nil
+	return true, nil
 }
 
 // branch reads an inner node.
 func (w *walk) branch(ctx context.Context, c cid.Cid, size uint64, class node.Class) (*branch, error) {
-	data, err := w.f.cfg.Fetch.Get(ctx, c, node.Want{Class: class})
+	data, err := w.get(ctx, c, node.Want{Class: class})
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +147,8 @@ func (w *walk) edge(ctx context.Context, e manifests.Entry, last bool) error {
 			if size > maxLeaf {
 				return refuse("leaf %s of %d bytes", c, size)
 			}
-			return w.leaf(ctx, c, size, node.Next, false)
+			_, err := w.leaf(ctx, c, size, Today, node.Next, false)
+			return err
 		}
 		b, err := w.branch(ctx, c, size, node.Next)
 		if err != nil {
@@ -151,20 +173,23 @@ func (w *walk) track(ctx context.Context, g *errgroup.Group, e manifests.Entry, 
 			done()
 		}
 	}
-	blocks := 0
+	priority := w.f.keep(e.Track)
+	w.know(1 - estimate(e.Size)) // the root; all else is known by its parent
 	var visit func(c cid.Cid, size uint64, depth int) error
 	visit = func(c cid.Cid, size uint64, depth int) error {
-		blocks++
 		if c.Prefix().Codec == cid.Raw {
 			if size > maxLeaf {
 				return refuse("leaf %s of %d bytes", c, size)
 			}
 			left.Add(1)
 			g.Go(func() error {
-				if err := w.leaf(ctx, c, size, node.Later, true); err != nil {
+				here, err := w.leaf(ctx, c, size, priority, node.Later, true)
+				if err != nil {
 					return fmt.Errorf("track %s: %w", e.Track, err)
 				}
-				finish()
+				if here {
+					finish()
+				}
 				return nil
 			})
 			return ctx.Err()
@@ -176,6 +201,7 @@ func (w *walk) track(ctx context.Context, g *errgroup.Group, e manifests.Entry, 
 		if err != nil {
 			return err
 		}
+		w.know(len(b.links))
 		for i, l := range b.links {
 			if err := visit(l, b.sizes[i], depth+1); err != nil {
 				return err
@@ -186,7 +212,6 @@ func (w *walk) track(ctx context.Context, g *errgroup.Group, e manifests.Entry, 
 	if err := visit(e.Track, e.Size, 1); err != nil {
 		return fmt.Errorf("track %s: %w", e.Track, err)
 	}
-	w.know(blocks - estimate(e.Size))
 	finish()
 	return nil
 }

@@ -92,7 +92,7 @@ func open(t *testing.T, n *memory.Node, states [2]*store) *box {
 	b := &box{Node: n, names: names, states: states}
 	b.fetch = fetch.New(fetch.Config{Local: n, Sources: []fetch.Source{{Name: "memory", Getter: n}}, Now: clock})
 	b.follow, err = follow.New(follow.Config{
-		Names: names, Fetch: b.fetch, Blocks: n, Pinner: n, Store: states[1], Now: clock, Peers: n,
+		Names: names, Fetch: b.fetch, Blocks: n, Pinner: n, Held: n, Store: states[1], Now: clock, Peers: n,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/big"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ipfs/go-cid"
@@ -435,6 +436,14 @@ func TestLinks(t *testing.T) {
 		if err != nil || got.String() != l.String() || got.Label != l.Label || got.Name != name || (got.DJ == nil) != (l.DJ == nil) || !slices.Equal(got.Addrs, l.Addrs) {
 			t.Errorf("%s: %+v %v", l, got, err)
 		}
+		for _, web := range []string{l.Web("dweb.link"), strings.Replace(l.String(), "playnode://", "https://x.example/", 1)} {
+			if !strings.HasPrefix(web, "https://") {
+				continue // a bare name has no such form
+			}
+			if got, err := ParseLink(web); err != nil || got.String() != l.String() || !slices.Equal(got.Addrs, l.Addrs) {
+				t.Errorf("%s: %+v %v, want %s", web, got, err, l)
+			}
+		}
 	}
 	if l, err := ParseLink("/ipns/" + string(name)); err != nil || l.Name != name {
 		t.Error(err)
@@ -442,7 +451,9 @@ func TestLinks(t *testing.T) {
 	d := dj.String()
 	for _, bad := range []string{"", "k51", "playnode://", "playnode://" + d, "playnode://" + d + "?n=k51", "playnode://x?n=" + string(name),
 		"playnode://" + d + "?n=" + string(name) + "&n=" + string(name), string(name) + "/a/b", string(name) + "x", "http://" + d + "?n=" + string(name),
-		"playnode://u@" + d + "?n=" + string(name), "playnode://" + d + "/%E2%80%AE?n=" + string(name)} {
+		"playnode://u@" + d + "?n=" + string(name), "https://", "https://x.example", "https://x.example/ipns/", "https://x.example/ipns/" + string(name) + "?dj=x",
+		"https://x.example/ipns/" + string(name) + "?dj=" + d + "&dj=" + d, "https://u@x.example/ipns/" + string(name), "https://x.example/ipns/" + string(name) + "#f",
+		"https://x.example/ipns/" + string(name) + "/p", "https://x.example/ipns/" + string(name) + "?p=" + "%E2%80%AE", "playnode://" + d + "/%E2%80%AE?n=" + string(name)} {
 		if l, err := ParseLink(bad); err == nil {
 			t.Errorf("%q: %+v", bad, l)
 		}

@@ -37,7 +37,26 @@ func (l Link) String() string {
 	return s
 }
 
-// ParseLink reads playnode://..., k51..., k51.../P and /ipns/k51....
+// Web is the form for a web page: https://GATEWAY/ipns/NAME?dj=DJ&p=P&a=..., a
+// path that any trustless gateway at that host resolves; what follows the
+// question mark is for us.
+func (l Link) Web(gateway string) string {
+	q := url.Values{}
+	if l.DJ != nil {
+		q.Set("dj", l.DJ.String())
+	}
+	if l.Label != "" {
+		q.Set("p", l.Label)
+	}
+	for _, a := range l.Addrs {
+		q.Add("a", a)
+	}
+	u := url.URL{Scheme: "https", Host: gateway, Path: "/ipns/" + string(l.Name), RawQuery: q.Encode()}
+	return u.String()
+}
+
+// ParseLink reads playnode://..., k51..., k51.../P, /ipns/k51..., Web's form,
+// and https://HOST/DJ/P?n=NAME.
 func ParseLink(s string) (Link, error) {
 	l, err := parseLink(strings.TrimSpace(s))
 	if err != nil {
@@ -52,6 +71,9 @@ func ParseLink(s string) (Link, error) {
 func parseLink(s string) (l Link, err error) {
 	if len(s) > maxLink {
 		return l, invalid("text of %d bytes", len(s))
+	}
+	if web, ok := strings.CutPrefix(s, "https://"); ok {
+		return parseWeb(s, web)
 	}
 	if !strings.HasPrefix(s, "playnode://") {
 		name, label, _ := strings.Cut(strings.TrimPrefix(s, "/ipns/"), "/")
@@ -82,5 +104,34 @@ func parseLink(s string) (l Link, err error) {
 		return l, invalid("link with %d names", len(q["n"]))
 	}
 	l.Name, err = ParseName(q.Get("n"))
+	return l, err
+}
+
+// parseWeb reads the https forms; the host is nobody's business here.
+func parseWeb(s, rest string) (l Link, err error) {
+	_, path, _ := strings.Cut(rest, "/")
+	if !strings.HasPrefix(path, "ipns/") {
+		return parseLink("playnode://" + path)
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return l, invalid("%v", err)
+	}
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return l, invalid("%v", err)
+	}
+	if u.User != nil || u.Fragment != "" || len(q["dj"]) > 1 || len(q["p"]) > 1 || len(q["a"]) > 16 {
+		return l, invalid("link %.80q", s)
+	}
+	if len(q["dj"]) == 1 {
+		dj, err := ParseDJ(q.Get("dj"))
+		if err != nil {
+			return l, err
+		}
+		l.DJ = &dj
+	}
+	l.Label, l.Addrs = q.Get("p"), q["a"]
+	l.Name, err = ParseName(strings.TrimPrefix(u.Path, "/ipns/"))
 	return l, err
 }

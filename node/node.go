@@ -110,6 +110,22 @@ type Pinner interface {
 	Pins(ctx context.Context) ([]Pin, error)
 }
 
+// Held is all that is on this box, pinned or not.
+type Held interface {
+	// Each calls f for each block held, in no order, until f fails, whose
+	// error it returns. Blocks that come or go meanwhile may or may not be
+	// told of. A CID's codec is raw where the store knows only its hash.
+	Each(ctx context.Context, f func(c cid.Cid, size int64) error) error
+	// Used is what the blocks take here, in bytes.
+	Used(ctx context.Context) (int64, error)
+	// Release says which blocks held nobody here wants any more. Those that
+	// every call has named for the store's grace, and that no peer has asked
+	// for or been told of in that time, are deleted and counted; one that was
+	// put or read here meanwhile is not. So a peer that was told of a block
+	// can still have it, and what is just being written is safe.
+	Release(ctx context.Context, unwanted []cid.Cid) (freed int, bytes int64, err error)
+}
+
 // Values is the routing system's signed-record store (a DHT). Keys are
 // routing keys such as "/ipns/<multihash>". Values are not verified here:
 // the caller verifies.

@@ -35,6 +35,9 @@ func (a *app) daemonCmd() *cobra.Command {
 					if r.Gateway != "" {
 						a.printf("  gateway http://%s\n", r.Gateway)
 					}
+					if r.Metrics != "" {
+						a.printf("  metrics http://%s/metrics\n", r.Metrics)
+					}
 				})
 			})
 			if errors.Is(err, context.Canceled) {
@@ -62,6 +65,7 @@ func (a *app) statusCmd() *cobra.Command {
 				for _, w := range s.Alerts {
 					a.printf("ALERT  %s\n", clean(w.Text))
 				}
+				a.safe(s.Served)
 				for _, f := range s.Follows {
 					a.followed(f)
 				}
@@ -71,6 +75,11 @@ func (a *app) statusCmd() *cobra.Command {
 				if s.Playing != nil {
 					a.printf("playing  %s - %s\n", clean(s.Playing.Artist), clean(s.Playing.Title))
 				}
+				a.printf("held %s", size(s.Storage.Used))
+				if s.Storage.Limit > 0 {
+					a.printf(" of %s", size(s.Storage.Limit))
+				}
+				a.printf("\n")
 				a.printf("sent %s, received %s\n", size(s.Traffic.Sent), size(s.Traffic.Received))
 				for from, n := range s.Traffic.BySource {
 					a.printf("  from %-8s %s\n", from, size(n))

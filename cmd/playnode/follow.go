@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -56,6 +55,9 @@ func (a *app) followed(f daemon.Followed) {
 		if p.Words != "" {
 			a.printf("    %s\n", clean(p.Words))
 		}
+	}
+	if f.Why != "" {
+		a.printf("  missing %s: %s\n", plural(f.Missing, "track"), clean(f.Why))
 	}
 	if f.Stale != nil {
 		a.printf("  stale since %s: the DJ has been away; what is held goes on\n", day(*f.Stale))
@@ -113,44 +115,6 @@ func (a *app) followsCmd() *cobra.Command {
 			})
 		},
 	}
-}
-
-func (a *app) archiveCmd() *cobra.Command {
-	var node nodeFlags
-	var once bool
-	c := &cobra.Command{
-		Use:   "archive NAME...",
-		Short: "keep a DJ's catalogue alive, unread",
-		Long: `Pins a name's catalogue and every later version, keeps its record alive, and
-serves both. With a daemon running, the daemon goes on with it; without one,
-this command does, until ^C. It has no key and cannot read what it keeps.`,
-		Args: atLeast(1, "a name (k51...) or a link (playnode://...)"),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c)
-			if err != nil {
-				return err
-			}
-			res, err := daemon.Call(c.Context(), cl, daemon.OpArchive, daemon.ArchiveRequest{Names: args, Once: once, Node: node.request()}, a.bar.event)
-			a.bar.close()
-			for _, r := range res {
-				if perr := a.result(r, func() {
-					a.printf("%s  revision %d: %d blocks, %s, %d missing\n", r.Name, r.Seq, r.Blocks, size(r.Bytes), r.Missing)
-				}); perr != nil {
-					err = errors.Join(err, perr)
-				}
-			}
-			if d, ok := cl.(*daemon.Daemon); ok && err == nil && !once {
-				a.say("keeping it alive; ^C stops")
-				if err = d.Run(c.Context(), nil); errors.Is(err, context.Canceled) {
-					err = nil
-				}
-			}
-			return errors.Join(err, cl.Close())
-		},
-	}
-	node.add(c)
-	c.Flags().BoolVar(&once, "once", false, "return when everything is held")
-	return c
 }
 
 func (a *app) playCmd() *cobra.Command {

@@ -10,11 +10,13 @@ import (
 	"image"
 	"image/gif"
 	"io"
+	"io/fs"
 	"math"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,6 +48,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "serve": serve, "tone": tone, "get": get, "samples": samples, "flip": flip, "same": sameText,
 			"nocores": nocores, "picture": picture, "plain": plain,
+			"rot": rot, "page": page,
 		},
 	})
 }
@@ -71,7 +74,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 
 // serve REPO [FLAG...]: runs a daemon on loopback until the script ends or
 // stops it (kill REPO), and puts its address into $REPO_ADDR and its gateway
-// into $REPO_GATEWAY.
+// into $REPO_GATEWAY, its metrics into $REPO_METRICS.
 func serve(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 1 {
 		ts.Fatalf("usage: [!] serve REPO [FLAG...]")
@@ -112,6 +115,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 		Ready   bool
 		Addrs   []string
 		Gateway string
+		Metrics string
 	}
 	line, err := bufio.NewReader(out).ReadBytes('\n')
 	if err != nil || json.Unmarshal(line, &ready) != nil || !ready.Ready || len(ready.Addrs) == 0 {
@@ -120,6 +124,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Setenv(name+"_ADDR", ready.Addrs[0])
 	ts.Setenv(name+"_GATEWAY", ready.Gateway)
+	ts.Setenv(name+"_METRICS", ready.Metrics)
 }
 
 // daemons are those that run, by their repo.
@@ -257,5 +262,37 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 		b := []byte(ts.ReadFile(f))
 		b[len(b)/2] ^= 1
 		ts.Check(os.WriteFile(ts.MkAbs(f), b, 0o600))
+	}
+}
+
+// rot REPO: turns one bit in the largest block that the repo holds.
+func rot(ts *testscript.TestScript, neg bool, args []string) {
+	var largest string
+	var size int64
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".data" {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Size() > size {
+			largest, size = path, info.Size()
+		}
+		return err
+	}))
+	flip(ts, false, []string{largest})
+}
+
+// page HOST/PATH PATTERN: wants a page that matches.
+func page(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: [!] page HOST/PATH PATTERN")
+	}
+	res, err := http.Get("http://" + args[0])
+	ts.Check(err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	if res.StatusCode != http.StatusOK || regexp.MustCompile(args[1]).Match(body) == neg {
+		ts.Fatalf("%s: %s, %q is there: %v\n%s", args[0], res.Status, args[1], neg, body)
 	}
 }

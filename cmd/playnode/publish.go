@@ -46,6 +46,7 @@ has changed. Run again after an interruption it resumes; nothing is sealed twice
 					a.printf("previews made, as %s is to have them: %d\n", clean(req.Playlist), res.Previews)
 				}
 				a.printf("published %s (revision %d)\n  manifest %s\n", res.Name, res.Seq, res.Manifest)
+				a.safe(res.Served)
 			}); perr != nil {
 				return perr
 			}
@@ -66,8 +67,20 @@ has changed. Run again after an interruption it resumes; nothing is sealed twice
 	f := c.Flags()
 	f.StringVar(&req.Playlist, "playlist", "main", "the playlist to add to; it is made when new")
 	f.BoolVar(&req.Reanalyse, "reanalyse", false, "measure earlier tracks anew where this version measures better; what is sealed of them stays as it is")
+	f.IntVar(&req.WaitServed, "wait-served", 0, "stay until so many others hold every block; 0 does not wait")
 	f.BoolVar(&req.NoArchiveKey, "no-archive-key", false, "seal without your archive key: only this repo can ever recover the tracks")
 	return c
+}
+
+// safe says whether the DJ may close her laptop.
+func (a *app) safe(s *daemon.Served) {
+	switch {
+	case s == nil:
+	case s.Safe:
+		a.printf("safe to close: every block of revision %d is held by %s\n", s.Seq, plural(s.Want, "other"))
+	default:
+		a.printf("not safe to close yet: %d of %s of revision %d held by %s\n", s.Held, plural(s.Blocks, "block"), s.Seq, plural(s.Want, "other"))
+	}
 }
 
 func (a *app) playlistCmd() *cobra.Command {
@@ -115,18 +128,30 @@ func (a *app) playlistCmd() *cobra.Command {
 }
 
 func (a *app) shareCmd() *cobra.Command {
-	return &cobra.Command{
+	var req daemon.ShareRequest
+	c := &cobra.Command{
 		Use:   "share P",
 		Short: "a link that a venue can follow",
-		Args:  exactly(1, "a playlist's name"),
+		Long: `Prints the link of a playlist, and its form for a web page, which also opens at
+any trustless gateway. With the daemon running it has the addresses of this
+box, so that a venue on the same LAN needs nobody else to join; links that are
+to last for years are better without.`,
+		Args: exactly(1, "a playlist's name"),
 		RunE: func(c *cobra.Command, args []string) error {
-			s, err := call(a, c, daemon.OpShare, daemon.PlaylistRequest{Name: args[0]})
+			req.Name = args[0]
+			s, err := call(a, c, daemon.OpShare, req)
 			if err != nil {
 				return err
 			}
-			return a.result(s, func() { a.linked(s.Link) })
+			return a.result(s, func() {
+				a.linked(s.Link)
+				a.printf("%s\n", s.Web)
+			})
 		},
 	}
+	c.Flags().BoolVar(&req.NoAddrs, "no-addrs", false, "leave this box's addresses out of the link")
+	c.Flags().StringVar(&req.Web, "web", "dweb.link", "the gateway of the https form")
+	return c
 }
 
 func (a *app) checkCmd() *cobra.Command {

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +28,8 @@ type Config struct {
 	// gateway; empty means not served.
 	HTTP    string `mapstructure:"http"`
 	Gateway string `mapstructure:"gateway"`
+	// Metrics is the address of /metrics and /healthz; empty means not served.
+	Metrics string `mapstructure:"metrics"`
 	// Peers are full multiaddrs to connect to and keep.
 	Peers []string `mapstructure:"peer"`
 	// Bootstrap replaces the public DHT's bootstrap peers.
@@ -45,6 +49,12 @@ type Config struct {
 	Rate     int    `mapstructure:"rate"`
 	// MP3 chooses the decoder of Layer III: "exact" (our own) or "go-mp3".
 	MP3 string `mapstructure:"audio.mp3"`
+	// StoreLimit is how many bytes of blocks are held, about; 0 means any
+	// number.
+	StoreLimit int64 `mapstructure:"store-limit"`
+	// Copies is how many others must hold every block of what is published
+	// before it is safe to close; at least 1.
+	Copies int `mapstructure:"copies"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `mapstructure:"log-level"`
 }
@@ -52,9 +62,10 @@ type Config struct {
 // defaults are all keys, so that viper knows those that only the environment
 // names.
 var defaults = map[string]any{
-	"network": "public", "listen": []string{}, "http": "", "gateway": "",
+	"network": "public", "listen": []string{}, "http": "", "gateway": "", "metrics": "",
 	"peer": []string{}, "bootstrap": []string{}, "origin": []string{},
-	"router": []string{}, "name-life": "30d", "sink": "default", "loudness": "-16", "rate": 0, "audio.mp3": "exact", "log-level": "info",
+	"router": []string{}, "name-life": "30d", "store-limit": "0", "copies": 2,
+	"sink": "default", "loudness": "-16", "rate": 0, "audio.mp3": "exact", "log-level": "info",
 }
 
 // LoadConfig reads the settings for the repo at dir, which need not exist
@@ -93,17 +104,37 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 	}
 	c := Config{
 		Network: v.GetString("network"), Listen: list(v, "listen"),
-		HTTP: v.GetString("http"), Gateway: v.GetString("gateway"),
+		HTTP: v.GetString("http"), Gateway: v.GetString("gateway"), Metrics: v.GetString("metrics"),
 		Peers: list(v, "peer"), Bootstrap: list(v, "bootstrap"), Origins: list(v, "origin"),
 		Routers: list(v, "router"),
 		Sink:    v.GetString("sink"), Loudness: v.GetString("loudness"), Rate: v.GetInt("rate"),
-		MP3: v.GetString("audio.mp3"), LogLevel: v.GetString("log-level"),
+		MP3: v.GetString("audio.mp3"), Copies: v.GetInt("copies"), LogLevel: v.GetString("log-level"),
 	}
 	var err error
 	if c.NameLife, err = ParseDuration(v.GetString("name-life")); err != nil {
 		return Config{}, fmt.Errorf("setting name-life: %w", err)
 	}
+	if c.StoreLimit, err = parseSize(v.GetString("store-limit")); err != nil {
+		return Config{}, fmt.Errorf("setting store-limit: %w", err)
+	}
 	return c, c.validate()
+}
+
+// units are those that a size may be in.
+var units = map[string]int64{
+	"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40,
+}
+
+// parseSize reads 500GB, 10MiB or a number of bytes.
+func parseSize(s string) (int64, error) {
+	text := strings.ToLower(strings.TrimSpace(s))
+	digits := strings.TrimRight(text, "abcdefghijklmnopqrstuvwxyz ")
+	unit, known := units[strings.TrimSpace(text[len(digits):])]
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || !known || n < 0 || n > math.MaxInt64/unit {
+		return 0, fmt.Errorf("%q is no size such as 500GB or 10MiB", s)
+	}
+	return n * unit, nil
 }
 
 // list takes a YAML list, repeated flags, or an environment's commas.
@@ -131,6 +162,9 @@ func (c Config) validate() error {
 		if !slices.Contains(o.allowed, o.value) {
 			return fmt.Errorf("setting %s: %q is not one of %s", o.key, o.value, strings.Join(o.allowed, ", "))
 		}
+	}
+	if c.Copies < 1 {
+		return fmt.Errorf("setting copies: %d is not at least 1", c.Copies)
 	}
 	if c.Rate != 0 && (c.Rate < 8000 || c.Rate > 384000) {
 		return fmt.Errorf("setting rate: %d Hz is not within 8000 to 384000", c.Rate)

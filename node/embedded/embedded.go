@@ -62,6 +62,10 @@ type Config struct {
 	Network Network
 	// Bootstrap are full multiaddrs in place of the public bootstrap peers.
 	Bootstrap []string
+	// Grace is how long a released block stays; 0 means 2 minutes.
+	Grace time.Duration
+	// Now is the clock of that grace; nil means time.Now.
+	Now func() time.Time
 	// Log, when nil, drops everything.
 	Log *slog.Logger
 }
@@ -70,8 +74,8 @@ type Config struct {
 const closing = 4 * time.Second
 
 // Node is the peer. It is a node.Getter (peers only, never its own disk),
-// node.Blocks, node.Pinner, node.Values, node.Streams, node.Topics and
-// node.Peers. Safe for concurrent use.
+// node.Blocks, node.Pinner, node.Held, node.Values, node.Streams, node.Topics
+// and node.Peers. Safe for concurrent use.
 type Node struct {
 	log    *slog.Logger
 	ctx    context.Context // ends when the node closes; no request's
@@ -119,7 +123,7 @@ func New(ctx context.Context, cfg Config) (n *Node, err error) {
 			n, err = nil, fmt.Errorf("open node in %s: %w", cfg.Dir, err)
 		}
 	}()
-	if err := n.openDisk(ctx, cfg.Dir); err != nil {
+	if err := n.openDisk(ctx, cfg); err != nil {
 		return n, err
 	}
 	key, err := crypto.UnmarshalEd25519PrivateKey(cfg.Identity)
@@ -143,7 +147,7 @@ func New(ctx context.Context, cfg Config) (n *Node, err error) {
 		}
 		find = n.dht
 	}
-	n.exchange = bitswap.New(n.ctx, bsnet.NewFromIpfsHost(n.host), find, n.store,
+	n.exchange = bitswap.New(n.ctx, bsnet.NewFromIpfsHost(n.host), find, served{n.store},
 		bitswap.MaxOutstandingBytesPerPeer(16<<20),
 		bitswap.WithWantHaveReplaceSize(16<<10),
 		bitswap.TaskWorkerCount(24), bitswap.EngineTaskWorkerCount(24),
@@ -163,12 +167,19 @@ func New(ctx context.Context, cfg Config) (n *Node, err error) {
 	return n, nil
 }
 
-func (n *Node) openDisk(ctx context.Context, dir string) error {
+func (n *Node) openDisk(ctx context.Context, cfg Config) error {
+	dir, unwanted := cfg.Dir, &doomed{grace: cfg.Grace, now: cfg.Now}
+	if unwanted.grace <= 0 {
+		unwanted.grace = grace
+	}
+	if unwanted.now == nil {
+		unwanted.now = time.Now
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	var err error
-	if n.store, err = openStore(filepath.Join(dir, "blocks")); err != nil {
+	if n.store, err = openStore(filepath.Join(dir, "blocks"), unwanted); err != nil {
 		return err
 	}
 	if n.meta, err = leveldb.NewDatastore(filepath.Join(dir, "meta"), nil); err != nil {

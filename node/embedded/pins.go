@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	pin "github.com/ipfs/boxo/pinning/pinner"
@@ -24,11 +25,18 @@ func pinKey(p node.Pin) datastore.Key {
 	return datastore.NewKey(pinsPrefix).ChildString(p.Root.String()).ChildString(hex.EncodeToString([]byte(p.Name)))
 }
 
-// Pin keeps the graph below p.Root, all of which is read and verified first;
-// see node.Pinner. In the public network the root is announced.
+// Pin keeps the graph below p.Root, all of which is read and verified first,
+// unless another name keeps it already; see node.Pinner. In the public network
+// the root is announced.
 func (n *Node) Pin(ctx context.Context, p node.Pin) error {
-	if err := n.whole(ctx, p.Root); err != nil {
+	others, err := n.rows(ctx, pinsPrefix+"/"+p.Root.String())
+	if err != nil {
 		return fmt.Errorf("pin %s: %w", p.Root, err)
+	}
+	if !slices.ContainsFunc(others, func(o node.Pin) bool { return o.Name != p.Name }) {
+		if err := n.whole(ctx, p.Root); err != nil {
+			return fmt.Errorf("pin %s: %w", p.Root, err)
+		}
 	}
 	n.pinning <- struct{}{}
 	defer func() { <-n.pinning }()

@@ -26,20 +26,21 @@ import (
 // from it, so that a damaged block is never sent.
 type store struct {
 	blockstore.Blockstore
-	dir   string
-	shard *flatfs.ShardIdV1
-	files *flatfs.Datastore
+	dir    string
+	shard  *flatfs.ShardIdV1
+	files  *flatfs.Datastore
+	doomed *doomed
 }
 
 // openStore has flatfs sync nothing by itself: it would sync the directories
 // of a batch one after the other, which is most of the time that a write takes.
-func openStore(dir string) (*store, error) {
+func openStore(dir string, d *doomed) (*store, error) {
 	shard := flatfs.NextToLast(2)
 	files, err := flatfs.CreateOrOpen(dir, shard, false)
 	if err != nil {
 		return nil, err
 	}
-	return &store{blockstore.NewBlockstore(files, blockstore.NoPrefix(), blockstore.WriteThrough(true)), dir, shard, files}, nil
+	return &store{blockstore.NewBlockstore(files, blockstore.NoPrefix(), blockstore.WriteThrough(true)), dir, shard, files, d}, nil
 }
 
 // write stores a batch durably, or leaves nothing of it lying about.
@@ -137,6 +138,7 @@ func (n *Node) Put(ctx context.Context, batch ...node.Block) error {
 			continue
 		}
 		seen[b.CID] = true
+		n.store.doomed.spare(b.CID)
 		blk, err := blocks.NewBlockWithCid(b.Data, b.CID)
 		if err != nil {
 			return fmt.Errorf("put %s: %w", b.CID, err)
@@ -162,10 +164,14 @@ func (n *Node) Put(ctx context.Context, batch ...node.Block) error {
 }
 
 // Has tells whether a block is on this disk.
-func (n *Node) Has(ctx context.Context, c cid.Cid) (bool, error) { return n.store.Has(ctx, c) }
+func (n *Node) Has(ctx context.Context, c cid.Cid) (bool, error) {
+	n.store.doomed.spare(c)
+	return n.store.Has(ctx, c)
+}
 
 // Read reads a block from this disk, verified; see node.Blocks.
 func (n *Node) Read(ctx context.Context, c cid.Cid) ([]byte, error) {
+	n.store.doomed.spare(c)
 	b, err := n.store.Get(ctx, c)
 	if ipld.IsNotFound(err) {
 		err = fmt.Errorf("%w: %w", node.ErrNotFound, err)

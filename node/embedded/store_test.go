@@ -28,7 +28,7 @@ func TestFullDisk(t *testing.T) {
 // TestFailedBatchLeavesNothing has one block of a batch fail.
 func TestFailedBatchLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
-	s, err := openStore(dir)
+	s, err := openStore(dir, &doomed{})
 	if err != nil {
 		t.Fatal(err)
 	}

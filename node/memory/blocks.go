@@ -24,6 +24,7 @@ func (n *Node) Put(ctx context.Context, blocks ...node.Block) error {
 	defer n.world.mu.Unlock()
 	for _, b := range blocks {
 		n.blocks[b.CID] = bytes.Clone(b.Data)
+		delete(n.unwanted, b.CID)
 	}
 	n.world.change()
 	return nil
@@ -33,6 +34,7 @@ func (n *Node) Put(ctx context.Context, blocks ...node.Block) error {
 func (n *Node) Has(ctx context.Context, c cid.Cid) (bool, error) {
 	n.world.mu.Lock()
 	defer n.world.mu.Unlock()
+	delete(n.unwanted, c)
 	_, ok := n.blocks[c]
 	return ok, nil
 }
@@ -46,6 +48,7 @@ func (n *Node) Read(ctx context.Context, c cid.Cid) ([]byte, error) {
 
 // read is Read. World.mu is held.
 func (n *Node) read(c cid.Cid) ([]byte, error) {
+	delete(n.unwanted, c)
 	data, ok := n.blocks[c]
 	if !ok {
 		return nil, fmt.Errorf("read %s: %w", c, node.ErrNotFound)
@@ -107,4 +110,48 @@ func (n *Node) Pins(ctx context.Context) ([]node.Pin, error) {
 	return slices.SortedFunc(maps.Keys(n.pins), func(a, b node.Pin) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Root.KeyString(), b.Root.KeyString()))
 	}), nil
+}
+
+// Each lists the blocks here.
+func (n *Node) Each(ctx context.Context, f func(c cid.Cid, size int64) error) error {
+	n.world.mu.Lock()
+	sizes := map[cid.Cid]int64{}
+	for c, data := range n.blocks {
+		sizes[c] = int64(len(data))
+	}
+	n.world.mu.Unlock()
+	for c, size := range sizes {
+		if err := f(c, size); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// Used is the blocks' bytes.
+func (n *Node) Used(ctx context.Context) (int64, error) {
+	var used int64
+	err := n.Each(ctx, func(_ cid.Cid, size int64) error { used += size; return nil })
+	return used, err
+}
+
+// Release deletes what two calls in a row have named; its grace is no longer.
+func (n *Node) Release(ctx context.Context, unwanted []cid.Cid) (freed int, bytes int64, err error) {
+	n.world.mu.Lock()
+	defer n.world.mu.Unlock()
+	next := map[cid.Cid]bool{}
+	for _, c := range unwanted {
+		data, ok := n.blocks[c]
+		switch {
+		case !ok:
+		case n.unwanted[c]:
+			delete(n.blocks, c)
+			freed++
+			bytes += int64(len(data))
+		default:
+			next[c] = true
+		}
+	}
+	n.unwanted = next
+	return freed, bytes, nil
 }

@@ -53,6 +53,7 @@ type Node struct {
 
 	// guarded by World.mu
 	blocks   map[cid.Cid][]byte
+	unwanted map[cid.Cid]bool
 	lies     map[cid.Cid][]byte
 	pins     map[node.Pin]bool
 	handlers map[string]func(string, node.Stream)

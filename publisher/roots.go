@@ -1,0 +1,61 @@
+package publisher
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/ipfs/go-cid"
+)
+
+// Head is the newest head's envelope and sequence; undefined and zero before
+// the first.
+func (p *Publisher) Head() (env cid.Cid, seq uint64, err error) {
+	var h headRow
+	if _, err := load(p.cfg.Store, rowHead, &h); err != nil {
+		return cid.Undef, 0, fmt.Errorf("newest head: %w", err)
+	}
+	return h.Env, h.Seq, nil
+}
+
+// Roots are the blocks below which lies all that the DJ has sealed and signed
+// last: her newest head and revisions, and every track of her library, listed
+// or not. They are never let go.
+func (p *Publisher) Roots() (roots []cid.Cid, err error) {
+	head, _, err := p.Head()
+	if err != nil {
+		return nil, err
+	}
+	if head.Defined() {
+		roots = append(roots, head)
+	}
+	err = p.cfg.Store.Each(rowTrack, func(_ string, value []byte) error {
+		var t trackRow
+		if err := json.Unmarshal(value, &t); err != nil {
+			return err
+		}
+		for _, c := range []cid.Cid{t.CID, t.Info} {
+			if c.Defined() {
+				roots = append(roots, c)
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		err = p.cfg.Store.Each(rowList, func(_ string, value []byte) error {
+			var l listRow
+			if err := json.Unmarshal(value, &l); err != nil {
+				return err
+			}
+			for _, c := range []*cid.Cid{l.Env, l.Offer} {
+				if c != nil && c.Defined() {
+					roots = append(roots, *c)
+				}
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list roots: %w", err)
+	}
+	return roots, nil
+}
