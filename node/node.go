@@ -1,5 +1,5 @@
 // Package node is the floor that all roles stand on: blocks, pins, values,
-// streams and peers, as small interfaces apart from one another.
+// streams, topics and peers, as small interfaces apart from one another.
 //
 // What comes in: CIDs, blocks, and multiaddrs as text. What goes out: bytes
 // whose hash has been checked against the CID that was asked for, and peers'
