@@ -92,6 +92,7 @@ keys, and a lease that was revoked since stays revoked.`,
 				if !alone {
 					a.say("next: playnode publish --peer ADDR, a peer that keeps your name; it finds what was published since")
 				}
+				a.say("if the laptop was stolen: playnode keys rotate, which makes what was copied from it worth nothing")
 			})
 		},
 	}
