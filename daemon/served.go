@@ -15,10 +15,11 @@ import (
 	"playnode/node"
 )
 
-// How often peers are asked what they hold: while it is not enough, and anew
-// for what they may have let go.
+// How often peers are asked what they hold: while it is not enough, ever less
+// while nothing comes of it, and anew for what they may have let go.
 const (
 	servedSoon  = 2 * time.Second
+	servedLater = time.Minute
 	servedAgain = 10 * time.Minute
 	// servedAbreast is how many peers are asked at once.
 	servedAbreast = 32
@@ -133,7 +134,8 @@ func (n *network) servedBy(want int) *Served {
 // keepServed keeps the count while the daemon runs.
 func (d *Daemon) keepServed(ctx context.Context, n *network) error {
 	n.node.OnConnect(n.served.anew) // it may have let go of something
-	again := d.now()
+	again, wait := d.now(), servedSoon
+	var last Served
 	for {
 		if err := d.watchServed(ctx, n); err != nil && ctx.Err() == nil {
 			d.log.Error("safe to close?", "err", err)
@@ -146,12 +148,17 @@ func (d *Daemon) keepServed(ctx context.Context, n *network) error {
 		}
 		if s := n.servedBy(d.repo.Config.Copies); s != nil && !s.Safe {
 			d.askServed(ctx, n)
-			if s := n.servedBy(d.repo.Config.Copies); s.Safe {
+			s = n.servedBy(d.repo.Config.Copies)
+			if s.Safe {
 				d.log.Info("safe to close", "seq", s.Seq, "copies", s.Want)
+			}
+			wait = min(2*wait, servedLater)
+			if *s != last {
+				last, wait = *s, servedSoon
 			}
 		}
 		select {
-		case <-time.After(servedSoon):
+		case <-time.After(wait):
 		case <-ctx.Done():
 			return nil
 		}
@@ -178,8 +185,12 @@ func (d *Daemon) waitServed(ctx context.Context, n *network, want int, alive fun
 		if s.Safe {
 			return s, nil
 		}
+		pause := servedSoon
+		if s.Blocks <= fetch.MaxHave { // one question a peer
+			pause /= 4
+		}
 		select {
-		case <-time.After(servedSoon / 4):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return s, &Error{Kind: NotFound, Message: fmt.Sprintf("%d of %d blocks are held by %d others: it is not safe to close yet", s.Held, s.Blocks, want), cause: ctx.Err()}
 		}

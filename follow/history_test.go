@@ -108,7 +108,6 @@ func TestCutWhileTidying(t *testing.T) {
 		t.Fatal(err)
 	}
 	venue = venue.restart(t)
-	mustSync(t, venue, name)
 	if _, err := venue.follow.Sync(t.Context(), name, follow.Options{}); err != nil {
 		t.Fatal(err)
 	}
