@@ -21,6 +21,8 @@ const (
 	// alsaWait is how long libasound waits at a time for room, in
 	// milliseconds; between, the end of a Play is looked for.
 	alsaWait = 50
+	// alsaBegin is the part of a second that a card needs to begin.
+	alsaBegin = 25
 	// alsaStuck is how long a card may take nothing.
 	alsaStuck = 2 * time.Second
 )
@@ -212,7 +214,8 @@ func (s *alsaSink) Write(samples []float32) error {
 		}
 		at, failed, since = at+n, 0, time.Time{}
 		s.queued += n
-		if short(s.call(s.lib.state, 0, 0)) == alsaPrepared { // it would wait until it is full
+		// By itself it would begin when it is full.
+		if s.queued >= min(s.buffer/2, s.rate/alsaBegin) && short(s.call(s.lib.state, 0, 0)) == alsaPrepared {
 			s.call(s.lib.start, 0, 0)
 		}
 	}

@@ -204,7 +204,8 @@ func TestALSAOverPulse(t *testing.T) {
 			from = len(heard())
 			return opener(sinkSpec{"alsa", "x"}, 44100, false)(ctx)
 		},
-		Rate: 44100, Card: true, Latency: testLatency, Heard: func() []byte { return heard()[from:] },
+		Rate: 44100, Card: true, Latency: testLatency, Loses: 2205, // the plugin begins before it has sound
+		Heard: func() []byte { return heard()[from:] },
 	})
 }
 
