@@ -71,9 +71,12 @@ type Daemon struct {
 	device lease.Identity
 	venue  *lease.Venue
 
-	mu      sync.Mutex // guards what follows
-	opened  *network
-	playing *PlayEvent
+	sound *sound
+	life  context.Context // of what is detached from its request; ended by Close
+	end   context.CancelFunc
+
+	mu     sync.Mutex // guards what follows
+	opened *network
 }
 
 // network is the node and what is made of it.
@@ -124,6 +127,7 @@ func Open(ctx context.Context, opt Options) (*Daemon, error) {
 	if d.now == nil {
 		d.now = time.Now
 	}
+	d.life, d.end = context.WithCancel(context.WithoutCancel(ctx))
 	d.net = sync.OnceValues(func() (*network, error) {
 		n, err := d.openNetwork(context.WithoutCancel(ctx))
 		if err == nil {
@@ -133,7 +137,12 @@ func Open(ctx context.Context, opt Options) (*Daemon, error) {
 		}
 		return n, err
 	})
-	if err := d.openKeys(); err != nil {
+	err = d.openKeys()
+	if err == nil {
+		d.sound, err = openSound(d)
+	}
+	if err != nil {
+		d.end()
 		r.Close()
 		return nil, err
 	}
@@ -223,6 +232,8 @@ func (d *Daemon) Close() error {
 	n := d.opened
 	d.opened = nil
 	d.mu.Unlock()
+	d.end()
+	d.sound.close()
 	err := d.venue.Persist()
 	if n != nil {
 		err = errors.Join(err, n.node.Close())
@@ -272,6 +283,7 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 	g.Go(func() error { return n.archivist.Run(ctx) })
 	g.Go(func() error { return d.keepPublished(ctx, n) })
 	g.Go(func() error { return d.keepTime(ctx) })
+	g.Go(func() error { return d.keepSound(ctx, n) })
 	if ready != nil {
 		ready(r)
 	}
@@ -348,6 +360,8 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpFollows, d.follows)
 	on(hs, OpArchive, d.archive)
 	on(hs, OpPlay, d.play)
+	on(hs, OpCtl, d.ctl)
+	on(hs, OpSinks, d.sinks)
 	return hs
 }
 

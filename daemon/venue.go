@@ -197,8 +197,7 @@ func (d *Daemon) status(ctx context.Context, _ struct{}, emit func(Event)) (Stat
 			s.Traffic.BySource[name] = c.Bytes
 		}
 	}
-	d.mu.Lock()
-	s.Playing = d.playing
-	d.mu.Unlock()
+	s.Playing, s.Sound = d.sound.now()
+	s.Faults = faults(n.player.Faults())
 	return s, nil
 }

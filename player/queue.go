@@ -245,3 +245,11 @@ func (p *Player) order(ctx context.Context, ps *pass) ([]item, error) {
 	p.mu.Unlock()
 	return items, nil
 }
+
+// Prepare opens the orders of all that is leased here, so that a start need
+// not.
+func (p *Player) Prepare(ctx context.Context) {
+	if g, err := p.program(ctx, Request{}); err == nil {
+		g.close()
+	}
+}

@@ -81,7 +81,7 @@ it peer to peer over IPFS, and plays it without gaps at the venues that lease it
 	root.AddCommand(
 		a.initCmd(), a.idCmd(), a.daemonCmd(), a.statusCmd(), a.versionCmd(),
 		a.checkCmd(), a.publishCmd(), a.playlistCmd(), a.shareCmd(), a.offerCmd(), a.leaseCmd(), a.keysCmd(),
-		a.followCmd(), a.unfollowCmd(), a.followsCmd(), a.playCmd(),
+		a.followCmd(), a.unfollowCmd(), a.followsCmd(), a.playCmd(), a.ctlCmd(), a.sinksCmd(),
 		a.archiveCmd(),
 		a.demoCmd(), a.testnetCmd(),
 	)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
@@ -36,6 +37,14 @@ type Config struct {
 	Sink     string `mapstructure:"sink"`
 	Loudness string `mapstructure:"loudness"`
 	Rate     int    `mapstructure:"rate"`
+	// Crossfade is how long a track is laid over the one before, Latency how
+	// much sound a loudspeaker has in advance.
+	Crossfade time.Duration `mapstructure:"crossfade"`
+	Latency   time.Duration `mapstructure:"latency"`
+	// Volume, in percent, is what a loudspeaker begins with before it was
+	// ever set by ctl, VolumeCeiling what nobody gets it beyond.
+	Volume        int `mapstructure:"volume"`
+	VolumeCeiling int `mapstructure:"volume-ceiling"`
 	// MP3 chooses the decoder of Layer III: "exact" (our own) or "go-mp3".
 	MP3 string `mapstructure:"audio.mp3"`
 	// LogLevel is debug, info, warn or error.
@@ -47,7 +56,8 @@ type Config struct {
 var defaults = map[string]any{
 	"network": "public", "listen": []string{}, "http": "", "gateway": "",
 	"peer": []string{}, "bootstrap": []string{}, "origin": []string{},
-	"sink": "default", "loudness": "-16", "rate": 0, "audio.mp3": "exact", "log-level": "info",
+	"sink": "default", "loudness": "-16", "rate": 0, "crossfade": "0s", "latency": "200ms", "volume": 100, "volume-ceiling": 100,
+	"audio.mp3": "exact", "log-level": "info",
 }
 
 // LoadConfig reads the settings for the repo at dir, which need not exist
@@ -89,6 +99,8 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 		HTTP: v.GetString("http"), Gateway: v.GetString("gateway"),
 		Peers: list(v, "peer"), Bootstrap: list(v, "bootstrap"), Origins: list(v, "origin"),
 		Sink: v.GetString("sink"), Loudness: v.GetString("loudness"), Rate: v.GetInt("rate"),
+		Crossfade: v.GetDuration("crossfade"), Latency: v.GetDuration("latency"),
+		Volume: v.GetInt("volume"), VolumeCeiling: v.GetInt("volume-ceiling"),
 		MP3: v.GetString("audio.mp3"), LogLevel: v.GetString("log-level"),
 	}
 	return c, c.validate()
@@ -122,6 +134,20 @@ func (c Config) validate() error {
 	}
 	if c.Rate != 0 && (c.Rate < 8000 || c.Rate > 384000) {
 		return fmt.Errorf("setting rate: %d Hz is not within 8000 to 384000", c.Rate)
+	}
+	if c.Crossfade < 0 || c.Crossfade > 30*time.Second {
+		return fmt.Errorf("setting crossfade: %s is not within 0s to 30s", c.Crossfade)
+	}
+	if c.Latency < 20*time.Millisecond || c.Latency > 2*time.Second {
+		return fmt.Errorf("setting latency: %s is not within 20ms to 2s", c.Latency)
+	}
+	for _, o := range []struct {
+		key        string
+		value, low int
+	}{{"volume", c.Volume, 0}, {"volume-ceiling", c.VolumeCeiling, 1}} {
+		if o.value < o.low || o.value > 100 {
+			return fmt.Errorf("setting %s: %d is not within %d to 100", o.key, o.value, o.low)
+		}
 	}
 	return nil
 }
