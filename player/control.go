@@ -28,7 +28,20 @@ const (
 type command struct {
 	verb verb
 	to   time.Duration // seek
-	done chan place    // takes one: what will be heard next; the zero place for nothing
+	done chan goal     // takes one: what will be heard next; the zero goal for nothing
+}
+
+// goal is what a command has heard: a place of the program, from a place of
+// the ring on.
+type goal struct {
+	place
+	from int64
+}
+
+// met tells whether it is heard.
+func (g goal) met(t *teller) bool {
+	m, ok := t.now()
+	return ok && m.place == g.place && m.at >= g.from
 }
 
 // State is what a loudspeaker does: what it plays, and where in it, by its
@@ -144,7 +157,7 @@ func (b *Playback) answer() (State, error) {
 
 // order hands a command over and waits until it is heard.
 func (b *Playback) order(ctx context.Context, c command) (State, error) {
-	c.done = make(chan place, 1)
+	c.done = make(chan goal, 1)
 	select {
 	case b.cmds <- c:
 	case <-b.done:
@@ -152,7 +165,7 @@ func (b *Playback) order(ctx context.Context, c command) (State, error) {
 	case <-ctx.Done():
 		return b.State(), ctx.Err()
 	}
-	var to place
+	var to goal
 	select {
 	case to = <-c.done:
 	case <-b.done:
@@ -163,10 +176,7 @@ func (b *Playback) order(ctx context.Context, c command) (State, error) {
 		b.settle(ctx, func() bool { return false })
 		return b.State(), nil
 	}
-	b.settle(ctx, func() bool {
-		m, ok := b.teller.now()
-		return ok && m.place == to || b.paused.Load()
-	})
+	b.settle(ctx, func() bool { return to.g == nil || to.met(b.teller) || b.paused.Load() })
 	return b.State(), nil
 }
 
@@ -192,21 +202,23 @@ func (b *Playback) settle(ctx context.Context, ok func() bool) {
 // present is the place that is heard, or will be when a command that was
 // obeyed before is.
 func (b *Playback) present() (place, bool) {
-	m, ok := b.teller.now()
 	if b.aim.g != nil {
-		if !ok || m.place != b.aim {
-			return b.aim, true
+		if !b.aim.met(b.teller) {
+			return b.aim.place, true
 		}
-		b.aim = place{}
+		b.aim = goal{}
 	}
+	m, ok := b.teller.now()
 	return m.place, ok
 }
 
 // obey does what it is told.
 func (b *Playback) obey(ctx context.Context, c command) error {
-	to, err := b.goal(ctx, c)
+	to, err := b.where(ctx, c)
+	var heard goal
 	if err == nil && to.g != nil {
 		b.jump(ctx, to, c.to)
+		heard = b.aim
 	}
 	if err != nil {
 		b.leaveAll()
@@ -214,7 +226,7 @@ func (b *Playback) obey(ctx context.Context, c command) error {
 			b.cutTo(false)
 		}
 	}
-	c.done <- to
+	c.done <- heard
 	switch {
 	case errors.Is(err, errOver): // nothing comes after the last
 		return errStopped
@@ -224,8 +236,8 @@ func (b *Playback) obey(ctx context.Context, c command) error {
 	return err
 }
 
-// goal is where a command leads; the zero place for nowhere else.
-func (b *Playback) goal(ctx context.Context, c command) (place, error) {
+// where is where a command leads; the zero place for nowhere else.
+func (b *Playback) where(ctx context.Context, c command) (place, error) {
 	at, ok := b.present()
 	if c.verb == stop {
 		return place{}, errStopped
@@ -270,7 +282,10 @@ func (b *Playback) unwanted(pl place) bool {
 
 // jump has a place heard next, whatever was to come.
 func (b *Playback) jump(ctx context.Context, to place, in time.Duration) {
-	b.aim = to
+	b.aim = goal{place: to}
+	if b.mix != nil {
+		b.aim.from = b.mix.sent
+	}
 	i := slices.IndexFunc(b.lined, func(o *opening) bool { return o.place == to && o.in == in && (!o.ready() || o.err == nil) })
 	var keep *opening
 	if i >= 0 {

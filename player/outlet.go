@@ -29,6 +29,7 @@ type lostSink struct {
 type outlet struct {
 	specs []sinkSpec // the one asked for, then those that may stand in
 	want  sinkWant
+	open  func(context.Context, sinkSpec, sinkWant) (Sink, error)
 	again bool // a sink that dies is opened again
 	fault func(err error)
 	// mended tells that sound comes out again, and where.
@@ -39,9 +40,9 @@ type outlet struct {
 	lost  chan lostSink // holds one
 }
 
-func newOutlet(spec sinkSpec, want sinkWant) *outlet {
+func newOutlet(spec sinkSpec, want sinkWant, open func(context.Context, sinkSpec, sinkWant) (Sink, error)) *outlet {
 	o := &outlet{
-		specs: []sinkSpec{spec}, want: want, again: spec.live(want.paced),
+		specs: []sinkSpec{spec}, want: want, open: open, again: spec.live(want.paced),
 		ready: make(chan Sink, 1), spent: make(chan Sink, 1), lost: make(chan lostSink, 1),
 	}
 	if spec.card() {
@@ -56,7 +57,7 @@ func newOutlet(spec sinkSpec, want sinkWant) *outlet {
 
 // first opens the sink that was asked for, and settles the rate.
 func (o *outlet) first(ctx context.Context) (Sink, error) {
-	s, err := o.specs[0].open(ctx, o.want)
+	s, err := o.open(ctx, o.specs[0], o.want)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func (o *outlet) keep(ctx context.Context) {
 			if at == 0 || len(o.ready) > 0 {
 				continue
 			}
-			if s, err := o.specs[0].open(ctx, o.want); err == nil {
+			if s, err := o.open(ctx, o.specs[0], o.want); err == nil {
 				given, at = s, 0
 				o.ready <- s
 				o.mended(o.specs[0], false)
@@ -107,7 +108,7 @@ func (o *outlet) reopen(ctx context.Context) (Sink, int) {
 	told := ""
 	for {
 		for i, spec := range o.specs {
-			s, err := spec.open(ctx, o.want)
+			s, err := o.open(ctx, spec, o.want)
 			if err == nil {
 				o.ready <- s
 				return s, i

@@ -52,7 +52,7 @@ type Playback struct {
 	cmd      command    // that errObey speaks of
 	lined    []*opening // what comes next, in order
 	last     place      // the one begun last
-	aim      place      // of a command that is not yet heard
+	aim      goal       // of a command that is not yet heard
 	programs []*program // whose keys are in use
 	outgo    *voice     // is faded out
 	ended    error      // why a part of the program may not be played any more
@@ -142,7 +142,7 @@ func (b *Playback) run(ctx context.Context) error {
 	for errors.Is(err, errStopped) || err != nil && ctx.Err() == nil && !b.over() { // what was mixed before is heard
 		ferr := b.finish(inner)
 		if errors.Is(ferr, errObey) {
-			b.cmd.done <- place{}
+			b.cmd.done <- goal{}
 			continue
 		}
 		if errors.Is(err, errStopped) {
@@ -205,7 +205,7 @@ func (b *Playback) begin(ctx context.Context, v *voice, ps *pass) error {
 			want.expect += int64(it.entry.Sec+1) * int64(rate)
 		}
 	}
-	b.out = newOutlet(b.spec, want)
+	b.out = newOutlet(b.spec, want, b.p.open)
 	b.out.fault = func(err error) {
 		b.p.fault("sink", "", err)
 		b.tell(mark{at: b.sound.Load().heard(), event: Event{Kind: Failed, Err: fmt.Errorf("sink: %w", err)}})

@@ -49,7 +49,8 @@ type Config struct {
 
 // Player plays. Safe for concurrent use; each Playback is its own.
 type Player struct {
-	cfg Config
+	cfg  Config
+	open func(context.Context, sinkSpec, sinkWant) (Sink, error)
 
 	mu     sync.Mutex // guards what follows
 	orders map[manifests.SelID]*order
@@ -67,7 +68,8 @@ func New(cfg Config) (*Player, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Player{cfg: cfg, orders: map[manifests.SelID]*order{}}, nil
+	open := func(ctx context.Context, s sinkSpec, w sinkWant) (Sink, error) { return s.open(ctx, w) }
+	return &Player{cfg: cfg, open: open, orders: map[manifests.SelID]*order{}}, nil
 }
 
 // Request is what to play, and where to.
