@@ -27,13 +27,14 @@ const (
 
 // sound is what plays here. A sink is one playback's: a second play for it
 // takes it from the first, since a room has one loudspeaker and whoever asked
-// last is standing in it. ctl drives the loudspeaker's.
+// last is standing in it. What was detached begins again when the sink is
+// free. ctl drives the loudspeaker's.
 type sound struct {
 	rows *repo.Bucket
 	wg   sync.WaitGroup // of detached playbacks
 
 	mu    sync.Mutex // guards what follows
-	plays []*playing // in the order of their starts
+	all   []*playing // in the order of their starts
 	block map[string]bool
 	saved int // the volume as ctl has set it last; -1 for never
 }
@@ -85,7 +86,7 @@ func (s *sound) speaker() *playing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var last *playing
-	for _, p := range s.plays {
+	for _, p := range s.all {
 		if last == nil || !isFile(p.sink) || isFile(last.sink) {
 			last = p
 		}
@@ -97,12 +98,12 @@ func (s *sound) speaker() *playing {
 func (s *sound) take(p *playing) {
 	s.mu.Lock()
 	var old []*playing
-	for _, o := range s.plays {
+	for _, o := range s.all {
 		if o.sink == p.sink {
 			old = append(old, o)
 		}
 	}
-	s.plays = append(s.plays, p)
+	s.all = append(s.all, p)
 	s.mu.Unlock()
 	for _, o := range old {
 		o.cancel(errTaken)
@@ -110,10 +111,17 @@ func (s *sound) take(p *playing) {
 	}
 }
 
+// plays tells whether a sink is taken.
+func (s *sound) plays(sink string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.all, func(p *playing) bool { return p.sink == sink })
+}
+
 func (s *sound) leave(p *playing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.plays = slices.DeleteFunc(s.plays, func(o *playing) bool { return o == p })
+	s.all = slices.DeleteFunc(s.all, func(o *playing) bool { return o == p })
 	close(p.done)
 }
 
@@ -171,6 +179,12 @@ func (d *Daemon) play(ctx context.Context, req PlayRequest, emit func(Event)) (P
 		d.log.Warn("connect", "err", err) // what is held plays all the same
 	}
 	d.settleAll(n)
+	if req.Volume != nil && !isFile(req.Sink) { // kept as ctl's is
+		if err := d.saveVolume(*req.Volume); err != nil {
+			return Played{}, err
+		}
+		req.Volume = nil
+	}
 	if !req.Detach {
 		return d.playNow(ctx, n, req, emit)
 	}
@@ -274,6 +288,7 @@ func (d *Daemon) playNow(ctx context.Context, n *network, req PlayRequest, emit 
 		return Played{}, err
 	}
 	res, err := d.run(ctx, p)
+	d.goOn(n, p.sink)
 	if errors.Is(err, player.ErrSink) {
 		return res, usage("%v", err)
 	}
@@ -315,22 +330,35 @@ func (d *Daemon) detach(n *network, p *playing) {
 // is leased ready to play.
 func (d *Daemon) keepSound(ctx context.Context, n *network) error {
 	defer n.follow.OnNewer(func(*follow.Catalogue) { n.player.Prepare(ctx) })()
+	d.goOn(n, "")
+	n.player.Prepare(ctx)
+	<-ctx.Done()
+	return nil
+}
+
+// goOn starts again what was detached, on its sink, or on any.
+func (d *Daemon) goOn(n *network, sink string) {
+	if !d.opt.Serve || d.life.Err() != nil {
+		return
+	}
 	b, err := d.sound.rows.Get(onRow)
+	if err == nil && b == nil {
+		return
+	}
 	var req PlayRequest
-	if err == nil && b != nil {
-		if err = json.Unmarshal(b, &req); err == nil {
-			var p *playing
-			if p, err = d.open(n, d.filled(req), nil); err == nil {
-				d.detach(n, p)
-			}
+	if err == nil {
+		err = json.Unmarshal(b, &req)
+	}
+	req = d.filled(req)
+	if err == nil && (sink == "" || sink == req.Sink) && !d.sound.plays(req.Sink) {
+		var p *playing
+		if p, err = d.open(n, req, nil); err == nil {
+			d.detach(n, p)
 		}
 	}
 	if err != nil {
 		d.log.Error("go on playing", "err", err)
 	}
-	n.player.Prepare(ctx)
-	<-ctx.Done()
-	return nil
 }
 
 // ctl drives the loudspeaker's playback, and answers with the state after.

@@ -450,11 +450,15 @@ func (b *Playback) find(ctx context.Context, pl place, from time.Duration) (plac
 		if info, err := b.p.info(ctx, it, ps.unlocked); err == nil {
 			lasts = length(info.Samples, info.Rate)
 		}
-		if from < lasts || pl.k+1 == pl.g.total {
+		next := place{pl.g, pl.k + 1}
+		for next.k < next.g.total && b.unwanted(next) {
+			next.k++
+		}
+		if from < lasts || next.k == next.g.total {
 			return pl, max(0, min(from, lasts))
 		}
 		from -= lasts
-		pl.k++
+		pl = next
 	}
 }
 

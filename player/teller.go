@@ -41,6 +41,7 @@ type teller struct {
 	mu    sync.Mutex // guards what follows
 	marks []mark     // by place
 	heard *mark      // the last NewTrack, until its end
+	busy  bool       // one is being told
 }
 
 func newTeller(emit func(Event)) *teller {
@@ -82,7 +83,7 @@ func (t *teller) cut(at int64) {
 func (t *teller) owes(at int64, card bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.marks) > maxMarks || !card && len(t.marks) > 0 && t.marks[0].at < at
+	return len(t.marks) > maxMarks || !card && (t.busy || len(t.marks) > 0 && t.marks[0].at < at)
 }
 
 // now is the track that is heard, and what of it the mark says.
@@ -113,9 +114,13 @@ func (t *teller) tell(tr *transport, rate int) {
 				t.heard = nil
 			}
 		}
+		t.busy = true
 		t.mu.Unlock()
 		m.event.At, m.event.Rate = m.at-tr.skipped.Load()+tr.silence.Load(), rate
 		t.emit(m.event)
+		t.mu.Lock()
+		t.busy = false
+		t.mu.Unlock()
 		poke(t.told)
 	}
 }
