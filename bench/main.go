@@ -44,10 +44,15 @@ func main() {
 	flag.StringVar(&c.Out, "out", "BENCH.md", "page to write")
 	flag.IntVar(&c.Tracks, "tracks", 40, "tracks to publish")
 	flag.IntVar(&c.Rounds, "rounds", 3, "rounds")
+	sound := flag.Bool("sound", false, "measure sound alone, into the page that is there")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, c); err != nil {
+	do := run
+	if *sound {
+		do = soundAlone
+	}
+	if err := do(ctx, c); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -78,6 +83,9 @@ func run(ctx context.Context, c Config) error {
 		return err
 	}
 	if err := r.decoding(); err != nil {
+		return err
+	}
+	if err := r.sound(); err != nil {
 		return err
 	}
 	return os.WriteFile(c.Out, r.page(), 0o644)

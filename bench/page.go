@@ -56,6 +56,7 @@ func (r *runner) page() []byte {
 		fmt.Fprintf(&b, "| %s | %.0f |\n", row[1], r.median(row[0]))
 	}
 	r.decodingPage(&b)
+	r.soundPage(&b)
 	fmt.Fprintf(&b, "\n## Against the goals\n\n| goal | measured | |\n|---|---|---|\n")
 	add := r.median("publish") - r.median("check")
 	for _, g := range []struct {

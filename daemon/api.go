@@ -323,6 +323,9 @@ type Sound struct {
 	// DelayMs is how much sound the sink has in advance.
 	DelayMs   int64 `json:"delayMs"`
 	Underruns int64 `json:"underruns"`
+	// StartUs is how long it took, in microseconds, from when it was last
+	// told where to begin until the sink had the first sample of that.
+	StartUs int64 `json:"startUs"`
 	// Blocked are the tracks that are never played here.
 	Blocked []string `json:"blocked"`
 }

@@ -141,7 +141,7 @@ func (s *sound) state(st player.State) Sound {
 	out := Sound{
 		State: st.State, Name: st.Name, Playlist: st.Playlist, CID: st.CID, Title: st.Title, Artist: st.Artist,
 		AtMs: st.At.Milliseconds(), Ms: st.Length.Milliseconds(), Volume: st.Volume, Ceiling: st.Ceiling,
-		Sink: st.Sink, Rate: st.Rate, DelayMs: st.Delay.Milliseconds(), Underruns: st.Underruns, Blocked: []string{},
+		Sink: st.Sink, Rate: st.Rate, DelayMs: st.Delay.Milliseconds(), Underruns: st.Underruns, StartUs: st.Start.Microseconds(), Blocked: []string{},
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -62,6 +62,9 @@ type State struct {
 	// Delay is how much sound the sink has in advance.
 	Delay     time.Duration
 	Underruns int64
+	// Start is how long it took from when it was last told where to begin
+	// (Open, Next, Prev, Seek) until the sink had the first sample of that.
+	Start time.Duration
 }
 
 // State is how it stands.
@@ -76,6 +79,7 @@ func (b *Playback) State() State {
 	t := b.sound.Load()
 	if t != nil {
 		s.Rate, s.Underruns = t.rate, t.underruns.Load()
+		s.Start = max(0, time.Duration(t.first.Load()-b.asked.Load()))
 		s.Delay = length(t.ring.read.Load()-t.heard(), t.rate)
 		switch {
 		case t.held.Load():
@@ -158,6 +162,9 @@ func (b *Playback) answer() (State, error) {
 // order hands a command over and waits until it is heard.
 func (b *Playback) order(ctx context.Context, c command) (State, error) {
 	c.done = make(chan goal, 1)
+	if c.verb != stop && c.verb != sift {
+		b.asked.Store(int64(time.Since(b.epoch)))
+	}
 	select {
 	case b.cmds <- c:
 	case <-b.done:

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"testing"
@@ -384,5 +385,24 @@ func TestPlayThroughPulse(t *testing.T) {
 	}
 	if res.Samples > 9*44100+17 {
 		t.Errorf("%d samples were handed out", res.Samples)
+	}
+}
+
+// The same through libasound.
+func TestPlayThroughALSA(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out.raw")
+	alsaConf(t, fmt.Sprintf("pcm_type.x {}\npcm.nil { type null }\npcm.out { type file slave.pcm nil file %q format raw }\n", out))
+	w := newWorld(t)
+	piece := music(44100, 2, 3*44100+17)
+	paths, _ := album(t, 44100, 2, piece, "1.flac", "2.wav", "3.flac")
+	// A card without a pace is known as one after a second.
+	w.publish("main", append([]string{encoded(t, t.TempDir(), "0.wav", 44100, 2, make([]float32, 2*3*44100))}, paths...)...)
+	w.grant("main", time.Hour)
+	res, err := w.player().Play(t.Context(), Request{Name: string(w.name()), Sink: "alsa:out", Once: true}, func(Event) {})
+	if err != nil || res.Joins != 3 {
+		t.Fatalf("%+v %v", res, err)
+	}
+	if heard := content(t, out); !bytes.Contains(heard, bytes16(piece)) {
+		t.Errorf("%d bytes were heard, and not what was published", len(heard))
 	}
 }

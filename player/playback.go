@@ -31,7 +31,9 @@ type Playback struct {
 
 	cmds    chan command
 	done    chan struct{} // closed when Run has ended
-	volume  atomic.Int64  // percent
+	epoch   time.Time
+	asked   atomic.Int64 // when it was last told where to begin, in ns since epoch
+	volume  atomic.Int64 // percent
 	paused  atomic.Bool
 	sound   atomic.Pointer[transport] // nil until there is something to play
 	sinkNow atomic.Pointer[string]
@@ -81,7 +83,7 @@ func (p *Player) Open(req Request, emit func(Event)) (*Playback, error) {
 		req.Ceiling = 100
 	}
 	b := &Playback{
-		p: p, req: req, spec: spec, target: target,
+		p: p, req: req, spec: spec, target: target, epoch: time.Now(),
 		cmds: make(chan command), done: make(chan struct{}), opened: make(chan struct{}, 1),
 		teller: newTeller(emit), buf: make([]float32, blockFrames*Channels),
 	}
@@ -227,7 +229,7 @@ func (b *Playback) begin(ctx context.Context, v *voice, ps *pass) error {
 	b.ring = newRing(2*latency + int(mixAhead.Seconds()*float64(rate)))
 	b.mix = newMix(rate)
 	t := newTransport(b.ring, rate, b.spec.endless(want.paced), volumeGain(int(b.volume.Load())))
-	t.sink, t.deep = sink, b.req.Latency > promptly
+	t.epoch, t.sink, t.deep = b.epoch, sink, b.req.Latency > promptly
 	t.setPaused(b.paused.Load())
 	b.fed = make(chan error, 1)
 	b.sound.Store(t)

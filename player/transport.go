@@ -18,6 +18,11 @@ const (
 	// promptly is how long a change of volume may wait for what the sink has
 	// in advance; what is deeper is taken back.
 	promptly = 250 * time.Millisecond
+	// paceEvery is how often a loudspeaker's pace is looked at anew.
+	paceEvery = 10 * time.Second
+	// patient is how long the ring may be empty before there is silence,
+	// whatever the sink says that it has left.
+	patient = 10 * time.Millisecond
 )
 
 // transport feeds a sink from the ring, and is where volume, pause and cuts
@@ -25,10 +30,11 @@ const (
 // runs feed, which takes no lock, allocates nothing and writes no log; anyone
 // may set the wishes and read the facts.
 type transport struct {
-	ring *ring
-	rate int
-	card bool // the sink is a loudspeaker: it wants sound without end
-	deep bool // it has more in advance than may be waited for
+	ring  *ring
+	epoch time.Time
+	rate  int
+	card  bool // the sink is a loudspeaker: it wants sound without end
+	deep  bool // it has more in advance than may be waited for
 
 	// The wishes.
 	volume atomic.Uint32 // a gain, as math.Float32bits
@@ -46,19 +52,25 @@ type transport struct {
 	skipped   atomic.Int64 // frames of the ring that cuts have left out
 	dry       atomic.Int64 // frames of silence since the ring ran dry
 	underruns atomic.Int64
+	first     atomic.Int64  // when sound was taken after the last cut, in ns since epoch
 	sinking   atomic.Bool   // there is no sink just now
 	passed    chan struct{} // holds one: a fact has changed
 
 	// What follows is feed's.
-	sink  Sink
-	block []float32
-	zero  []float32
-	level float32 // of the fade, 0 to 1
-	gain  float32 // of the volume
-	begun bool    // since the last cut sound has been taken
-	since int64   // frames of the ring sent after the last gap
-	gap   int64   // frames in it
-	late  *time.Timer
+	sink   Sink
+	block  []float32
+	zero   []float32
+	level  float32 // of the fade, 0 to 1
+	gain   float32 // of the volume
+	begun  bool    // since the last cut sound has been taken
+	since  int64   // frames of the ring sent after the last gap
+	gap    int64   // frames in it
+	late   *time.Timer
+	waited bool // for the ring, since it was last empty
+
+	paceFrom time.Duration // when its pace was last looked at
+	paceSent int64         // frames sent by then
+	unpaced  bool          // it takes all at once, as a card that writes a file does
 }
 
 func newTransport(r *ring, rate int, card bool, volume float32) *transport {
@@ -67,7 +79,7 @@ func newTransport(r *ring, rate int, card bool, volume float32) *transport {
 		n *= 4
 	}
 	t := &transport{
-		ring: r, rate: rate, card: card, wake: make(chan struct{}, 1), passed: make(chan struct{}, 1),
+		ring: r, epoch: time.Now(), rate: rate, card: card, wake: make(chan struct{}, 1), passed: make(chan struct{}, 1),
 		block: make([]float32, n*Channels), zero: make([]float32, feedFrames/2*Channels), level: 1, gain: volume,
 		late: time.NewTimer(time.Hour),
 	}
@@ -146,7 +158,11 @@ func (t *transport) step(ctx context.Context, o *outlet) (done bool, err error) 
 	if n == 0 {
 		return t.starve(ctx)
 	}
-	t.begun = true
+	t.waited = false
+	if !t.begun {
+		t.begun = true
+		t.first.Store(int64(time.Since(t.epoch)))
+	}
 	t.dry.Store(0)
 	t.shape(t.block[:n*Channels], 1)
 	if err := t.sink.Write(t.block[:n*Channels]); err != nil {
@@ -160,6 +176,11 @@ func (t *transport) step(ctx context.Context, o *outlet) (done bool, err error) 
 
 // note says what is heard by now.
 func (t *transport) note() {
+	if now := time.Since(t.epoch); now-t.paceFrom > paceEvery || t.paceSent > t.sent.Load() {
+		t.paceFrom, t.paceSent = now, t.sent.Load()
+	} else if t.sent.Load()-t.paceSent > 2*t.frames(now-t.paceFrom)+t.ring.mask/2+int64(t.rate)/4 {
+		t.unpaced = true // it has taken more than any has in advance
+	}
 	t.ring.raise(max(t.place(int64(t.sink.Delay())), t.ring.read.Load()-(t.ring.mask+1)/2))
 	poke(t.passed)
 }
@@ -307,7 +328,13 @@ func (t *transport) starve(ctx context.Context) (done bool, err error) {
 	wait := time.Hour
 	if t.card && t.ring.wrote.Load() > 0 {
 		left := time.Duration(t.sink.Delay()) * time.Second / time.Duration(t.rate)
-		if wait = left - lowWater; wait <= 0 {
+		switch wait = left - lowWater; {
+		case t.unpaced:
+			wait = time.Hour
+		case wait > 0 || !t.waited:
+			wait, t.waited = max(wait, patient), true
+		default:
+			t.waited = false
 			if t.dry.Load() == 0 && t.begun && !t.idle.Load() {
 				t.underruns.Add(1)
 			}
