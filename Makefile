@@ -5,11 +5,12 @@
 SHELL := /bin/bash
 GO ?= go
 FUZZTIME ?= 60s
+SOAK ?= 24h
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check interop fuzz vectors arm bench testnet music dist clean
+.PHONY: help run build test check interop fuzz vectors arm bench soak testnet music dist clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +41,9 @@ arm: ## the tests of internal/audio as arm64 and arm, under qemu
 
 bench: build ## measures this machine against Kubo, age and HTTP: BENCH.md (SECTION=leases,names for those alone)
 	@scripts/bench $(SECTION)
+
+soak: ## a day of playing with faults thrown in, and a week offline, on a fast clock (SOAK=24h)
+	PLAYNODE_SOAK=$(SOAK) $(GO) test ./player -run 'TestSoak|TestWeekOffline' -v -count=1 -timeout 3h
 
 testnet: build ## the lived scenarios (SCENARIO="name ..." for some)
 	bin/playnode testnet run $(SCENARIO)

@@ -20,6 +20,7 @@ type section struct {
 var sections = []section{
 	{"leases", "Leases", (*runner).leases, (*runner).leasesPage},
 	{"names", "Names", (*runner).names, (*runner).namesPage},
+	{"sound", "Sound", (*runner).sound, (*runner).soundPage},
 	{"search", "Search", (*runner).searching, (*runner).searchingPage},
 }
 

@@ -30,6 +30,8 @@ const (
 	OpUnfollow    Op[UnfollowRequest, struct{}] = "unfollow"
 	OpFollows     Op[struct{}, []Followed]      = "follows"
 	OpPlay        Op[PlayRequest, Played]       = "play"
+	OpCtl         Op[CtlRequest, Sound]         = "ctl"
+	OpSinks       Op[struct{}, []Sink]          = "sinks"
 )
 
 // Client runs operations, in a daemon over its socket or in this process.
@@ -292,14 +294,87 @@ type NameRecord struct {
 }
 
 // PlayRequest plays a name's selection. See the command play for the fields.
+// What is left out is as the settings have it, except that a file is neither
+// levelled, crossfaded nor turned down.
 type PlayRequest struct {
 	// Name is NAME, NAME/P or empty for all that is leased.
-	Name     string      `json:"name,omitempty"`
-	Sink     string      `json:"sink,omitempty"`
-	Once     bool        `json:"once,omitempty"`
-	Rate     int         `json:"rate,omitempty"`
-	Loudness string      `json:"loudness,omitempty"`
-	Node     NodeRequest `json:"node"`
+	Name      string         `json:"name,omitempty"`
+	Sink      string         `json:"sink,omitempty"`
+	Once      bool           `json:"once,omitempty"`
+	Rate      int            `json:"rate,omitempty"`
+	Loudness  string         `json:"loudness,omitempty"`
+	Crossfade *time.Duration `json:"crossfade,omitempty"`
+	Latency   time.Duration  `json:"latency,omitempty"`
+	// Volume is in percent.
+	Volume *int `json:"volume,omitempty"`
+	// From begins so far into it.
+	From time.Duration `json:"from,omitempty"`
+	// Detach leaves it to the daemon, which goes on with it, also after a
+	// crash, until it is stopped; what it has to wait for it waits for.
+	Detach bool        `json:"detach,omitempty"`
+	Node   NodeRequest `json:"node"`
+}
+
+// CtlRequest tells the playback of a daemon's loudspeaker what to do.
+type CtlRequest struct {
+	// Do is next, prev, pause, resume, stop, seek, volume, block, unblock or
+	// now.
+	Do string `json:"do"`
+	// Volume is in percent.
+	Volume int `json:"volume,omitempty"`
+	// At is where to seek to in the track that is heard.
+	At time.Duration `json:"at,omitempty"`
+	// Track is the CID to block or unblock; now means the one that is heard.
+	Track string `json:"track,omitempty"`
+}
+
+// Sound is what the loudspeaker does, by its own account.
+type Sound struct {
+	// State is "playing", "paused", "starting", "silent" (it waits for
+	// something to play), "sinkless" (it waits for a sink) or "stopped".
+	State    string `json:"state"`
+	Name     string `json:"name,omitempty"`
+	Playlist string `json:"playlist,omitempty"`
+	CID      string `json:"cid,omitempty"`
+	Title    string `json:"title,omitempty"`
+	Artist   string `json:"artist,omitempty"`
+	// AtMs is how much of the track was heard, Ms how long it is.
+	AtMs int64 `json:"atMs"`
+	Ms   int64 `json:"ms"`
+	// Volume and Ceiling are percents.
+	Volume  int    `json:"volume"`
+	Ceiling int    `json:"ceiling"`
+	Sink    string `json:"sink,omitempty"`
+	Rate    int    `json:"rate,omitempty"`
+	// DelayMs is how much sound the sink has in advance.
+	DelayMs   int64 `json:"delayMs"`
+	Underruns int64 `json:"underruns"`
+	// StartUs is how long it took, in microseconds, from when it was last
+	// told where to begin until the sink had the first sample of that.
+	StartUs int64 `json:"startUs"`
+	// Blocked are the tracks that are never played here.
+	Blocked []string `json:"blocked"`
+}
+
+// Sink is a loudspeaker of this box.
+type Sink struct {
+	Sink    string `json:"sink"`
+	About   string `json:"about"`
+	Rate    int    `json:"rate,omitempty"`
+	Default bool   `json:"default"`
+}
+
+// Fault is something that went wrong while playing.
+type Fault struct {
+	// Kind is "track", "sink" or "lease".
+	Kind    string    `json:"kind"`
+	CID     string    `json:"cid,omitempty"`
+	Message string    `json:"message"`
+	Since   time.Time `json:"since"`
+	Last    time.Time `json:"last"`
+	Times   int       `json:"times"`
+	// Mended is when it was over; absent while nobody knows that it is.
+	Mended *time.Time `json:"mended,omitempty"`
 }
 
 // PlayEvent is one line of play's --json. At counts samples since the first.
@@ -312,9 +387,11 @@ type PlayEvent struct {
 	Artist   string `json:"artist,omitempty"`
 	At       int64  `json:"at"`
 	Rate     int    `json:"rate"`
-	Code     int    `json:"code,omitempty"`
-	Kind     Kind   `json:"kind,omitempty"`
-	Message  string `json:"message,omitempty"`
+	// Cut comes with end: somebody ended it before its last sample.
+	Cut     bool   `json:"cut,omitempty"`
+	Code    int    `json:"code,omitempty"`
+	Kind    Kind   `json:"kind,omitempty"`
+	Message string `json:"message,omitempty"`
 	// Played comes with done.
 	*Played
 }
@@ -334,8 +411,12 @@ type Status struct {
 	Follows []Followed `json:"follows"`
 	Leases  []Leased   `json:"leases"`
 	Playing *PlayEvent `json:"playing"`
-	Alerts  []Alert    `json:"alerts"`
-	Storage Storage    `json:"storage"`
+	// Sound is the loudspeaker's playback; null where there is none. Faults
+	// are the last that playing met, the newest first.
+	Sound   *Sound  `json:"sound"`
+	Faults  []Fault `json:"faults"`
+	Alerts  []Alert `json:"alerts"`
+	Storage Storage `json:"storage"`
 	// Served tells a DJ whether it is safe to close; null where nothing is
 	// published.
 	Served  *Served `json:"served"`

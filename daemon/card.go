@@ -11,6 +11,7 @@ import (
 	"playnode/follow"
 	"playnode/ipns"
 	"playnode/manifests"
+	"playnode/node"
 	"playnode/player"
 	"playnode/publisher"
 )
@@ -290,12 +291,18 @@ func (d *Daemon) preview(ctx context.Context, req PreviewRequest, emit func(Even
 	if err != nil {
 		return Played{}, err
 	}
-	req.Once = true
-	return d.perform(ctx, n, req.PlayRequest, emit, func(p player.Request, tell func(player.Event)) (player.Played, error) {
-		got, err := n.player.Preview(ctx, p, req.Track, tell)
-		if errors.Is(err, follow.ErrNotFound) {
-			err = fmt.Errorf("%w; playnode card show %s tells what there is", err, req.Name)
-		}
-		return got, err
+	if err := d.connect(ctx, n, req.Node.Peers); err != nil {
+		d.log.Warn("connect", "err", err) // what is held plays all the same
+	}
+	req.Once, req.Detach = true, false
+	out, err := d.playNow(ctx, n, req.PlayRequest, emit, func(r player.Request, tell func(player.Event)) (*player.Playback, error) {
+		return n.player.OpenPreview(r, req.Track, tell)
 	})
+	if err == nil && out.Samples == 0 {
+		err = fmt.Errorf("no preview could be played: %w", node.ErrNotFound)
+	}
+	if errors.Is(err, follow.ErrNotFound) {
+		err = fmt.Errorf("%w; playnode card show %s tells what there is", err, req.Name)
+	}
+	return out, err
 }

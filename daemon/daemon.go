@@ -75,9 +75,12 @@ type Daemon struct {
 	venue  *lease.Venue
 	clock  lease.Clock
 
-	mu      sync.Mutex // guards what follows
-	opened  *network
-	playing *PlayEvent
+	sound *sound
+	life  context.Context // of what is detached from its request; ended by Close
+	end   context.CancelFunc
+
+	mu     sync.Mutex // guards what follows
+	opened *network
 }
 
 // network is the node and what is made of it.
@@ -134,6 +137,7 @@ func Open(ctx context.Context, opt Options) (*Daemon, error) {
 	if d.clock = opt.Clock; d.clock == nil {
 		d.clock = boxClock{d.now, opt.Now != nil}
 	}
+	d.life, d.end = context.WithCancel(context.WithoutCancel(ctx))
 	d.net = sync.OnceValues(func() (*network, error) {
 		n, err := d.openNetwork(context.WithoutCancel(ctx))
 		if err == nil {
@@ -143,7 +147,12 @@ func Open(ctx context.Context, opt Options) (*Daemon, error) {
 		}
 		return n, err
 	})
-	if err := d.openKeys(); err != nil {
+	err = d.openKeys()
+	if err == nil {
+		d.sound, err = openSound(d)
+	}
+	if err != nil {
+		d.end()
 		r.Close()
 		return nil, err
 	}
@@ -256,6 +265,8 @@ func (d *Daemon) Close() error {
 	n := d.opened
 	d.opened = nil
 	d.mu.Unlock()
+	d.end()
+	d.sound.close()
 	err := d.venue.Persist()
 	if n != nil {
 		err = errors.Join(err, n.names.Close(), n.search.close(), n.node.Close())
@@ -311,6 +322,7 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 	g.Go(func() error { return n.search.run(ctx) })
 	g.Go(func() error { return d.keepRoom(ctx, n) })
 	g.Go(func() error { return d.keepServed(ctx, n) })
+	g.Go(func() error { return d.keepSound(ctx, n) })
 	if ready != nil {
 		ready(r)
 	}
@@ -384,6 +396,8 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpPlay, d.play)
 	on(hs, OpPreview, d.preview)
 	on(hs, OpSearch, d.search)
+	on(hs, OpCtl, d.ctl)
+	on(hs, OpSinks, d.sinks)
 	return hs
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"runtime/debug"
 
-	"playnode/follow"
 	"playnode/internal/audio"
 	"playnode/lease"
 	"playnode/manifests"
@@ -15,6 +14,7 @@ import (
 func (d *Daemon) openPlayer(n *network) (*player.Player, error) {
 	return player.New(player.Config{
 		Catalogues: n.follow, Leases: d.venue, Fetch: n.fetch, Now: d.now, Audio: d.audio(), Log: d.log,
+		Blocked: d.sound.blocked,
 	})
 }
 
@@ -27,75 +27,6 @@ func decoders(mp3 string) audio.Options {
 		return audio.Options{Engine: audio.GoMP3}
 	}
 	return audio.Options{}
-}
-
-// play plays until it is done, or ctx ends.
-func (d *Daemon) play(ctx context.Context, req PlayRequest, emit func(Event)) (Played, error) {
-	n, err := d.net()
-	if err != nil {
-		return Played{}, err
-	}
-	play := func() (Played, error) {
-		return d.perform(ctx, n, req, emit, func(p player.Request, tell func(player.Event)) (player.Played, error) {
-			return n.player.Play(ctx, p, tell)
-		})
-	}
-	out, err := play()
-	if KindOf(err) == NoLease && out.Samples == 0 && d.askAgain(ctx, n, emit) {
-		return play()
-	}
-	return out, err
-}
-
-// perform has a player play with this box's settings, and tells what is heard.
-func (d *Daemon) perform(ctx context.Context, n *network, req PlayRequest, emit func(Event), with func(player.Request, func(player.Event)) (player.Played, error)) (Played, error) {
-	if err := d.connect(ctx, n, req.Node.Peers); err != nil {
-		d.log.Warn("connect", "err", err) // what is held plays all the same
-	}
-	d.settleAll(n)
-	if req.Sink == "" {
-		req.Sink = d.repo.Config.Sink
-	}
-	file := len(req.Sink) > 4 && (req.Sink[:4] == "wav:" || req.Sink[:4] == "raw:")
-	if req.Loudness == "" && !file {
-		req.Loudness = d.repo.Config.Loudness
-	}
-	if req.Rate == 0 {
-		req.Rate = d.repo.Config.Rate
-	}
-	res, err := with(player.Request{
-		Name: req.Name, Sink: req.Sink, Rate: req.Rate, Once: req.Once, Loudness: req.Loudness,
-		Paced: d.opt.Serve && req.Sink == "null",
-	}, func(e player.Event) {
-		ev := &PlayEvent{
-			Event: string(e.Kind), Name: e.Name, Playlist: e.Playlist, CID: e.CID, Title: e.Title, Artist: e.Artist,
-			At: e.At, Rate: e.Rate,
-		}
-		if e.Kind == player.Done {
-			ev.Played = &Played{Samples: e.Played.Samples, Joins: e.Played.Joins, Skipped: e.Played.Skipped}
-		}
-		if e.Err != nil {
-			ev.Kind, ev.Message = KindOf(e.Err), e.Err.Error()
-		}
-		d.mu.Lock()
-		switch e.Kind {
-		case player.NewTrack:
-			d.playing = ev
-		case player.Done:
-			d.playing = nil
-		}
-		d.mu.Unlock()
-		emit(Event{Play: ev})
-	})
-	forget()
-	out := Played{Samples: res.Samples, Joins: res.Joins, Skipped: res.Skipped}
-	if errors.Is(err, player.ErrSink) {
-		return out, usage("%v", err)
-	}
-	if errors.Is(err, follow.ErrNotFound) && req.Name != "" {
-		return out, &Error{Kind: NotFound, Message: err.Error() + "; follow it first: playnode follow " + req.Name, cause: err}
-	}
-	return out, err
 }
 
 // forget gives the memory in which keys and sound lay back to the system, as

@@ -52,12 +52,10 @@ func (d *Daemon) appraise(ctx context.Context, n *network) {
 			}
 		}
 	}
-	d.mu.Lock()
 	playing := ""
-	if d.playing != nil {
-		playing = d.playing.CID
+	if track, _ := d.sound.now(); track != nil {
+		playing = track.CID
 	}
-	d.mu.Unlock()
 	for _, c := range n.player.Ahead(ctx, playing, ahead) {
 		tracks[c] = follow.Today
 	}

@@ -185,9 +185,8 @@ func (d *Daemon) status(ctx context.Context, _ struct{}, emit func(Event)) (Stat
 		return Status{}, err
 	}
 	s.Traffic, s.Served = n.traffic(), n.servedBy(d.repo.Config.Copies)
-	d.mu.Lock()
-	s.Playing = d.playing
-	d.mu.Unlock()
+	s.Playing, s.Sound = d.sound.now()
+	s.Faults = faults(n.player.Faults())
 	return s, nil
 }
 

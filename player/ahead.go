@@ -12,12 +12,13 @@ import (
 // given by its CID's text, or from the first. What cannot be unlocked now is
 // not among them.
 func (p *Player) Ahead(ctx context.Context, playing string, d time.Duration) (tracks []cid.Cid) {
-	passes, err := p.passes(ctx, Request{})
+	g, err := p.program(ctx, Request{})
 	if err != nil {
 		return nil // nothing is leased, or what is cannot be read
 	}
+	defer g.close()
 	var items []item
-	for _, ps := range passes {
+	for _, ps := range g.passes {
 		items = append(items, ps.items...)
 	}
 	first := 0

@@ -4,4 +4,6 @@ package player
 
 // cards are the ways to a sound card on this platform, the first that works
 // first: a sound server shares the card with others, libasound has it alone.
-func cards() []cardDriver { return []cardDriver{{"pulse", openPulse}, {"alsa", openALSA}} }
+func cards() []cardDriver {
+	return []cardDriver{{"pulse", openPulse, listPulse}, {"alsa", openALSA, listALSA}}
+}

@@ -6,4 +6,4 @@ package player
 var system otoCard
 
 // cards are the ways to a sound card on this platform.
-func cards() []cardDriver { return []cardDriver{{"system", system.open}} }
+func cards() []cardDriver { return []cardDriver{{"system", system.open, system.list}} }

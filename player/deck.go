@@ -2,9 +2,9 @@ package player
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"playnode/internal/audio"
 	"playnode/internal/seal"
@@ -33,6 +33,8 @@ type deck struct {
 	item   item
 	info   *manifests.Info
 	format audio.Format
+	from   int64 // its first frame that is decoded
+	frames int64 // how many there are from there on, if it is whole
 
 	cancel context.CancelFunc
 	full   chan *block
@@ -40,8 +42,8 @@ type deck struct {
 	done   chan struct{}
 }
 
-// openDeck opens a track's keys, its metadata and its first samples.
-func (p *Player) openDeck(ctx context.Context, it item, u *lease.Unlocked) (_ *deck, err error) {
+// openDeck opens a track's keys, its metadata and its samples, so far into it.
+func (p *Player) openDeck(ctx context.Context, it item, u *lease.Unlocked, in time.Duration) (_ *deck, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
 		if err != nil {
@@ -53,12 +55,12 @@ func (p *Player) openDeck(ctx context.Context, it item, u *lease.Unlocked) (_ *d
 	if err != nil {
 		return nil, err
 	}
-	key, err := u.FileKey(it.entry)
+	key, err := u.FileKey(*it.entry)
 	if err != nil {
 		return nil, err
 	}
 	defer key.Zero()
-	f, err := p.openFile(ctx, it.entry)
+	f, err := p.openFile(ctx, *it.entry)
 	if err != nil {
 		return nil, err
 	}
@@ -70,13 +72,19 @@ func (p *Player) openDeck(ctx context.Context, it item, u *lease.Unlocked) (_ *d
 	if err != nil {
 		return nil, err
 	}
-	return startDeck(ctx, cancel, it, info, dec), nil
+	from := max(0, min(int64(in.Seconds()*float64(dec.Format().Rate)), dec.Len()))
+	if from > 0 {
+		if err := dec.SeekFrame(from); err != nil {
+			return nil, err
+		}
+	}
+	return startDeck(ctx, cancel, it, info, dec, from), nil
 }
 
-// startDeck begins to decode; cancel ends ctx.
-func startDeck(ctx context.Context, cancel context.CancelFunc, it item, info *manifests.Info, dec audio.Decoder) *deck {
+// startDeck begins to decode from a frame that dec stands at; cancel ends ctx.
+func startDeck(ctx context.Context, cancel context.CancelFunc, it item, info *manifests.Info, dec audio.Decoder, from int64) *deck {
 	d := &deck{
-		item: it, info: info, format: dec.Format(), cancel: cancel,
+		item: it, info: info, format: dec.Format(), cancel: cancel, from: from, frames: dec.Len() - from,
 		full: make(chan *block, aheadBlocks), free: make(chan *block, aheadBlocks), done: make(chan struct{}),
 	}
 	for range aheadBlocks {
@@ -94,7 +102,7 @@ func (p *Player) info(ctx context.Context, it item, u *lease.Unlocked) (*manifes
 	if err != nil {
 		return nil, err
 	}
-	return u.Info(it.entry, sealed)
+	return u.Info(*it.entry, sealed)
 }
 
 func trackOf(i *manifests.Info) audio.Track {
@@ -146,10 +154,4 @@ func read(dec audio.Decoder, dst []float32) (n int, err error) {
 func (d *deck) close() {
 	d.cancel()
 	<-d.done
-}
-
-// damaged tells whether err is the track's own fault, or its blocks', and so
-// no reason to stop.
-func damaged(err error) bool {
-	return err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, context.Canceled)
 }

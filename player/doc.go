@@ -12,5 +12,7 @@
 //
 // The way of a sample: queue (which track) → file (its sealed bytes, block by
 // block) → deck (decrypted and decoded ahead) → mix (one rate, two channels,
-// its loudness) → sink.
+// its loudness, crossfades) → ring → transport (volume, pause, cuts) → sink.
+// A Playback conducts it: what is before the ring may be late, what is behind
+// it waits for nothing but the sink.
 package player

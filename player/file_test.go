@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/ipfs/boxo/ipld/unixfs"
@@ -98,41 +97,4 @@ func TestFileRefusesLeaves(t *testing.T) {
 			t.Errorf("a leaf of 100 bytes linked as %d: %v", n, err)
 		}
 	}
-}
-
-// A deck that is late is silence to a sound card, told once, and then goes on.
-func TestUnderrun(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		heard := &recorder{}
-		var told []Event
-		s := &session{spec: sinkSpec{kind: "pulse"}, emit: func(e Event) { told = append(told, e) },
-			mix: &mix{sink: &pacedSink{Sink: heard}, out: make([]float32, blockFrames*Channels)}}
-		d := &deck{full: make(chan *block)}
-		late := time.AfterFunc(time.Second, func() { d.full <- &block{frames: 7} })
-		defer late.Stop()
-		b, err := s.block(t.Context(), d)
-		if err != nil || b.frames != 7 {
-			t.Fatal(b, err)
-		}
-		if len(told) != 1 || told[0].Kind != Underrun {
-			t.Errorf("told %v", told)
-		}
-		if sec := float64(s.mix.sent) / 48000; sec < 0.7 || sec > 1.3 || heard.loud {
-			t.Errorf("%.2f s of silence for a second's wait, loud: %v", sec, heard.loud)
-		}
-	})
-}
-
-// recorder is a sink that looks at what it gets.
-type recorder struct {
-	nullSink
-	loud bool
-}
-
-func (r *recorder) Rate() int { return 48000 }
-func (r *recorder) Write(s []float32) error {
-	for _, v := range s {
-		r.loud = r.loud || v != 0
-	}
-	return nil
 }

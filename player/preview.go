@@ -21,27 +21,25 @@ const longestClip = 30 * time.Second
 
 // preview is a clip of a track that its DJ has on her card.
 type preview struct {
-	item item
 	clip manifests.Clip
 	info manifests.Info // title and artist, where they are public
 }
 
-// Preview plays the previews on the card of NAME or NAME/P, or that of one
-// track by its CID, once: no lease is needed, or looked at. Events are as
-// Play's. The error wraps follow.ErrNotFound where there is none.
-func (p *Player) Preview(ctx context.Context, req Request, track string, emit func(Event)) (Played, error) {
+// OpenPreview makes a Playback of the previews on the card of NAME or NAME/P,
+// or of that of one track by its CID, once: no lease is needed, or looked at.
+// Run's error wraps follow.ErrNotFound where there is none.
+func (p *Player) OpenPreview(req Request, track string, emit func(Event)) (*Playback, error) {
 	req.Once = true
-	return p.perform(ctx, req, emit, func(s *session, ctx context.Context) error {
-		clips, err := p.previews(req, track)
-		if err != nil {
-			return err
-		}
-		return s.previews(ctx, clips)
-	})
+	b, err := p.Open(req, emit)
+	if err != nil {
+		return nil, err
+	}
+	b.program = func(context.Context) (*program, error) { return p.previews(req, track) }
+	return b, nil
 }
 
 // previews finds the clips that a request asks for.
-func (p *Player) previews(req Request, track string) ([]preview, error) {
+func (p *Player) previews(req Request, track string) (*program, error) {
 	if req.Name == "" {
 		return nil, fmt.Errorf("previews of whom: %w", follow.ErrNotFound)
 	}
@@ -53,8 +51,9 @@ func (p *Player) previews(req Request, track string) ([]preview, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []preview
-	for _, s := range c.Selections {
+	out := &program{}
+	for i := range c.Selections {
+		s := &c.Selections[i]
 		if c.Card == nil || label != "" && s.Label != label {
 			continue
 		}
@@ -62,81 +61,34 @@ func (p *Player) previews(req Request, track string) ([]preview, error) {
 		for _, e := range s.Entries {
 			entries[manifests.Digest(e.Track)] = e
 		}
+		ps := &pass{name: c.Name, dj: c.DJ, version: c.Envelope, sel: s}
 		for _, t := range c.Card.Selection(s.ID).Tracks {
 			e, ok := entries[t.Track]
 			if !ok || t.Clip == nil || track != "" && e.Track.String() != track {
 				continue
 			}
-			v := preview{item: item{name: names[0], label: s.Label, entry: e}, clip: *t.Clip}
+			v := &preview{clip: *t.Clip}
 			if t.Title != nil {
 				v.info.Title, v.info.Artist = t.Title.Title, t.Title.Artist
 			}
-			out = append(out, v)
+			e.Sec = uint64(longestClip / time.Second) // for the sink's guess of its length
+			ps.items = append(ps.items, item{name: names[0], label: s.Label, entry: &e, clip: v})
+		}
+		if len(ps.items) > 0 {
+			out.passes = append(out.passes, ps)
+			out.total += len(ps.items)
 		}
 	}
-	if len(out) == 0 {
+	if out.total == 0 {
 		return nil, fmt.Errorf("%s has no preview of that: %w", req.Name, follow.ErrNotFound)
 	}
 	return out, nil
 }
 
-// previews plays clips, each opened while the one before is heard.
-func (s *session) previews(ctx context.Context, clips []preview) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	open := func(i int) chan opening {
-		c := make(chan opening, 1)
-		if i == len(clips) {
-			c <- opening{}
-			return c
-		}
-		go func() {
-			d, err := s.p.openClip(ctx, &clips[i])
-			c <- opening{d, err}
-		}()
-		return c
-	}
-	ps := &pass{}
-	for _, v := range clips {
-		v.item.entry.Sec = uint64(longestClip / time.Second) // for the sink's guess of its length
-		ps.items = append(ps.items, v.item)
-	}
-	next := open(0)
-	defer func() {
-		cancel()
-		if o := <-next; o.deck != nil {
-			o.deck.close()
-		}
-	}()
-	heard := 0
-	for i, v := range clips {
-		o := <-next
-		next = open(i + 1)
-		if o.err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			s.fail(v.item, o.err)
-			continue
-		}
-		whole, err := s.track(ctx, o.deck, ps)
-		o.deck.close()
-		if err != nil {
-			return err
-		}
-		if whole {
-			heard++
-		}
-	}
-	if heard == 0 {
-		return fmt.Errorf("no preview could be played: %w", node.ErrNotFound)
-	}
-	return nil
-}
-
 // openClip fetches a preview, which is small, and opens it. Its bytes are as
 // hostile as any stranger's, so only what previews are made of is looked at.
-func (p *Player) openClip(ctx context.Context, v *preview) (_ *deck, err error) {
+func (p *Player) openClip(ctx context.Context, it item) (_ *deck, err error) {
+	v := it.clip
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("open preview %s: %w", v.clip.File, err)
@@ -160,16 +112,19 @@ func (p *Player) openClip(ctx context.Context, v *preview) (_ *deck, err error) 
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	return startDeck(ctx, cancel, v.item, &v.info, &short{dec, int64(longestClip/time.Second) * int64(src.Track.Rate)}), nil
+	most := int64(longestClip/time.Second) * int64(src.Track.Rate)
+	return startDeck(ctx, cancel, it, &v.info, &bounded{dec, min(most, dec.Len())}, 0), nil
 }
 
-// short is a decoder that ends after so many frames.
-type short struct {
+// bounded is a decoder that ends after so many frames.
+type bounded struct {
 	audio.Decoder
 	left int64
 }
 
-func (s *short) Read(dst []float32) (int, error) {
+func (s *bounded) Len() int64 { return s.left }
+
+func (s *bounded) Read(dst []float32) (int, error) {
 	if s.left == 0 {
 		return 0, io.EOF
 	}

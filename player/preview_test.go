@@ -16,12 +16,12 @@ import (
 )
 
 // clip stores a preview's bytes and names them.
-func (w *world) clip(data []byte, codec string) *preview {
+func (w *world) clip(data []byte, codec string) item {
 	b := manifests.NewRawBlock(data)
 	if err := w.Put(w.t.Context(), node.Block(b)); err != nil {
 		w.t.Fatal(err)
 	}
-	return &preview{clip: manifests.Clip{File: b.CID, Size: uint64(len(data)), Codec: codec}}
+	return item{entry: &manifests.Entry{}, clip: &preview{clip: manifests.Clip{File: b.CID, Size: uint64(len(data)), Codec: codec}}}
 }
 
 // A preview is a stranger's file: what it is not, no decoder and no program is
@@ -81,7 +81,7 @@ func TestHostilePreviews(t *testing.T) {
 		}
 	}
 	v := w.clip(long, audio.FLAC)
-	v.clip.Size--
+	v.clip.clip.Size--
 	if _, err := p.openClip(t.Context(), v); !errors.Is(err, unixfs.ErrMalformed) {
 		t.Errorf("another size than the card says: %v", err)
 	}

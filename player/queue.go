@@ -17,20 +17,70 @@ import (
 	"playnode/node"
 )
 
-// item is one place in the queue.
+// item is one track of a playlist, where it stands. Its entry is the
+// catalogue's own.
 type item struct {
 	name  ipns.Name
 	label string
-	entry manifests.Entry
+	entry *manifests.Entry
+	clip  *preview // is heard in the track's place; nil: the track is
 }
 
-// pass is one selection, unlocked and in its DJ's order.
+// pass is one selection, unlocked and in its DJ's order. One of previews is
+// not unlocked, and takes no lease.
 type pass struct {
 	name     ipns.Name
 	dj       manifests.DJ
+	version  cid.Cid // of the catalogue
 	sel      *follow.Selection
 	unlocked *lease.Unlocked
 	items    []item
+	ended    bool // its lease has
+}
+
+// program is what a request asks for, in order.
+type program struct {
+	passes []*pass
+	total  int
+}
+
+// at is place k.
+func (g *program) at(k int) (item, *pass) {
+	for _, ps := range g.passes {
+		if k < len(ps.items) {
+			return ps.items[k], ps
+		}
+		k -= len(ps.items)
+	}
+	panic("a place beyond the program")
+}
+
+// find is the place of track nearest to k; -1 where it has gone.
+func (g *program) find(track cid.Cid, k int) int {
+	best, at := -1, 0
+	for _, ps := range g.passes {
+		for _, it := range ps.items {
+			if it.entry.Track == track && (best < 0 || max(at-k, k-at) < max(best-k, k-best)) {
+				best = at
+			}
+			at++
+		}
+	}
+	return best
+}
+
+func (g *program) close() {
+	for _, ps := range g.passes {
+		if ps.unlocked != nil {
+			ps.unlocked.Close()
+		}
+	}
+}
+
+// order is a selection's order, opened once for each revision.
+type order struct {
+	version cid.Cid
+	items   []item
 }
 
 // selections are what a request asks for: NAME/P, all of NAME, or, without a
@@ -64,14 +114,14 @@ func (p *Player) selections(req Request) ([]ipns.Name, string, error) {
 	return []ipns.Name{n}, label, nil
 }
 
-// passes unlocks what a request asks for, in order. One that is not leased is
-// passed over as long as another is; the error is the first one's.
-func (p *Player) passes(ctx context.Context, req Request) ([]pass, error) {
+// program unlocks what a request asks for, in order. One that is not leased
+// is passed over as long as another is; the error is the first one's.
+func (p *Player) program(ctx context.Context, req Request) (*program, error) {
 	names, label, err := p.selections(req)
 	if err != nil {
 		return nil, err
 	}
-	var out []pass
+	out := &program{}
 	var first error
 	note := func(err error) {
 		if first == nil || errors.Is(first, lease.ErrNoLease) && !errors.Is(err, lease.ErrNoLease) {
@@ -96,13 +146,14 @@ func (p *Player) passes(ctx context.Context, req Request) ([]pass, error) {
 				note(p.terms(c.DJ, s, err))
 				continue
 			}
-			out = append(out, ps)
+			out.passes = append(out.passes, ps)
+			out.total += len(ps.items)
 		}
 		if !found {
 			note(fmt.Errorf("%s has no playlist %q: %w", n, label, follow.ErrNotFound))
 		}
 	}
-	if len(out) == 0 {
+	if len(out.passes) == 0 {
 		return nil, first
 	}
 	return out, nil
@@ -133,11 +184,41 @@ func (p *Player) terms(dj manifests.DJ, s *follow.Selection, err error) error {
 	return fmt.Errorf("%q: %w", s.Label, err)
 }
 
+// stale tells whether a name has moved on since.
+func (p *Player) stale(g *program) bool {
+	for _, ps := range g.passes {
+		if c, err := p.cfg.Catalogues.Newest(ps.name); err == nil && c.Envelope != ps.version {
+			return true
+		}
+	}
+	return false
+}
+
 // unlock opens one selection's keys and order.
-func (p *Player) unlock(ctx context.Context, c *follow.Catalogue, s *follow.Selection) (pass, error) {
+func (p *Player) unlock(ctx context.Context, c *follow.Catalogue, s *follow.Selection) (*pass, error) {
 	u, err := p.cfg.Leases.Unlock(s.Manifest)
 	if err != nil {
-		return pass{}, err
+		p.mu.Lock()
+		delete(p.orders, s.ID) // what was opened goes with the lease
+		p.mu.Unlock()
+		return nil, err
+	}
+	ps := &pass{name: c.Name, dj: c.DJ, version: c.Envelope, sel: s, unlocked: u}
+	if ps.items, err = p.order(ctx, ps); err != nil {
+		u.Close()
+		return nil, err
+	}
+	return ps, nil
+}
+
+// order is a selection's tracks as its playlists have them.
+func (p *Player) order(ctx context.Context, ps *pass) ([]item, error) {
+	s := ps.sel
+	p.mu.Lock()
+	known := p.orders[s.ID]
+	p.mu.Unlock()
+	if known != nil && known.version == s.Envelope {
+		return known.items, nil
 	}
 	var sealed [][]byte
 	for _, m := range s.Manifest.Meta {
@@ -145,23 +226,34 @@ func (p *Player) unlock(ctx context.Context, c *follow.Catalogue, s *follow.Sele
 		b, err := p.cfg.Fetch.Get(wait, m, node.Want{Class: node.Now})
 		cancel()
 		if err != nil {
-			return pass{}, fmt.Errorf("read playlist %q: %w", s.Label, err)
+			return nil, fmt.Errorf("read playlist %q: %w", s.Label, err)
 		}
 		sealed = append(sealed, b)
 	}
-	lists, err := u.Playlists(sealed, s.Entries)
+	lists, err := ps.unlocked.Playlists(sealed, s.Entries)
 	if err != nil {
-		return pass{}, err
+		return nil, err
 	}
-	entries := make(map[cid.Cid]manifests.Entry, len(s.Entries))
-	for _, e := range s.Entries {
-		entries[e.Track] = e
+	entries := make(map[cid.Cid]*manifests.Entry, len(s.Entries))
+	for i := range s.Entries {
+		entries[s.Entries[i].Track] = &s.Entries[i]
 	}
-	ps := pass{name: c.Name, dj: c.DJ, sel: s, unlocked: u}
+	var items []item
 	for _, l := range lists {
 		for _, t := range l.Tracks {
-			ps.items = append(ps.items, item{c.Name, s.Label, entries[t]})
+			items = append(items, item{name: ps.name, label: s.Label, entry: entries[t]})
 		}
 	}
-	return ps, nil
+	p.mu.Lock()
+	p.orders[s.ID] = &order{s.Envelope, items}
+	p.mu.Unlock()
+	return items, nil
+}
+
+// Prepare opens the orders of all that is leased here, so that a start need
+// not.
+func (p *Player) Prepare(ctx context.Context) {
+	if g, err := p.program(ctx, Request{}); err == nil {
+		g.close()
+	}
 }

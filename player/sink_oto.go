@@ -16,11 +16,14 @@ import (
 )
 
 const (
-	otoLatency = 300 * time.Millisecond
 	// otoQuiet is how long the system may take nothing before its error is
 	// asked for: it may hang without one.
 	otoQuiet    = time.Second
-	otoPatience = 10 * time.Second
+	otoPatience = 3 * time.Second
+	// otoEmpty is how long the system waits for a block before it gets
+	// otoSilence, in bytes.
+	otoEmpty   = 20 * time.Millisecond
+	otoSilence = 256 * 4 * Channels
 )
 
 // otoCard is the process's only way to the system's sound: the library
@@ -33,11 +36,11 @@ type otoCard struct {
 	err   error
 }
 
-func (o *otoCard) context(rate int) (*oto.Context, error) {
+func (o *otoCard) context(rate int, latency time.Duration) (*oto.Context, error) {
 	o.once.Do(func() {
 		o.rate = rate
 		o.c, o.ready, o.err = oto.NewContext(&oto.NewContextOptions{
-			SampleRate: rate, ChannelCount: Channels, Format: oto.FormatFloat32LE, BufferSize: otoLatency, ApplicationName: "playnode",
+			SampleRate: rate, ChannelCount: Channels, Format: oto.FormatFloat32LE, BufferSize: latency, ApplicationName: "playnode",
 		})
 	})
 	return o.c, o.err
@@ -46,19 +49,27 @@ func (o *otoCard) context(rate int) (*oto.Context, error) {
 // otoSink plays through the system's sound of macOS and Windows. The system
 // pulls: Write puts blocks into a short queue that Read empties.
 type otoSink struct {
-	c     *oto.Context
-	p     *oto.Player
-	rate  int
-	stop  <-chan struct{} // the Play that opened us has ended
-	queue chan []byte     // of at most four blocks; closed after the last
-	ended bool            // queue is closed
-	spent chan []byte     // blocks to fill again
-	rest  []byte          // of the block being read
-	block []byte
+	c      *oto.Context
+	p      *oto.Player
+	rate   int
+	stop   <-chan struct{} // the Play that opened us has ended
+	queue  chan []byte     // of at most four blocks; closed after the last
+	ended  bool            // queue is closed
+	closed bool
+	spent  chan []byte // blocks to fill again
+	block  []byte      // the one being read; Read's alone
+
+	mu     sync.Mutex // guards what follows
+	rest   []byte     // of block
+	queued int        // frames in queue and rest
 }
 
-func (o *otoCard) open(ctx context.Context, _ string, rate int) (Sink, error) {
-	c, err := o.context(rate)
+func (o *otoCard) list(context.Context) ([]Device, error) {
+	return []Device{{Sink: "default", About: "the system's", Default: true}}, nil
+}
+
+func (o *otoCard) open(ctx context.Context, _ string, want sinkWant) (Sink, error) {
+	c, err := o.context(want.rate, want.latency)
 	if err != nil {
 		return nil, fmt.Errorf("open the system's sound: %w", err)
 	}
@@ -72,7 +83,7 @@ func (o *otoCard) open(ctx context.Context, _ string, rate int) (Sink, error) {
 	}
 	s := &otoSink{c: c, rate: o.rate, stop: ctx.Done(), queue: make(chan []byte, 4), spent: make(chan []byte, 6)}
 	s.p = c.NewPlayer(s)
-	s.p.SetBufferSize(int(otoLatency.Seconds()*float64(o.rate)) * 4 * Channels)
+	s.p.SetBufferSize(int(want.latency.Seconds()*float64(o.rate)) * 4 * Channels)
 	s.p.Play()
 	return s, nil
 }
@@ -94,6 +105,9 @@ func (s *otoSink) Write(samples []float32) error {
 	for n := 0; ; n++ {
 		select {
 		case s.queue <- b:
+			s.mu.Lock()
+			s.queued += len(samples) / Channels
+			s.mu.Unlock()
 			return nil
 		case <-s.stop:
 			return context.Canceled
@@ -110,22 +124,68 @@ func (s *otoSink) Write(samples []float32) error {
 
 // Read is called by the library, in a goroutine of its own.
 func (s *otoSink) Read(b []byte) (int, error) {
-	if len(s.rest) == 0 {
+	s.mu.Lock()
+	empty := len(s.rest) == 0
+	s.mu.Unlock()
+	if empty {
 		if s.block != nil {
 			select {
 			case s.spent <- s.block:
 			default:
 			}
 		}
-		block, ok := <-s.queue
+		var block []byte
+		var ok bool
+		select {
+		case block, ok = <-s.queue:
+		case <-time.After(otoEmpty):
+			n := min(len(b), otoSilence) // Flush waits for Read, and Write for Flush
+			clear(b[:n])
+			return n, nil
+		}
 		if !ok {
 			return 0, io.EOF
 		}
-		s.block, s.rest = block, block
+		s.block = block
+		s.mu.Lock()
+		s.rest = block
+		s.mu.Unlock()
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	n := copy(b, s.rest)
 	s.rest = s.rest[n:]
+	s.queued -= n / (4 * Channels)
 	return n, nil
+}
+
+// Delay leaves out what the system keeps for itself, which it does not tell.
+func (s *otoSink) Delay() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(0, s.queued) + s.p.BufferedSize()/(4*Channels)
+}
+
+func (s *otoSink) Flush() int {
+	n := s.Delay()
+	s.p.Reset()
+	for {
+		select {
+		case b := <-s.queue:
+			s.mu.Lock()
+			s.queued -= len(b) / (4 * Channels)
+			s.mu.Unlock()
+			continue
+		default:
+		}
+		break
+	}
+	s.mu.Lock()
+	s.queued -= len(s.rest) / (4 * Channels)
+	s.rest = s.rest[len(s.rest):]
+	s.mu.Unlock()
+	s.p.Play()
+	return n - s.Delay()
 }
 
 func (s *otoSink) Drain(ctx context.Context) error {
@@ -146,6 +206,10 @@ func (s *otoSink) Drain(ctx context.Context) error {
 }
 
 func (s *otoSink) Close() error {
+	if s.closed {
+		return nil
+	}
+	s.closed = true
 	s.end()
 	s.p.Pause()
 	return s.p.Close()

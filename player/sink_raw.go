@@ -4,8 +4,8 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"io"
 	"os"
+	"time"
 
 	"playnode/internal/audio/pcm"
 )
@@ -14,22 +14,31 @@ import (
 // file, a pipe or standard output: what aplay, Snapcast and Icecast's feeders
 // take.
 type rawSink struct {
-	w    *bufio.Writer
-	c    io.Closer
-	rate int
-	buf  []byte
+	unqueued
+	w      *bufio.Writer
+	f      *os.File
+	own    bool // f is ours to close
+	stop   func() bool
+	rate   int
+	buf    []byte
+	closed bool
 }
 
-func openRaw(path string, rate int) (Sink, error) {
-	if path == "-" {
-		return &rawSink{w: bufio.NewWriterSize(os.Stdout, 64<<10), rate: rate}, nil
+// openRaw opens path, - for standard output. The end of ctx ends a write to a
+// pipe whose reader takes nothing.
+func openRaw(ctx context.Context, path string, rate int) (Sink, error) {
+	f, own := os.Stdout, false
+	if path != "-" {
+		own = true
+		var err error
+		// Not truncated by hand: it may be a named pipe.
+		if f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644); err != nil {
+			return nil, err
+		}
 	}
-	// Not truncated by hand: it may be a named pipe.
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	return &rawSink{w: bufio.NewWriterSize(f, 64<<10), c: f, rate: rate}, nil
+	s := &rawSink{w: bufio.NewWriterSize(f, 64<<10), f: f, own: own, rate: rate}
+	s.stop = context.AfterFunc(ctx, func() { f.SetWriteDeadline(time.Unix(1, 0)) })
+	return s, nil
 }
 
 func (s *rawSink) Rate() int { return s.rate }
@@ -47,9 +56,14 @@ func (s *rawSink) Write(samples []float32) error {
 func (s *rawSink) Drain(context.Context) error { return s.w.Flush() }
 
 func (s *rawSink) Close() error {
+	if s.closed {
+		return nil
+	}
+	s.closed = true
 	err := s.w.Flush()
-	if s.c != nil {
-		err = errors.Join(err, s.c.Close())
+	s.stop()
+	if s.own {
+		err = errors.Join(err, s.f.Close())
 	}
 	return err
 }

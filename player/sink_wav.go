@@ -10,9 +10,11 @@ import (
 
 // wavSink writes a RIFF file of signed 16-bit samples.
 type wavSink struct {
-	f    *os.File
-	w    *wav.Writer
-	rate int
+	unqueued
+	f      *os.File
+	w      *wav.Writer
+	rate   int
+	closed bool
 }
 
 func openWAV(path string, rate int, expect int64) (Sink, error) {
@@ -24,10 +26,17 @@ func openWAV(path string, rate int, expect int64) (Sink, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &wavSink{f, w, rate}, nil
+	return &wavSink{f: f, w: w, rate: rate}, nil
 }
 
 func (s *wavSink) Rate() int                     { return s.rate }
 func (s *wavSink) Write(samples []float32) error { return s.w.Write(samples) }
 func (s *wavSink) Drain(context.Context) error   { return nil }
-func (s *wavSink) Close() error                  { return errors.Join(s.w.Close(), s.f.Close()) }
+
+func (s *wavSink) Close() error {
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	return errors.Join(s.w.Close(), s.f.Close())
+}

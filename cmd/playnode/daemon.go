@@ -72,8 +72,15 @@ func (a *app) statusCmd() *cobra.Command {
 				for _, l := range s.Leases {
 					a.leased(l)
 				}
-				if s.Playing != nil {
-					a.printf("playing  %s - %s\n", clean(s.Playing.Artist), clean(s.Playing.Title))
+				if s.Sound != nil {
+					a.heard(*s.Sound)
+				}
+				for _, f := range s.Faults {
+					state := "since " + day(f.Since)
+					if f.Mended != nil {
+						state = "mended " + day(*f.Mended)
+					}
+					a.printf("fault  %s: %s (%s, %s)\n", f.Kind, clean(f.Message), plural(f.Times, "time"), state)
 				}
 				a.printf("held %s", size(s.Storage.Used))
 				if s.Storage.Limit > 0 {

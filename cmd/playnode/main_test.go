@@ -21,6 +21,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -48,7 +49,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "serve": serve, "tone": tone, "get": get, "samples": samples, "flip": flip, "same": sameText,
 			"nocores": nocores, "picture": picture, "plain": plain,
-			"rot": rot, "page": page,
+			"rot": rot, "page": page, "soon": soon,
 		},
 	})
 }
@@ -253,6 +254,28 @@ func sameText(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if (args[0] == args[1]) == neg {
 		ts.Fatalf("%q and %q: equal is %v", args[0], args[1], neg)
+	}
+}
+
+// soon REPO KEY VALUE: waits until what a daemon's loudspeaker does has that value.
+func soon(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: soon REPO KEY VALUE")
+	}
+	tick, late := time.NewTicker(50*time.Millisecond), time.After(20*time.Second)
+	defer tick.Stop()
+	for {
+		ts.Check(ts.Exec("playnode", "--repo", args[0], "ctl", "now", "--json"))
+		var v map[string]any
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &v))
+		if fmt.Sprint(v[args[1]]) == args[2] {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			ts.Fatalf("%s is %v and not %s", args[1], v[args[1]], args[2])
+		}
 	}
 }
 

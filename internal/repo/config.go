@@ -47,6 +47,14 @@ type Config struct {
 	Sink     string `mapstructure:"sink"`
 	Loudness string `mapstructure:"loudness"`
 	Rate     int    `mapstructure:"rate"`
+	// Crossfade is how long a track is laid over the one before, Latency how
+	// much sound a loudspeaker has in advance.
+	Crossfade time.Duration `mapstructure:"crossfade"`
+	Latency   time.Duration `mapstructure:"latency"`
+	// Volume, in percent, is what a loudspeaker begins with before it was
+	// ever set by ctl, VolumeCeiling what nobody gets it beyond.
+	Volume        int `mapstructure:"volume"`
+	VolumeCeiling int `mapstructure:"volume-ceiling"`
 	// MP3 chooses the decoder of Layer III: "exact" (our own) or "go-mp3".
 	MP3 string `mapstructure:"audio.mp3"`
 	// StoreLimit is how many bytes of blocks are held, about; 0 means any
@@ -65,7 +73,8 @@ var defaults = map[string]any{
 	"network": "public", "listen": []string{}, "http": "", "gateway": "", "metrics": "",
 	"peer": []string{}, "bootstrap": []string{}, "origin": []string{},
 	"router": []string{}, "name-life": "30d", "store-limit": "0", "copies": 2,
-	"sink": "default", "loudness": "-16", "rate": 0, "audio.mp3": "exact", "log-level": "info",
+	"sink": "default", "loudness": "-16", "rate": 0, "crossfade": "0s", "latency": "200ms", "volume": 100, "volume-ceiling": 100,
+	"audio.mp3": "exact", "log-level": "info",
 }
 
 // LoadConfig reads the settings for the repo at dir, which need not exist
@@ -108,6 +117,8 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 		Peers: list(v, "peer"), Bootstrap: list(v, "bootstrap"), Origins: list(v, "origin"),
 		Routers: list(v, "router"),
 		Sink:    v.GetString("sink"), Loudness: v.GetString("loudness"), Rate: v.GetInt("rate"),
+		Crossfade: v.GetDuration("crossfade"), Latency: v.GetDuration("latency"),
+		Volume: v.GetInt("volume"), VolumeCeiling: v.GetInt("volume-ceiling"),
 		MP3: v.GetString("audio.mp3"), Copies: v.GetInt("copies"), LogLevel: v.GetString("log-level"),
 	}
 	var err error
@@ -171,6 +182,20 @@ func (c Config) validate() error {
 	}
 	if c.NameLife < leastLife || c.NameLife > mostLife {
 		return fmt.Errorf("setting name-life: %s is not within 1d to 366d", c.NameLife)
+	}
+	if c.Crossfade < 0 || c.Crossfade > 30*time.Second {
+		return fmt.Errorf("setting crossfade: %s is not within 0s to 30s", c.Crossfade)
+	}
+	if c.Latency < 20*time.Millisecond || c.Latency > 2*time.Second {
+		return fmt.Errorf("setting latency: %s is not within 20ms to 2s", c.Latency)
+	}
+	for _, o := range []struct {
+		key        string
+		value, low int
+	}{{"volume", c.Volume, 0}, {"volume-ceiling", c.VolumeCeiling, 1}} {
+		if o.value < o.low || o.value > 100 {
+			return fmt.Errorf("setting %s: %d is not within %d to 100", o.key, o.value, o.low)
+		}
 	}
 	return nil
 }

@@ -1,0 +1,489 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"playnode/follow"
+	"playnode/internal/repo"
+	"playnode/player"
+)
+
+// Rows of the bucket "sound".
+const (
+	volumeRow = "volume" // percent, as ctl has set it last
+	onRow     = "on"     // the detached request that plays, as JSON
+	blockRow  = "block/" // and a CID: never played here
+)
+
+// sound is what plays here. A sink is one playback's: a second play for it
+// takes it from the first, since a room has one loudspeaker and whoever asked
+// last is standing in it. What was detached begins again when the sink is
+// free. ctl drives the loudspeaker's.
+type sound struct {
+	rows *repo.Bucket
+	wg   sync.WaitGroup // of detached playbacks
+
+	mu    sync.Mutex // guards what follows
+	all   []*playing // in the order of their starts
+	block map[string]bool
+	saved int // the volume as ctl has set it last; -1 for never
+}
+
+// playing is one playback.
+type playing struct {
+	*player.Playback
+	sink   string
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+	track  *PlayEvent // guarded by sound.mu
+}
+
+// errTaken ends a playback whose sink another has taken.
+var errTaken = errors.New("another play has taken the sink")
+
+func openSound(d *Daemon) (*sound, error) {
+	s := &sound{rows: d.repo.Bucket("sound"), block: map[string]bool{}, saved: -1}
+	b, err := s.rows.Get(volumeRow)
+	if err != nil {
+		return nil, err
+	}
+	if v, err := strconv.Atoi(string(b)); err == nil {
+		s.saved = v
+	}
+	return s, s.rows.Each(blockRow, func(key string, _ []byte) error {
+		s.block[strings.TrimPrefix(key, blockRow)] = true
+		return nil
+	})
+}
+
+// close waits for what was detached; its context has ended.
+func (s *sound) close() { s.wg.Wait() }
+
+func (s *sound) blocked(track cid.Cid) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.block) > 0 && s.block[track.String()]
+}
+
+// isFile tells whether a sink is a file, which is written as it is.
+func isFile(sink string) bool {
+	return strings.HasPrefix(sink, "wav:") || strings.HasPrefix(sink, "raw:")
+}
+
+// speaker is the playback that ctl drives: the last one that was started, a
+// loudspeaker's before a file's. nil where there is none.
+func (s *sound) speaker() *playing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var last *playing
+	for _, p := range s.all {
+		if last == nil || !isFile(p.sink) || isFile(last.sink) {
+			last = p
+		}
+	}
+	return last
+}
+
+// take makes p the playback of its sink, and ends the one that was.
+func (s *sound) take(p *playing) {
+	s.mu.Lock()
+	var old []*playing
+	for _, o := range s.all {
+		if o.sink == p.sink {
+			old = append(old, o)
+		}
+	}
+	s.all = append(s.all, p)
+	s.mu.Unlock()
+	for _, o := range old {
+		o.cancel(errTaken)
+		<-o.done
+	}
+}
+
+// plays tells whether a sink is taken.
+func (s *sound) plays(sink string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.all, func(p *playing) bool { return p.sink == sink })
+}
+
+func (s *sound) leave(p *playing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = slices.DeleteFunc(s.all, func(o *playing) bool { return o == p })
+	close(p.done)
+}
+
+// now is the track that is heard, and what the loudspeaker does.
+func (s *sound) now() (*PlayEvent, *Sound) {
+	p := s.speaker()
+	if p == nil {
+		return nil, nil
+	}
+	st := s.state(p.State())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.track, &st
+}
+
+func (s *sound) state(st player.State) Sound {
+	out := Sound{
+		State: st.State, Name: st.Name, Playlist: st.Playlist, CID: st.CID, Title: st.Title, Artist: st.Artist,
+		AtMs: st.At.Milliseconds(), Ms: st.Length.Milliseconds(), Volume: st.Volume, Ceiling: st.Ceiling,
+		Sink: st.Sink, Rate: st.Rate, DelayMs: st.Delay.Milliseconds(), Underruns: st.Underruns, StartUs: st.Start.Microseconds(), Blocked: []string{},
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.block {
+		out.Blocked = append(out.Blocked, c)
+	}
+	slices.Sort(out.Blocked)
+	return out
+}
+
+// stopped is the state of a box that plays nothing.
+func (d *Daemon) stopped() Sound {
+	return d.sound.state(player.State{State: "stopped", Volume: *d.volume(), Ceiling: d.repo.Config.VolumeCeiling})
+}
+
+// volume is what a loudspeaker begins with.
+func (d *Daemon) volume() *int {
+	d.sound.mu.Lock()
+	defer d.sound.mu.Unlock()
+	v := d.repo.Config.Volume
+	if d.sound.saved >= 0 {
+		v = d.sound.saved
+	}
+	v = min(v, d.repo.Config.VolumeCeiling)
+	return &v
+}
+
+// play plays until it is done, or ctx ends; what is detached goes on.
+func (d *Daemon) play(ctx context.Context, req PlayRequest, emit func(Event)) (Played, error) {
+	n, err := d.net()
+	if err != nil {
+		return Played{}, err
+	}
+	if err := d.connect(ctx, n, req.Node.Peers); err != nil {
+		d.log.Warn("connect", "err", err) // what is held plays all the same
+	}
+	d.settleAll(n)
+	if req.Volume != nil && !isFile(req.Sink) { // kept as ctl's is
+		if err := d.saveVolume(*req.Volume); err != nil {
+			return Played{}, err
+		}
+		req.Volume = nil
+	}
+	if !req.Detach {
+		out, err := d.playNow(ctx, n, req, emit, n.player.Open)
+		if KindOf(err) == NoLease && out.Samples == 0 && d.askAgain(ctx, n, emit) {
+			return d.playNow(ctx, n, req, emit, n.player.Open)
+		}
+		return out, err
+	}
+	if !d.opt.Serve {
+		return Played{}, usage("--detach needs a daemon on this repo: playnode daemon")
+	}
+	on, err := json.Marshal(req)
+	if err != nil {
+		return Played{}, err
+	}
+	p, err := d.open(n.player.Open, d.filled(req), nil)
+	if err != nil {
+		return Played{}, err
+	}
+	if err := d.sound.rows.Put(onRow, on); err != nil {
+		return Played{}, err
+	}
+	d.detach(n, p)
+	return Played{}, nil
+}
+
+// filled is a request with the settings where it says nothing.
+func (d *Daemon) filled(req PlayRequest) PlayRequest {
+	cfg := d.repo.Config
+	if req.Sink == "" {
+		req.Sink = cfg.Sink
+	}
+	if !isFile(req.Sink) {
+		if req.Loudness == "" {
+			req.Loudness = cfg.Loudness
+		}
+		if req.Crossfade == nil {
+			req.Crossfade = &cfg.Crossfade
+		}
+		if req.Volume == nil {
+			req.Volume = d.volume()
+		}
+	}
+	if req.Rate == 0 {
+		req.Rate = cfg.Rate
+	}
+	if req.Latency == 0 {
+		req.Latency = cfg.Latency
+	}
+	return req
+}
+
+// opener makes a playback; player.Player has several.
+type opener func(player.Request, func(player.Event)) (*player.Playback, error)
+
+// open makes the playback of a filled request.
+func (d *Daemon) open(with opener, req PlayRequest, emit func(Event)) (*playing, error) {
+	p := &playing{sink: req.Sink, done: make(chan struct{})}
+	r := player.Request{
+		Name: req.Name, Sink: req.Sink, Rate: req.Rate, Once: req.Once, Loudness: req.Loudness, From: req.From, Latency: req.Latency,
+		Volume: req.Volume, Ceiling: d.repo.Config.VolumeCeiling, Stay: req.Detach,
+		Paced: d.opt.Serve && req.Sink == "null",
+	}
+	if isFile(req.Sink) {
+		r.Ceiling = 100
+	}
+	if req.Crossfade != nil {
+		r.Crossfade = *req.Crossfade
+	}
+	var err error
+	p.Playback, err = with(r, func(e player.Event) {
+		ev := playEvent(e)
+		d.sound.mu.Lock()
+		switch e.Kind {
+		case player.NewTrack:
+			p.track = ev
+		case player.Done:
+			p.track = nil
+		}
+		d.sound.mu.Unlock()
+		if emit != nil {
+			emit(Event{Play: ev})
+		}
+	})
+	if errors.Is(err, player.ErrSink) {
+		return nil, usage("%v", err)
+	}
+	return p, err
+}
+
+func playEvent(e player.Event) *PlayEvent {
+	ev := &PlayEvent{
+		Event: string(e.Kind), Name: e.Name, Playlist: e.Playlist, CID: e.CID, Title: e.Title, Artist: e.Artist,
+		At: e.At, Rate: e.Rate, Cut: e.Cut,
+	}
+	if e.Kind == player.Done {
+		ev.Played = &Played{Samples: e.Played.Samples, Joins: e.Played.Joins, Skipped: e.Played.Skipped}
+	}
+	if e.Err != nil {
+		ev.Kind, ev.Message = KindOf(e.Err), e.Err.Error()
+	}
+	return ev
+}
+
+// playNow runs a request for whoever waits for it.
+func (d *Daemon) playNow(ctx context.Context, n *network, req PlayRequest, emit func(Event), with opener) (Played, error) {
+	p, err := d.open(with, d.filled(req), emit)
+	if err != nil {
+		return Played{}, err
+	}
+	res, err := d.run(ctx, p)
+	d.goOn(n, p.sink)
+	if errors.Is(err, player.ErrSink) {
+		return res, usage("%v", err)
+	}
+	if errors.Is(err, follow.ErrNotFound) && req.Name != "" {
+		return res, &Error{Kind: NotFound, Message: err.Error() + "; follow it first: playnode follow " + req.Name, cause: err}
+	}
+	return res, err
+}
+
+// run is a playback's life.
+func (d *Daemon) run(ctx context.Context, p *playing) (Played, error) {
+	ctx, p.cancel = context.WithCancelCause(ctx)
+	defer p.cancel(nil)
+	d.sound.take(p)
+	defer d.sound.leave(p)
+	res, err := p.Run(ctx)
+	forget()
+	if err != nil && errors.Is(context.Cause(ctx), errTaken) {
+		err = &Error{Kind: Failed, Message: fmt.Sprintf("%v: %s", errTaken, p.sink), cause: errTaken}
+	}
+	return Played{Samples: res.Samples, Joins: res.Joins, Skipped: res.Skipped}, err
+}
+
+// detach runs a playback for as long as the daemon does.
+func (d *Daemon) detach(n *network, p *playing) {
+	d.sound.wg.Go(func() {
+		_, err := d.run(d.life, p)
+		if d.life.Err() == nil && !errors.Is(err, errTaken) { // it is over
+			if err != nil {
+				d.log.Error("play", "err", err)
+			}
+			if err := d.sound.rows.Delete(onRow); err != nil {
+				d.log.Error("play", "err", err)
+			}
+		}
+	})
+}
+
+// keepSound goes on with what was playing when the daemon ended, and has what
+// is leased ready to play.
+func (d *Daemon) keepSound(ctx context.Context, n *network) error {
+	defer n.follow.OnNewer(func(*follow.Catalogue) { n.player.Prepare(ctx) })()
+	d.goOn(n, "")
+	n.player.Prepare(ctx)
+	<-ctx.Done()
+	return nil
+}
+
+// goOn starts again what was detached, on its sink, or on any.
+func (d *Daemon) goOn(n *network, sink string) {
+	if !d.opt.Serve || d.life.Err() != nil {
+		return
+	}
+	b, err := d.sound.rows.Get(onRow)
+	if err == nil && b == nil {
+		return
+	}
+	var req PlayRequest
+	if err == nil {
+		err = json.Unmarshal(b, &req)
+	}
+	req = d.filled(req)
+	if err == nil && (sink == "" || sink == req.Sink) && !d.sound.plays(req.Sink) {
+		var p *playing
+		if p, err = d.open(n.player.Open, req, nil); err == nil {
+			d.detach(n, p)
+		}
+	}
+	if err != nil {
+		d.log.Error("go on playing", "err", err)
+	}
+}
+
+// ctl drives the loudspeaker's playback, and answers with the state after.
+func (d *Daemon) ctl(ctx context.Context, req CtlRequest, _ func(Event)) (Sound, error) {
+	p := d.sound.speaker()
+	if req.Do == "block" || req.Do == "unblock" {
+		return d.setBlocked(ctx, p, req)
+	}
+	if req.Do == "volume" {
+		if err := d.saveVolume(req.Volume); err != nil {
+			return Sound{}, err
+		}
+	}
+	if p == nil {
+		if req.Do == "now" || req.Do == "volume" {
+			return d.stopped(), nil
+		}
+		return Sound{}, &Error{Kind: Failed, Message: "nothing is playing; start it: playnode play --detach"}
+	}
+	var st player.State
+	var err error
+	switch req.Do {
+	case "now":
+		st = p.State()
+	case "next":
+		st, err = p.Next(ctx)
+	case "prev":
+		st, err = p.Prev(ctx)
+	case "pause":
+		st, err = p.Pause(ctx)
+	case "resume":
+		st, err = p.Resume(ctx)
+	case "seek":
+		st, err = p.Seek(ctx, req.At)
+	case "volume":
+		st, err = p.SetVolume(req.Volume)
+	case "stop":
+		if err := d.sound.rows.Delete(onRow); err != nil {
+			return Sound{}, err
+		}
+		st, err = p.Stop(ctx)
+	default:
+		return Sound{}, usage("%q is none of next, prev, pause, resume, stop, seek, volume, block, unblock, now", req.Do)
+	}
+	if err != nil && !errors.Is(err, player.ErrStopped) {
+		return Sound{}, err
+	}
+	return d.sound.state(st), nil
+}
+
+func (d *Daemon) saveVolume(v int) error {
+	if v < 0 || v > 100 {
+		return usage("a volume is from 0 to 100")
+	}
+	v = min(v, d.repo.Config.VolumeCeiling)
+	if err := d.sound.rows.Put(volumeRow, []byte(strconv.Itoa(v))); err != nil {
+		return err
+	}
+	d.sound.mu.Lock()
+	defer d.sound.mu.Unlock()
+	d.sound.saved = v
+	return nil
+}
+
+// setBlocked keeps a track from ever being played here, or lets it again.
+func (d *Daemon) setBlocked(ctx context.Context, p *playing, req CtlRequest) (Sound, error) {
+	text := req.Track
+	if text == "now" && p != nil {
+		text = p.State().CID
+	}
+	c, err := cid.Decode(text)
+	if err != nil {
+		return Sound{}, usage("%q is no track's CID; playnode ctl now shows that of the one that is heard", text)
+	}
+	key := blockRow + c.String()
+	if req.Do == "block" {
+		err = d.sound.rows.Put(key, []byte(d.now().UTC().Format(time.RFC3339)))
+	} else {
+		err = d.sound.rows.Delete(key)
+	}
+	if err != nil {
+		return Sound{}, err
+	}
+	d.sound.mu.Lock()
+	if req.Do == "block" {
+		d.sound.block[c.String()] = true
+	} else {
+		delete(d.sound.block, c.String())
+	}
+	d.sound.mu.Unlock()
+	if p == nil {
+		return d.stopped(), nil
+	}
+	st, err := p.Unwanted(ctx)
+	if err != nil && !errors.Is(err, player.ErrStopped) {
+		return Sound{}, err
+	}
+	return d.sound.state(st), nil
+}
+
+// sinks are the loudspeakers here.
+func (d *Daemon) sinks(ctx context.Context, _ struct{}, _ func(Event)) ([]Sink, error) {
+	out := []Sink{}
+	for _, s := range player.Devices(ctx) {
+		out = append(out, Sink{Sink: s.Sink, About: s.About, Rate: s.Rate, Default: s.Default})
+	}
+	return out, nil
+}
+
+func faults(all []player.Fault) []Fault {
+	out := []Fault{}
+	for _, f := range all {
+		x := Fault{Kind: f.Kind, CID: f.Track, Message: f.Message, Since: f.Since, Last: f.Last, Times: f.Times}
+		if !f.Mended.IsZero() {
+			x.Mended = &f.Mended
+		}
+		out = append(out, x)
+	}
+	return out
+}

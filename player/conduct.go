@@ -1,0 +1,486 @@
+package player
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"playnode/lease"
+	"playnode/node"
+)
+
+const (
+	// maxLined bounds how many decks are opened before their turn.
+	maxLined = 8
+	// hurryAfter is how long a loudspeaker may be silent before whatever can
+	// be had first is played, in place of what is late.
+	hurryAfter = 500 * time.Millisecond
+	// stayFor is how long a playback that stays waits before it asks again
+	// whether there is something to play.
+	stayFor = time.Second
+	// shortest is the shortest crossfade.
+	shortest = 100 * time.Millisecond
+)
+
+var (
+	errOver    = errors.New("the program is over")
+	errStopped = errors.New("stopped")
+	errObey    = errors.New("there is a command")
+	errNone    = errors.New("there is nothing to play")
+)
+
+// conduct plays one thing after the other until there is nothing more.
+func (b *Playback) conduct(ctx context.Context) error {
+	for {
+		err := b.advance(ctx)
+		if errors.Is(err, errOver) {
+			if b.mix == nil {
+				return b.ended
+			}
+			if err = b.finish(ctx); err == nil {
+				return b.ended
+			}
+		}
+		if errors.Is(err, errObey) {
+			err = b.obey(ctx, b.cmd)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// advance does the next thing: brings on the next track, mixes a little, or
+// waits for what it takes.
+func (b *Playback) advance(ctx context.Context) error {
+	select {
+	case b.cmd = <-b.cmds:
+		return errObey
+	case <-ctx.Done():
+		return ctx.Err()
+	default:
+	}
+	if b.mix == nil || b.mix.cur == nil {
+		return b.turn(ctx)
+	}
+	if err := b.look(ctx); err != nil {
+		return err
+	}
+	free := min(b.ring.free(), len(b.buf)/Channels, b.untilFade())
+	if free < min(256, b.untilFade()) {
+		return b.await(ctx, true)
+	}
+	cur := b.mix.cur
+	n, err := b.mix.read(b.buf[:free*Channels])
+	b.ring.write(b.buf[:n*Channels])
+	b.good = b.good || n > 0
+	switch {
+	case err == nil:
+		return nil
+	case err == errCrossed:
+		b.outgo = nil
+		b.ends(cur, b.mix.sent)
+		b.silence(cur)
+		return nil
+	case err != errLate:
+		b.ends(cur, cur.line.at(cur.line.took))
+		b.silence(cur)
+		return nil
+	case n > 0:
+		return nil
+	}
+	if b.dry() > hurryAfter { // its next block does not come
+		for _, v := range []*voice{b.mix.cur, b.mix.in} {
+			if v != nil && len(v.full) == 0 && v.off == v.have && v.over == nil {
+				v.cancel()
+				v.over = fmt.Errorf("a block was not here in time: %w", node.ErrNotFound)
+			}
+		}
+		return nil
+	}
+	return b.await(ctx, false)
+}
+
+// dry is how long a loudspeaker has been silent for want of sound.
+func (b *Playback) dry() time.Duration {
+	t := b.sound.Load()
+	if t == nil || !t.card {
+		return 0
+	}
+	return time.Duration(t.dry.Load()) * time.Second / time.Duration(t.rate)
+}
+
+// await waits until something may go on: room in the ring, a late deck's
+// block, a deck that was opened, a command.
+func (b *Playback) await(ctx context.Context, room bool) error {
+	var free <-chan struct{}
+	var late, lateIn <-chan *block
+	var told <-chan struct{}
+	if b.mix != nil {
+		told = b.teller.told
+		if room {
+			free = b.ring.room
+		} else {
+			if v := b.mix.cur; v != nil && v.off == v.have && v.over == nil {
+				late = v.full
+			}
+			if v := b.mix.in; v != nil && v.off == v.have && v.over == nil {
+				lateIn = v.full
+			}
+		}
+	}
+	select {
+	case <-free:
+	case x := <-late:
+		b.mix.cur.take(x)
+	case x := <-lateIn:
+		b.mix.in.take(x)
+	case <-b.opened:
+	case <-told:
+	case <-b.tick.C:
+	case err := <-b.fed:
+		b.fed <- err // for others
+		if err == nil {
+			err = errStopped
+		}
+		return err
+	case b.cmd = <-b.cmds:
+		return errObey
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// following is the place that is played after pl. Where there is none now, it
+// waits, if the playback stays and wait says so; else that is errNone.
+func (b *Playback) following(ctx context.Context, pl place, wait bool) (place, error) {
+	g, k := pl.g, pl.k+1
+	if g != nil && b.p.stale(g) {
+		fresh, err := b.program(ctx)
+		if err == nil {
+			it, _ := g.at(pl.k)
+			if at := fresh.find(it.entry.Track, pl.k); at >= 0 {
+				k = at + 1
+			}
+			b.programs = append(b.programs, fresh)
+			g = fresh
+		}
+	}
+	if g == nil {
+		k = 0
+	}
+	for tried := false; ; tried = true {
+		for ; g != nil && k < g.total; k++ {
+			if pl := (place{g, k}); !b.unwanted(pl) {
+				return pl, nil
+			}
+		}
+		if g != nil {
+			if b.req.Once {
+				return place{}, errOver
+			}
+			if tried || !b.good && (b.mix == nil || b.mix.cur == nil) {
+				if err := b.nothing(ctx, fmt.Errorf("no track of what is leased could be played: %w", node.ErrNotFound), wait); err != nil {
+					return place{}, err
+				}
+			}
+		}
+		fresh, err := b.load(ctx, wait)
+		if err != nil {
+			return place{}, err
+		}
+		g, k, b.good = fresh, 0, false
+	}
+}
+
+// load unlocks what was asked for.
+func (b *Playback) load(ctx context.Context, wait bool) (*program, error) {
+	for {
+		g, err := b.program(ctx)
+		if err == nil {
+			b.p.mend("lease", "")
+			b.programs = append(b.programs, g)
+			return g, nil
+		}
+		if wait && b.told.Load() && lapsed(err) && b.ended == nil {
+			b.ended = err
+			b.tell(b.lapse(Event{Err: err}))
+		}
+		if err := b.nothing(ctx, err, wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// nothing ends a playback that has nothing to play, or lets it wait a little.
+func (b *Playback) nothing(ctx context.Context, err error, wait bool) error {
+	if !wait {
+		return fmt.Errorf("%w: %w", errNone, err)
+	}
+	if !b.req.Stay || ctx.Err() != nil {
+		return err
+	}
+	b.p.fault("lease", "", err)
+	if t := b.sound.Load(); t != nil {
+		t.idle.Store(true)
+	}
+	return b.rest(ctx, stayFor)
+}
+
+// lapsed tells whether the terms are why nothing more sounds.
+func lapsed(err error) bool {
+	return errors.Is(err, lease.ErrLapsed) || errors.Is(err, lease.ErrNoLease) || errors.Is(err, lease.ErrRevoked) || errors.Is(err, lease.ErrNotYet)
+}
+
+func (b *Playback) lapse(e Event) mark {
+	e.Kind = Lapsed
+	m := mark{event: e}
+	if b.mix != nil {
+		m.at = b.mix.sent
+	}
+	return m
+}
+
+// admit asks anew whether a track may begin: a lease that has lapsed since
+// starts nothing. A box that cannot ask, its disk being full, goes on with
+// what was unlocked for as long as that said.
+func (b *Playback) admit(o *opening) bool {
+	if o.item.clip != nil {
+		return true
+	}
+	u, err := b.p.cfg.Leases.Unlock(o.pass.sel.Manifest)
+	if err == nil {
+		u.Close()
+		return true
+	}
+	if now, had := b.p.cfg.Now().Unix(), o.pass.unlocked; !lapsed(err) && now < had.Until && now < had.Period {
+		b.p.fault("lease", "", err)
+		return true
+	}
+	o.pass.ended = true
+	err = b.p.terms(o.pass.dj, o.pass.sel, err)
+	b.p.fault("lease", "", err)
+	if b.ended == nil {
+		b.ended = err
+		b.tell(b.lapse(Event{Name: o.item.name.String(), Playlist: o.item.label, Err: err}))
+	}
+	b.lined = slices.DeleteFunc(b.lined, func(x *opening) bool {
+		if x.pass.ended {
+			b.leave(x)
+		}
+		return x.pass.ended
+	})
+	return false
+}
+
+// look opens what comes next while something sounds, and begins a crossfade
+// when it is time.
+func (b *Playback) look(ctx context.Context) error {
+	bad := 0
+	for _, o := range b.lined {
+		if o.ready() && o.err != nil {
+			bad++
+		}
+	}
+	if bad == len(b.lined) && bad < maxLined { // so that a good one is ready in its turn
+		from := b.last
+		if bad > 0 {
+			from = b.lined[bad-1].place
+		}
+		if pl, err := b.following(ctx, from, false); err == nil {
+			b.line(ctx, pl, 0)
+		}
+	}
+	if want := b.fadeLength(); want > 0 {
+		left := b.mix.cur.end - b.mix.sent
+		if left <= want && left >= int64(shortest.Seconds()*float64(b.mix.rate)) {
+			o := b.lined[0]
+			if !b.admit(o) {
+				return nil
+			}
+			v := o.voice(b.target)
+			b.outgo = b.mix.cur
+			if err := b.mix.cross(v, left); err != nil {
+				return err
+			}
+			b.joined = true
+			b.take(o, v)
+		}
+	}
+	return nil
+}
+
+// fadeLength is how long the next track is laid over this one, in frames; 0
+// for not at all, or while that cannot be said.
+func (b *Playback) fadeLength() int64 {
+	if b.req.Crossfade <= 0 || b.mix.in != nil || b.mix.owed != nil || len(b.lined) == 0 {
+		return 0
+	}
+	cur, o := b.mix.cur, b.lined[0]
+	if !o.ready() || o.err != nil || continuous(cur.info, o.deck.info) {
+		return 0
+	}
+	frames := func(d *deck) int64 { return d.frames * int64(b.mix.rate) / int64(d.format.Rate) }
+	return min(int64(b.req.Crossfade.Seconds()*float64(b.mix.rate)), frames(cur.deck)/2, frames(o.deck)/2)
+}
+
+// untilFade is how many frames may be mixed before a crossfade must be
+// thought of again.
+func (b *Playback) untilFade() int {
+	n := blockFrames
+	if want := b.fadeLength(); want > 0 {
+		if left := b.mix.cur.end - b.mix.sent - want; left > 0 {
+			n = int(min(int64(n), left))
+		}
+	}
+	return n
+}
+
+// turn brings on the next track where none sounds.
+func (b *Playback) turn(ctx context.Context) error {
+	if len(b.lined) == 0 {
+		pl, err := b.following(ctx, b.last, true)
+		if err != nil {
+			return err
+		}
+		in := time.Duration(0)
+		if b.last.g == nil && b.req.From > 0 {
+			pl, in = b.find(ctx, pl, b.req.From)
+		}
+		b.line(ctx, pl, in)
+	}
+	// A file is never ahead of what was told.
+	if t := b.sound.Load(); t != nil && b.teller.owes(b.ring.wrote.Load(), t.card) {
+		return b.await(ctx, false)
+	}
+	o := b.lined[0]
+	if b.dry() > hurryAfter && (!o.ready() || o.err != nil) {
+		return b.hurry(ctx)
+	}
+	if !o.ready() {
+		return b.await(ctx, false)
+	}
+	if o.err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if b.mix != nil && !o.again && errors.Is(o.err, node.ErrNotFound) {
+			// It was asked for a track ago: it may have come since.
+			o.again = true
+			b.open(ctx, o)
+			return nil
+		}
+		b.pop(o.err)
+		return nil
+	}
+	if !b.admit(o) {
+		return nil
+	}
+	v := o.voice(b.target)
+	if b.mix == nil {
+		if err := b.begin(ctx, v, o.pass); err != nil {
+			return err
+		}
+	}
+	if err := b.mix.join(v); err != nil {
+		return err
+	}
+	b.sound.Load().idle.Store(false)
+	b.take(o, v)
+	return nil
+}
+
+// pop gives up what is first in line.
+func (b *Playback) pop(err error) {
+	o := b.lined[0]
+	b.lined = b.lined[1:]
+	b.last = o.place
+	b.leave(o)
+	b.fail(o.item, err)
+}
+
+// take is what follows when the first in line has become v.
+func (b *Playback) take(o *opening, v *voice) {
+	b.lined = b.lined[1:]
+	b.last = o.place
+	b.starts(v, o.place)
+	// Programs that nothing refers to any more forget their keys.
+	b.programs = slices.DeleteFunc(b.programs, func(g *program) bool {
+		old := g != o.g && !slices.ContainsFunc(b.lined, func(x *opening) bool { return x.g == g })
+		if old {
+			g.close()
+		}
+		return old
+	})
+}
+
+// hurry plays whatever can be had first: the loudspeaker is silent.
+func (b *Playback) hurry(ctx context.Context) error {
+	for i, o := range b.lined {
+		if !o.ready() || o.err != nil {
+			continue
+		}
+		for range i {
+			err := b.lined[0].err
+			if !b.lined[0].ready() || err == nil {
+				err = fmt.Errorf("it was not here in time: %w", node.ErrNotFound)
+			}
+			b.pop(err)
+		}
+		return nil
+	}
+	if n := len(b.lined); n < maxLined {
+		if pl, err := b.following(ctx, b.lined[n-1].place, false); err == nil {
+			b.line(ctx, pl, 0)
+			return nil
+		}
+	}
+	for len(b.lined) > 0 && b.lined[0].ready() && b.lined[0].err != nil {
+		b.pop(b.lined[0].err)
+	}
+	return b.await(ctx, false)
+}
+
+// find is the place that is so far behind pl, by the tracks' exact lengths
+// where they are held, and how far into it.
+func (b *Playback) find(ctx context.Context, pl place, from time.Duration) (place, time.Duration) {
+	for {
+		it, ps := pl.g.at(pl.k)
+		lasts := time.Duration(it.entry.Sec) * time.Second
+		if it.clip != nil {
+			// as long as its entry says
+		} else if info, err := b.p.info(ctx, it, ps.unlocked); err == nil {
+			lasts = length(info.Samples, info.Rate)
+		}
+		next := place{pl.g, pl.k + 1}
+		for next.k < next.g.total && b.unwanted(next) {
+			next.k++
+		}
+		if from < lasts || next.k == next.g.total {
+			return pl, max(0, min(from, lasts))
+		}
+		from -= lasts
+		pl = next
+	}
+}
+
+func length(frames int64, rate int) time.Duration {
+	return time.Duration(float64(frames) / float64(rate) * float64(time.Second))
+}
+
+// forget lets all go that Run has opened.
+func (b *Playback) forget() {
+	b.leaveAll()
+	if b.mix != nil {
+		b.silence(b.mix.cur)
+		b.silence(b.mix.in)
+	}
+	b.silence(b.outgo)
+	for _, g := range b.programs {
+		defer g.close()
+	}
+	b.wg.Wait()
+}

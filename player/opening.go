@@ -1,0 +1,119 @@
+package player
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"playnode/node"
+)
+
+// place is one of a program's; the zero place is before all programs.
+type place struct {
+	g *program
+	k int
+}
+
+// opening is a deck that is opened before its turn.
+type opening struct {
+	place
+	item   item
+	pass   *pass
+	in     time.Duration // how far into the track it begins
+	cancel context.CancelFunc
+	again  bool // it is tried a second time
+
+	done  chan struct{} // closed when what follows may be read
+	deck  *deck
+	first *block // of the deck's, with sound in it
+	err   error
+}
+
+func (o *opening) ready() bool {
+	select {
+	case <-o.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// line has the deck of a place opened, behind those that are.
+func (b *Playback) line(ctx context.Context, pl place, in time.Duration) {
+	o := &opening{place: pl, in: in}
+	o.item, o.pass = pl.g.at(pl.k)
+	b.lined = append(b.lined, o)
+	b.open(ctx, o)
+}
+
+func (b *Playback) open(ctx context.Context, o *opening) {
+	ctx, o.cancel = context.WithCancel(ctx)
+	done := make(chan struct{})
+	o.done = done
+	b.wg.Go(func() {
+		o.deck, o.first, o.err = b.firstSound(ctx, o)
+		close(done)
+		poke(b.opened)
+	})
+}
+
+// firstSound opens a deck and waits until it has sound.
+func (b *Playback) firstSound(ctx context.Context, o *opening) (*deck, *block, error) {
+	open := func() (*deck, error) { return b.p.openDeck(ctx, o.item, o.pass.unlocked, o.in) }
+	if o.item.clip != nil {
+		open = func() (*deck, error) { return b.p.openClip(ctx, o.item) }
+	}
+	d, err := open()
+	if err != nil {
+		return nil, nil, err
+	}
+	select {
+	case first := <-d.full:
+		if first.frames > 0 {
+			return d, first, nil
+		}
+		if err = first.err; errors.Is(err, io.EOF) {
+			err = fmt.Errorf("track %s has no sound: %w", o.item.entry.Track, node.ErrNotFound)
+		}
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	d.close()
+	return nil, nil, err
+}
+
+// voice puts what was opened into the mix.
+func (o *opening) voice(target float64) *voice {
+	v := newVoice(o.deck, target)
+	v.take(o.first)
+	return v
+}
+
+// leave closes what was opened and is not played.
+func (b *Playback) leave(o *opening) {
+	o.cancel()
+	b.wg.Go(func() {
+		<-o.done
+		if o.deck != nil {
+			o.deck.close()
+		}
+	})
+}
+
+// leaveAll leaves all that is lined up.
+func (b *Playback) leaveAll() {
+	for _, o := range b.lined {
+		b.leave(o)
+	}
+	b.lined = nil
+}
+
+// silence closes a voice's deck.
+func (b *Playback) silence(v *voice) {
+	if v != nil {
+		v.cancel()
+		b.wg.Go(v.close)
+	}
+}
