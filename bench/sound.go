@@ -64,7 +64,9 @@ func (r *runner) sound() error {
 	}
 	name := id.Name
 	fmt.Fprintf(os.Stderr, "  publishing %d tracks\n", catalogue)
-	if err := dj.JSON(r.ctx, nil, "--quiet", "publish", music, "--playlist", "large", "--no-archive-key"); err != nil {
+	if err := r.time("sound publish", func() error {
+		return dj.JSON(r.ctx, nil, "--quiet", "publish", music, "--playlist", "large", "--no-archive-key")
+	}); err != nil {
 		return err
 	}
 	grant := filepath.Join(r.dir, "large.grant")
@@ -75,7 +77,9 @@ func (r *runner) sound() error {
 	if err != nil {
 		return err
 	}
-	err = venue.JSON(r.ctx, nil, "--quiet", "follow", name, "--once", "--peer", djd.Addrs[0], "--timeout", "10m")
+	err = r.time("sound follow", func() error {
+		return venue.JSON(r.ctx, nil, "--quiet", "follow", name, "--once", "--peer", djd.Addrs[0], "--timeout", "10m")
+	})
 	djd.Stop()
 	if err == nil {
 		err = venue.JSON(r.ctx, nil, "lease", "import", grant)
@@ -136,6 +140,7 @@ func (r *runner) soundStarts(venue box.Box) error {
 			return err
 		}
 		r.keep("sound play", float64(s.StartUs)/1e6)
+		fmt.Fprintf(os.Stderr, "  start %d: %d us\n", n, s.StartUs)
 		for k := range 3 {
 			for what, args := range map[string][]string{"sound next": {"next"}, "sound seek": {"seek", fmt.Sprint(10+7*n+20*k, "s")}} {
 				if _, err := ctl(args...); err != nil {

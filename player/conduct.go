@@ -68,6 +68,9 @@ func (b *Playback) advance(ctx context.Context) error {
 	if err := b.look(ctx); err != nil {
 		return err
 	}
+	if b.hold() {
+		return b.await(ctx, false)
+	}
 	free := min(b.ring.free(), len(b.buf)/Channels, b.untilFade())
 	if free < min(256, b.untilFade()) {
 		return b.await(ctx, true)
@@ -327,6 +330,19 @@ func (b *Playback) fadeLength() int64 {
 	return min(int64(b.req.Crossfade.Seconds()*float64(b.mix.rate)), frames(cur.deck)/2, frames(o.deck)/2)
 }
 
+// hold tells whether mixing waits for the next deck, which is to be laid over
+// this one from here on: as long as it likes for a file, for a loudspeaker
+// while the ring is half full.
+func (b *Playback) hold() bool {
+	if b.req.Crossfade <= 0 || b.mix.in != nil || len(b.lined) == 0 || b.lined[0].ready() {
+		return false
+	}
+	if t := b.sound.Load(); t.card && int64(b.ring.held()) < b.ring.mask/4 {
+		return false
+	}
+	return b.mix.cur.end-b.mix.sent <= int64(b.req.Crossfade.Seconds()*float64(b.mix.rate))+blockFrames
+}
+
 // untilFade is how many frames may be mixed before a crossfade must be
 // thought of again.
 func (b *Playback) untilFade() int {
@@ -434,8 +450,8 @@ func (b *Playback) hurry(ctx context.Context) error {
 	}
 	if n := len(b.lined); n < maxLined {
 		if pl, err := b.following(ctx, b.lined[n-1].place, false); err == nil {
-			b.line(ctx, pl, 0)
-			return nil
+			b.line(ctx, pl, 0) // and gets a moment, for the order's sake
+			return b.await(ctx, false)
 		}
 	}
 	for len(b.lined) > 0 && b.lined[0].ready() && b.lined[0].err != nil {

@@ -116,9 +116,15 @@ type running struct {
 }
 
 func start(t *testing.T, w *world, req Request) *running {
-	r := &running{t: t, room: &room{}, done: make(chan error, 1), player: w.player()}
+	return begin(t, w.player(), req, func(*Player) {})
+}
+
+// begin starts a playback of a player that is changed before.
+func begin(t *testing.T, p *Player, req Request, change func(*Player)) *running {
+	r := &running{t: t, room: &room{}, done: make(chan error, 1), player: p}
 	r.player.open = r.room.open
 	r.player.cfg.Patience = 5 * time.Second
+	change(p)
 	req.Sink = "null"
 	req.Paced = true
 	var err error
@@ -411,6 +417,32 @@ func TestNextGoodThing(t *testing.T) {
 	}
 }
 
+// So it is when somebody asks for the next track at once, before it was known that it is not there.
+func TestNextIsNotThere(t *testing.T) {
+	w, cids := tones(t, 20, 200, 300, 400, 500)
+	f := &blocking{world: w, never: map[cid.Cid]bool{}}
+	for _, c := range cids[1:3] {
+		for _, l := range w.leaves(c) {
+			f.never[l] = true
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := begin(t, w.player(), Request{}, func(p *Player) { p.cfg.Fetch = f })
+		defer r.end()
+		wait(time.Second)
+		if _, err := r.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wait(3 * time.Second)
+		if s := silences(r.room.left()); s > 1 || s == 0 {
+			t.Errorf("%.2f s of silence", s)
+		}
+		if s := r.State(); s.CID != cids[3].String() {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 // A lease that lapses is waited out by a playback that stays; a renewal is heard at once. One that does not ends.
 func TestLapseAndRenewal(t *testing.T) {
 	w, _ := tones(t, 10, 200, 300)
@@ -454,22 +486,25 @@ func TestLapseAndRenewal(t *testing.T) {
 func TestBlocked(t *testing.T) {
 	w, cids := tones(t, 10, 200, 300, 400)
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, w, Request{})
-		defer r.end()
 		var mu sync.Mutex
 		blocked := map[cid.Cid]bool{}
-		r.player.cfg.Blocked = func(c cid.Cid) bool { mu.Lock(); defer mu.Unlock(); return blocked[c] }
+		r := begin(t, w.player(), Request{}, func(p *Player) {
+			p.cfg.Blocked = func(c cid.Cid) bool { mu.Lock(); defer mu.Unlock(); return blocked[c] }
+		})
+		defer r.end()
 		wait(3 * time.Second)
 		mu.Lock()
 		blocked[cids[0]], blocked[cids[1]] = true, true
 		mu.Unlock()
 		r.do("block", r.Unwanted, "playing", cids[2])
 		wait(time.Minute)
+		r.mu.Lock()
 		for _, e := range r.events {
 			if e.Kind == NewTrack && e.CID == cids[1].String() {
 				t.Error("a blocked track was played")
 			}
 		}
+		r.mu.Unlock()
 		mu.Lock()
 		delete(blocked, cids[0])
 		mu.Unlock()

@@ -129,7 +129,7 @@ func used(t *testing.T) use {
 // A long time with everything going wrong now and then: music goes on, and nothing is used up. make soak has a day of it.
 func TestSoak(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	long := soakFor(t, 8*time.Minute)
+	long := soakFor(t, 4*time.Minute)
 	w := newWorld(t)
 	dir := t.TempDir()
 	var paths []string
@@ -259,7 +259,7 @@ func TestSoak(t *testing.T) {
 
 // A week without any network, the lease's keys changing in its middle: no slot is empty.
 func TestWeekOffline(t *testing.T) {
-	long := soakFor(t, 8*time.Minute)
+	long := soakFor(t, 4*time.Minute)
 	if os.Getenv("PLAYNODE_SOAK") != "" {
 		long = 7 * 24 * time.Hour
 	}
