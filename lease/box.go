@@ -119,17 +119,26 @@ func (s Selection) Carries(now int64, tenants []Tenant) bool {
 // takes a dummy's place; a lease that ended becomes one when its shard is
 // next sealed.
 func (r *Revision) boxes(n *Selection, old Selection, d Draft, again bool) error {
+	tenants := slices.DeleteFunc(slices.Clone(d.Tenants), func(t Tenant) bool { return !t.live(d.Now) })
+	drawn := make([]bool, len(tenants))
+	var g errgroup.Group
+	g.SetLimit(4)
+	for i := range tenants {
+		g.Go(func() (err error) {
+			t := &tenants[i]
+			if drawn[i], err = n.refresh(&r.Manifest, d.Sign, t); err != nil {
+				return fmt.Errorf("grant of lease %s: %w", t.Lease, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
 	live := map[manifests.LeaseID]Tenant{}
 	var order []manifests.LeaseID
-	for _, t := range d.Tenants {
-		if !t.live(d.Now) {
-			continue
-		}
-		drawn, err := n.refresh(&r.Manifest, d.Sign, &t)
-		if err != nil {
-			return fmt.Errorf("grant of lease %s: %w", t.Lease, err)
-		}
-		if drawn {
+	for i, t := range tenants {
+		if drawn[i] {
 			r.Tenants = append(r.Tenants, t)
 		}
 		live[t.Lease] = t
@@ -167,8 +176,6 @@ func (r *Revision) boxes(n *Selection, old Selection, d Draft, again bool) error
 		dirty[i] = true
 	}
 	blocks := make([]manifests.Block, len(seats))
-	var g errgroup.Group
-	g.SetLimit(4)
 	for i := range dirty {
 		if !dirty[i] {
 			continue

@@ -86,10 +86,11 @@ func (w *bench) lease(n int) {
 		devices[i] = manifests.DeviceText(rec)
 	}
 	for i := range n {
-		row := &leaseRow{Label: "main", DeviceText: devices[i%len(devices)], From: w.now.Unix(), Until: w.now.Unix() + 10*365*manifests.Day}
-		_, err := w.p.draw(row, w.now.Unix())
-		w.ok(err)
-		rows = append(rows, row)
+		rows = append(rows, &leaseRow{Label: "main", DeviceText: devices[i%len(devices)], From: w.now.Unix(), Until: w.now.Unix() + 10*365*manifests.Day})
+	}
+	_, err := w.p.draw(rows, w.now.Unix())
+	w.ok(err)
+	for _, row := range rows {
 		w.leases = append(w.leases, manifests.LeaseID(row.Lease))
 	}
 	w.ok(w.p.revise(w.Context(), edit{leases: rows}))

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"playnode/lease"
 	"playnode/manifests"
@@ -82,42 +85,74 @@ func (p *Publisher) grant(ctx context.Context, t Terms) (Granted, error) {
 			row.Hints = append(row.Hints, h)
 		}
 	}
-	file, err := p.draw(row, now)
+	files, err := p.draw([]*leaseRow{row}, now)
 	if err != nil {
 		return Granted{}, err
 	}
 	if err := p.commit(ctx, edit{leases: []*leaseRow{row}}); err != nil {
 		return Granted{}, err
 	}
-	return Granted{row.lease(), file}, nil
+	return Granted{row.lease(), files[0]}, nil
 }
 
-// draw draws a lease's grant, as a file.
-func (p *Publisher) draw(row *leaseRow, now int64) ([]byte, error) {
-	var list listRow
-	ok, err := load(p.cfg.Store, rowList+row.Label, &list)
-	if err != nil {
-		return nil, err
+// draw draws the rows' grants, as files in the rows' order, on all cores; a
+// playlist's keys are read once.
+func (p *Publisher) draw(rows []*leaseRow, now int64) ([][]byte, error) {
+	type source struct {
+		lease.Selection
+		at int64
 	}
-	if !ok {
-		return nil, ErrNoPlaylist
-	}
-	sel, err := list.selection()
-	if err != nil {
-		return nil, err
+	sources := map[string]source{}
+	for _, r := range rows {
+		if _, ok := sources[r.Label]; ok {
+			continue
+		}
+		list, s, err := p.selection(r.Label)
+		if err != nil {
+			return nil, err
+		}
+		sources[r.Label] = source{s, max(now, list.IAT)}
 	}
 	k := p.cfg.Keys
-	t, err := row.tenant(k.Name())
-	if err != nil {
-		return nil, err
+	rootN, roots, name, sign := k.rootN(), k.roots(), k.Name(), k.publisher()
+	files := make([][]byte, len(rows))
+	return files, each(len(rows), func(i int) error {
+		r, from := rows[i], sources[rows[i].Label]
+		t, err := r.tenant(name)
+		if err != nil {
+			return err
+		}
+		d, err := from.Draw(from.at, rootN, sign, &t)
+		if err != nil {
+			return err
+		}
+		r.take(t)
+		d.Roots = roots
+		files[i], err = lease.SealFile(d, t.Device)
+		return err
+	})
+}
+
+// selection reads a playlist, with its last revision's secrets.
+func (p *Publisher) selection(label string) (list listRow, s lease.Selection, err error) {
+	ok, err := load(p.cfg.Store, rowList+label, &list)
+	if err == nil && !ok {
+		err = ErrNoPlaylist
 	}
-	d, err := sel.Draw(max(now, list.IAT), k.rootN(), k.publisher(), &t)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		s, err = list.selection()
 	}
-	row.take(t)
-	d.Roots = k.roots()
-	return lease.SealFile(d, t.Device)
+	return list, s, err
+}
+
+// each calls f for 0 to n-1, several at a time, and returns the first error.
+func each(n int, f func(i int) error) error {
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range n {
+		g.Go(func() error { return f(i) })
+	}
+	return g.Wait()
 }
 
 // commit makes and announces the revision that an edit asks for. How far the
@@ -157,17 +192,20 @@ func (p *Publisher) renew(ctx context.Context, ids []manifests.LeaseID, length t
 		return nil, err
 	}
 	now := p.cfg.Now().Unix()
-	out := make([]Granted, len(rows))
-	for i, r := range rows {
+	for _, r := range rows {
 		if r.Revoked {
 			return nil, fmt.Errorf("%w: lease %x was revoked; grant a new one", ErrTerms, r.Lease)
 		}
 		r.Until = max(r.Until, now) + int64(length/time.Second)
 		r.Env, r.Payload = nil, nil // the next one's number is one more
-		if out[i].File, err = p.draw(r, now); err != nil {
-			return nil, fmt.Errorf("lease %x: %w", r.Lease, err)
-		}
-		out[i].Lease = r.lease()
+	}
+	files, err := p.draw(rows, now)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Granted, len(rows))
+	for i, r := range rows {
+		out[i] = Granted{r.lease(), files[i]}
 	}
 	return out, p.commit(ctx, edit{leases: rows})
 }

@@ -145,8 +145,8 @@ func (p *Publisher) standing(r *manifests.Request) (Offer, error) {
 	return Offer{}, fmt.Errorf("%w: the offer no longer stands; ask again", ErrTerms)
 }
 
-// request is a row with what belongs to it.
-func (p *Publisher) request(id RequestID, row *requestRow) (Request, error) {
+// asked is what a row says was asked for.
+func (p *Publisher) asked(id RequestID, row *requestRow) (Request, error) {
 	r, devices, err := manifests.OpenRequest(signedRow{row.Env, row.Payload}.signed())
 	if err != nil {
 		return Request{}, err
@@ -158,38 +158,38 @@ func (p *Publisher) request(id RequestID, row *requestRow) (Request, error) {
 	if o, err := p.standing(r); err == nil {
 		out.Price, out.Rule, out.Hook = o.Cost(r.Len, len(devices)), o.Rule, o.Hook
 	}
-	if len(row.Leases) == 0 {
-		return out, nil
+	return out, nil
+}
+
+// request is that, with the leases that came of it.
+func (p *Publisher) request(id RequestID, row *requestRow) (Request, error) {
+	out, err := p.asked(id, row)
+	if err != nil || len(row.Leases) == 0 {
+		return out, err
 	}
 	leases, err := p.leases()
 	if err != nil {
 		return Request{}, err
 	}
-	for _, l := range row.Leases {
-		g := leases[manifests.LeaseID(l)]
-		if g == nil {
-			return Request{}, fmt.Errorf("lease %x: %w", l, ErrNoSuchLease)
-		}
-		file, err := p.file(g)
-		if err != nil {
-			return Request{}, err
-		}
-		out.Leases = append(out.Leases, Granted{g.lease(), file})
+	_, sel, err := p.selection(row.Label)
+	if err != nil {
+		return Request{}, err
 	}
-	return out, nil
+	out.Leases = make([]Granted, len(row.Leases))
+	return out, each(len(row.Leases), func(i int) error {
+		g := leases[manifests.LeaseID(row.Leases[i])]
+		if g == nil {
+			return fmt.Errorf("lease %x: %w", row.Leases[i], ErrNoSuchLease)
+		}
+		file, err := p.file(sel, g)
+		out.Leases[i] = Granted{g.lease(), file}
+		return err
+	})
 }
 
 // file is a lease's newest grant as a file; nil where its keys are no longer
 // the selection's: then the mailbox has it.
-func (p *Publisher) file(row *leaseRow) ([]byte, error) {
-	var list listRow
-	if _, err := load(p.cfg.Store, rowList+row.Label, &list); err != nil {
-		return nil, err
-	}
-	sel, err := list.selection()
-	if err != nil {
-		return nil, err
-	}
+func (p *Publisher) file(sel lease.Selection, row *leaseRow) ([]byte, error) {
 	t, err := row.tenant(p.cfg.Keys.Name())
 	if err != nil {
 		return nil, err
@@ -296,17 +296,24 @@ func (p *Publisher) approve(ctx context.Context, id RequestID, row *requestRow) 
 			Device: d.K[:], Label: row.Label, DeviceText: manifests.DeviceText(r.Devices[i]), From: from, Until: from + r.Len,
 			Grace: o.Grace, Window: o.Window, Venue: r.Venue[:], Req: req[:], Price: &price, Payref: r.Payref,
 		}
-		if _, err := p.draw(l, now); err != nil {
-			return Request{}, err
-		}
 		e.leases = append(e.leases, l)
+	}
+	files, err := p.draw(e.leases, now)
+	if err != nil {
+		return Request{}, err
+	}
+	for _, l := range e.leases {
 		approved.Leases = append(approved.Leases, l.Lease)
 	}
 	e.puts[rowRequest+id.String()] = marshal(approved)
 	if err := p.commit(ctx, e); err != nil {
 		return Request{}, err
 	}
-	return p.request(id, &approved)
+	out, err := p.asked(id, &approved)
+	for i, l := range e.leases {
+		out.Leases = append(out.Leases, Granted{l.lease(), files[i]})
+	}
+	return out, err
 }
 
 // Refuse says no to a request that is pending.

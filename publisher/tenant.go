@@ -24,6 +24,8 @@ type leaseRow struct {
 	Hints         []string         `json:",omitempty"`
 	Env, Payload  []byte
 	Revoked       bool `json:",omitempty"`
+
+	device *manifests.Device // DeviceText's, once it was read
 }
 
 // leases are all leases that were ever granted, by id.
@@ -45,12 +47,14 @@ func (p *Publisher) leases() (map[manifests.LeaseID]*leaseRow, error) {
 
 // tenant is the lease as a revision carries it.
 func (r *leaseRow) tenant(name manifests.Name) (lease.Tenant, error) {
-	dev, _, err := manifests.ParseDevice(r.DeviceText)
-	if err != nil {
-		return lease.Tenant{}, err
+	if r.device == nil {
+		var err error
+		if r.device, _, err = manifests.ParseDevice(r.DeviceText); err != nil {
+			return lease.Tenant{}, err
+		}
 	}
 	t := lease.Tenant{Name: name, Hints: r.Hints, Terms: lease.Terms{
-		Device: *dev, From: r.From, Until: r.Until, Grace: r.Grace, Window: r.Window, N: r.N, Price: r.Price, Payref: r.Payref,
+		Device: *r.device, From: r.From, Until: r.Until, Grace: r.Grace, Window: r.Window, N: r.N, Price: r.Price, Payref: r.Payref,
 	}}
 	copy(t.Lease[:], r.Lease)
 	copy(t.Mbox[:], r.Mbox)
@@ -81,16 +85,19 @@ func (r *leaseRow) lease() Lease {
 }
 
 // tenants are the leases of a playlist that a revision is to carry.
-func (p *Publisher) tenants(rows map[manifests.LeaseID]*leaseRow, label string, now int64) (out []lease.Tenant, err error) {
-	for id, r := range rows {
-		if r.Label != label || r.Revoked || now >= r.Until+r.Grace {
-			continue
+func (p *Publisher) tenants(rows map[manifests.LeaseID]*leaseRow, label string, now int64) ([]lease.Tenant, error) {
+	var live []*leaseRow
+	for _, r := range rows {
+		if r.Label == label && !r.Revoked && now < r.Until+r.Grace {
+			live = append(live, r)
 		}
-		t, err := r.tenant(p.cfg.Keys.Name())
-		if err != nil {
-			return nil, fmt.Errorf("lease %s: %w", id, err)
-		}
-		out = append(out, t)
 	}
-	return out, nil
+	out := make([]lease.Tenant, len(live))
+	name := p.cfg.Keys.Name()
+	return out, each(len(live), func(i int) (err error) {
+		if out[i], err = live[i].tenant(name); err != nil {
+			return fmt.Errorf("lease %x: %w", live[i].Lease, err)
+		}
+		return nil
+	})
 }
