@@ -55,7 +55,7 @@ func TestKillBetweenVerifyAndPersist(t *testing.T) {
 	}
 	var story []step
 	var files [][]byte
-	see := func(m *manifests.Manifest, at int64, after known) {
+	see := func(m *manifests.Manifest, at int64, ack known) {
 		shards := d.boxes(m)
 		story = append(story, step{at, func(v *Venue) error {
 			if err := v.Accept(d.chain, m.IAT); err != nil {
@@ -63,19 +63,19 @@ func TestKillBetweenVerifyAndPersist(t *testing.T) {
 			}
 			_, err := v.Receive(d.chain, m, shards)
 			return err
-		}, known{after.n, m.IAT, 0, false}}, step{at, func(v *Venue) error {
+		}, known{ack.n, m.IAT, 0, false}}, step{at, func(v *Venue) error {
 			if _, err := v.Settle(m); err != nil {
 				return err
 			}
 			u, err := v.Unlock(m)
-			if after.revoked && errors.Is(err, ErrRevoked) {
+			if ack.revoked && errors.Is(err, ErrRevoked) {
 				return nil
 			}
 			if err == nil {
 				u.Close()
 			}
 			return err
-		}, after})
+		}, ack})
 	}
 	files = append(files, d.file(d.tenant(id, start+20*manifests.Week), id))
 	story = append(story, step{start, func(v *Venue) error { _, err := v.Import(files[0]); return err }, known{n: 1, iat: start}})
@@ -90,8 +90,29 @@ func TestKillBetweenVerifyAndPersist(t *testing.T) {
 	d.now += 1000
 	see(d.publish(), d.now, known{n: 3, iat: d.now, swept: manifests.Period(d.now, manifests.Week), revoked: true})
 
+	// after is what a box with no clock finds on a disk.
+	after := func(t *testing.T, disk *mapStore, ack known) *Venue {
+		v, err := NewVenue(Config{id, disk, &testClock{wall: 1000, boot: "b2"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now := v.Now(d.chain.DJ()); now < ack.iat {
+			t.Errorf("the time is %d, %d was acknowledged", now, ack.iat)
+		}
+		leases := v.Leases()
+		if ack.n > 0 && (len(leases) != 1 || leases[0].Grant.N+1 < ack.n || ack.revoked && !leases[0].Revoked) {
+			t.Errorf("leases %+v after %+v", leases, ack)
+		}
+		for _, k := range disk.keys() {
+			if k < fmt.Sprintf("%016x", ack.swept) || ack.revoked {
+				t.Errorf("the key of period %s is there", k)
+			}
+		}
+		return v
+	}
 	// tell runs the story from a step on, and says what was acknowledged last.
-	tell := func(store Store, from int, again bool) (venue *Venue, done int, ack known, err error) {
+	// With failing, what failed is done again.
+	tell := func(store Store, from int, failing *mapStore) (venue *Venue, done int, ack known, err error) {
 		clock := &testClock{wall: start, sync: true, boot: "b1"}
 		if venue, err = NewVenue(Config{id, store, clock}); err != nil {
 			t.Fatal(err)
@@ -101,18 +122,20 @@ func TestKillBetweenVerifyAndPersist(t *testing.T) {
 				continue
 			}
 			clock.pass(s.at - clock.wall)
-			if err = s.do(venue); err != nil && again {
+			if err = s.do(venue); err != nil && failing != nil {
 				err = s.do(venue)
 			}
 			if err != nil {
 				return venue, i, ack, err
 			}
-			ack = s.after
+			if ack = s.after; failing != nil {
+				after(t, &mapStore{rows: maps.Clone(failing.rows)}, ack)
+			}
 		}
 		return venue, len(story), ack, nil
 	}
 	whole := &killed{mapStore: newStore()}
-	if _, _, _, err := tell(whole, 0, false); err != nil {
+	if _, _, _, err := tell(whole, 0, nil); err != nil {
 		t.Fatal(err)
 	}
 	if whole.writes < 8 || len(whole.keys()) != 0 {
@@ -123,40 +146,24 @@ func TestKillBetweenVerifyAndPersist(t *testing.T) {
 			t.Run(fmt.Sprintf("write %d %s", at, how), func(t *testing.T) {
 				store := &killed{mapStore: newStore(), at: at, lands: how == "landed"}
 				if how == "failed" { // and only once
-					_, _, _, err := tell(&failing{mapStore: store.mapStore, at: at}, 0, true)
+					_, _, _, err := tell(&failing{mapStore: store.mapStore, at: at}, 0, store.mapStore)
 					if err != nil {
 						t.Fatal(err)
 					}
 					sameRows(t, store.mapStore, whole.mapStore)
 					return
 				}
-				_, done, ack, err := tell(store, 0, false)
+				_, done, ack, err := tell(store, 0, nil)
 				if !errors.Is(err, errKilled) {
 					t.Fatalf("write %d was not reached: %v", at, err)
 				}
-				disk := &mapStore{rows: maps.Clone(store.rows)}
-				v, err := NewVenue(Config{id, disk, &testClock{wall: 1000, boot: "b2"}}) // with no clock
-				if err != nil {
-					t.Fatal(err)
-				}
-				if now := v.Now(d.chain.DJ()); now < ack.iat {
-					t.Errorf("the time is %d, %d was acknowledged", now, ack.iat)
-				}
-				leases := v.Leases()
-				if ack.n > 0 && (len(leases) != 1 || leases[0].Grant.N+1 < ack.n || ack.revoked && !leases[0].Revoked) {
-					t.Errorf("leases %+v after %+v", leases, ack)
-				}
-				for _, k := range disk.keys() {
-					if k < fmt.Sprintf("%016x", ack.swept) || ack.revoked {
-						t.Errorf("the key of period %s is there", k)
-					}
-				}
+				v := after(t, &mapStore{rows: maps.Clone(store.rows)}, ack)
 				if ack.n > 1 {
 					if _, err := v.Import(files[0]); !errors.Is(err, ErrOld) && !errors.Is(err, ErrRevoked) {
 						t.Errorf("grant 0 after %d: %v", ack.n-1, err)
 					}
 				}
-				if _, _, _, err := tell(store.mapStore, done, false); err != nil {
+				if _, _, _, err := tell(store.mapStore, done, nil); err != nil {
 					t.Fatalf("goes on from step %d: %v", done, err)
 				}
 				sameRows(t, store.mapStore, whole.mapStore)
