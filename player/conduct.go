@@ -106,13 +106,18 @@ func (b *Playback) advance(ctx context.Context) error {
 	return b.await(ctx, false)
 }
 
-// dry is how long a loudspeaker has been silent for want of sound.
+// dry is how long a loudspeaker has been silent for want of sound, since the
+// last track was brought on.
 func (b *Playback) dry() time.Duration {
 	t := b.sound.Load()
 	if t == nil || !t.card {
 		return 0
 	}
-	return time.Duration(t.dry.Load()) * time.Second / time.Duration(t.rate)
+	dry := t.dry.Load()
+	if dry < b.dried {
+		b.dried = 0
+	}
+	return length(dry-b.dried, t.rate)
 }
 
 // await waits until something may go on: room in the ring, a late deck's
@@ -419,6 +424,7 @@ func (b *Playback) pop(err error) {
 func (b *Playback) take(o *opening, v *voice) {
 	b.lined = b.lined[1:]
 	b.last = o.place
+	b.dried = b.sound.Load().dry.Load()
 	b.starts(v, o.place)
 	// Programs that nothing refers to any more forget their keys.
 	b.programs = slices.DeleteFunc(b.programs, func(g *program) bool {
