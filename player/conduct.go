@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"playnode/lease"
 	"playnode/node"
 )
 
@@ -106,13 +105,18 @@ func (b *Playback) advance(ctx context.Context) error {
 	return b.await(ctx, false)
 }
 
-// dry is how long a loudspeaker has been silent for want of sound.
+// dry is how long a loudspeaker has been silent for want of sound, since the
+// last track was brought on.
 func (b *Playback) dry() time.Duration {
 	t := b.sound.Load()
 	if t == nil || !t.card {
 		return 0
 	}
-	return time.Duration(t.dry.Load()) * time.Second / time.Duration(t.rate)
+	dry := t.dry.Load()
+	if dry < b.dried {
+		b.dried = 0
+	}
+	return length(dry-b.dried, t.rate)
 }
 
 // await waits until something may go on: room in the ring, a late deck's
@@ -155,128 +159,6 @@ func (b *Playback) await(ctx context.Context, room bool) error {
 		return ctx.Err()
 	}
 	return nil
-}
-
-// following is the place that is played after pl. Where there is none now, it
-// waits, if the playback stays and wait says so; else that is errNone.
-func (b *Playback) following(ctx context.Context, pl place, wait bool) (place, error) {
-	g, k := pl.g, pl.k+1
-	if g != nil && b.p.stale(g) {
-		fresh, err := b.program(ctx)
-		if err == nil {
-			it, _ := g.at(pl.k)
-			if at := fresh.find(it.entry.Track, pl.k); at >= 0 {
-				k = at + 1
-			}
-			b.programs = append(b.programs, fresh)
-			g = fresh
-		}
-	}
-	if g == nil {
-		k = 0
-	}
-	for tried := false; ; tried = true {
-		for ; g != nil && k < g.total; k++ {
-			if pl := (place{g, k}); !b.unwanted(pl) {
-				return pl, nil
-			}
-		}
-		if g != nil {
-			if b.req.Once {
-				return place{}, errOver
-			}
-			if tried || !b.good && (b.mix == nil || b.mix.cur == nil) {
-				if err := b.nothing(ctx, fmt.Errorf("no track of what is leased could be played: %w", node.ErrNotFound), wait); err != nil {
-					return place{}, err
-				}
-			}
-		}
-		fresh, err := b.load(ctx, wait)
-		if err != nil {
-			return place{}, err
-		}
-		g, k, b.good = fresh, 0, false
-	}
-}
-
-// load unlocks what was asked for.
-func (b *Playback) load(ctx context.Context, wait bool) (*program, error) {
-	for {
-		g, err := b.program(ctx)
-		if err == nil {
-			b.p.mend("lease", "")
-			b.programs = append(b.programs, g)
-			return g, nil
-		}
-		if wait && b.told.Load() && lapsed(err) && b.ended == nil {
-			b.ended = err
-			b.tell(b.lapse(Event{Err: err}))
-		}
-		if err := b.nothing(ctx, err, wait); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// nothing ends a playback that has nothing to play, or lets it wait a little.
-func (b *Playback) nothing(ctx context.Context, err error, wait bool) error {
-	if !wait {
-		return fmt.Errorf("%w: %w", errNone, err)
-	}
-	if !b.req.Stay || ctx.Err() != nil {
-		return err
-	}
-	b.p.fault("lease", "", err)
-	if t := b.sound.Load(); t != nil {
-		t.idle.Store(true)
-	}
-	return b.rest(ctx, stayFor)
-}
-
-// lapsed tells whether the terms are why nothing more sounds.
-func lapsed(err error) bool {
-	return errors.Is(err, lease.ErrLapsed) || errors.Is(err, lease.ErrNoLease) || errors.Is(err, lease.ErrRevoked) || errors.Is(err, lease.ErrNotYet)
-}
-
-func (b *Playback) lapse(e Event) mark {
-	e.Kind = Lapsed
-	m := mark{event: e}
-	if b.mix != nil {
-		m.at = b.mix.sent
-	}
-	return m
-}
-
-// admit asks anew whether a track may begin: a lease that has lapsed since
-// starts nothing. A box that cannot ask, its disk being full, goes on with
-// what was unlocked for as long as that said.
-func (b *Playback) admit(o *opening) bool {
-	if o.item.clip != nil {
-		return true
-	}
-	u, err := b.p.cfg.Leases.Unlock(o.pass.sel.Manifest)
-	if err == nil {
-		u.Close()
-		return true
-	}
-	if now, had := b.p.cfg.Now().Unix(), o.pass.unlocked; !lapsed(err) && now < had.Until && now < had.Period {
-		b.p.fault("lease", "", err)
-		return true
-	}
-	o.pass.ended = true
-	err = b.p.terms(o.pass.dj, o.pass.sel, err)
-	b.p.fault("lease", "", err)
-	if b.ended == nil {
-		b.ended = err
-		b.tell(b.lapse(Event{Name: o.item.name.String(), Playlist: o.item.label, Err: err}))
-	}
-	b.lined = slices.DeleteFunc(b.lined, func(x *opening) bool {
-		if x.pass.ended {
-			b.leave(x)
-		}
-		return x.pass.ended
-	})
-	return false
 }
 
 // look opens what comes next while something sounds, and begins a crossfade
@@ -422,6 +304,7 @@ func (b *Playback) pop(err error) {
 func (b *Playback) take(o *opening, v *voice) {
 	b.lined = b.lined[1:]
 	b.last = o.place
+	b.dried = b.sound.Load().dry.Load()
 	b.starts(v, o.place)
 	// Programs that nothing refers to any more forget their keys.
 	b.programs = slices.DeleteFunc(b.programs, func(g *program) bool {
@@ -458,33 +341,6 @@ func (b *Playback) hurry(ctx context.Context) error {
 		b.pop(b.lined[0].err)
 	}
 	return b.await(ctx, false)
-}
-
-// find is the place that is so far behind pl, by the tracks' exact lengths
-// where they are held, and how far into it.
-func (b *Playback) find(ctx context.Context, pl place, from time.Duration) (place, time.Duration) {
-	for {
-		it, ps := pl.g.at(pl.k)
-		lasts := time.Duration(it.entry.Sec) * time.Second
-		if it.clip != nil {
-			// as long as its entry says
-		} else if info, err := b.p.info(ctx, it, ps.unlocked); err == nil {
-			lasts = length(info.Samples, info.Rate)
-		}
-		next := place{pl.g, pl.k + 1}
-		for next.k < next.g.total && b.unwanted(next) {
-			next.k++
-		}
-		if from < lasts || next.k == next.g.total {
-			return pl, max(0, min(from, lasts))
-		}
-		from -= lasts
-		pl = next
-	}
-}
-
-func length(frames int64, rate int) time.Duration {
-	return time.Duration(float64(frames) / float64(rate) * float64(time.Second))
 }
 
 // forget lets all go that Run has opened.

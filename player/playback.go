@@ -59,6 +59,7 @@ type Playback struct {
 	programs []*program // whose keys are in use
 	outgo    *voice     // is faded out
 	ended    error      // why a part of the program may not be played any more
+	dried    int64      // of the transport's dry frames, those before the last track was brought on
 	good     bool       // something of the program has sounded
 	joined   bool       // the track before ended whole, so that a join follows
 	begun    bool       // the first sample was handed out

@@ -438,7 +438,9 @@ func TestNextIsNotThere(t *testing.T) {
 			t.Errorf("%.2f s of silence", s)
 		}
 		if s := r.State(); s.CID != cids[3].String() {
-			t.Errorf("%+v", s)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			t.Errorf("%+v after %+v", s, r.events)
 		}
 	})
 }

@@ -61,6 +61,7 @@ type transport struct {
 	block  []float32
 	zero   []float32
 	level  float32 // of the fade, 0 to 1
+	steep  float32 // how much a hurried fade moves in a frame; 0 for none
 	gain   float32 // of the volume
 	begun  bool    // since the last cut sound has been taken
 	since  int64   // frames of the ring sent after the last gap
@@ -233,6 +234,10 @@ func (t *transport) back() {
 // leave fades out what is heard, and says how many frames that took.
 func (t *transport) leave() (int64, error) {
 	t.back()
+	if n := float32(t.ring.held()); n > 0 && n*t.ramp() < t.level {
+		t.steep = t.level / n // there is less than a whole fade
+		defer func() { t.steep = 0 }()
+	}
 	var sum int64
 	for t.level > 0 {
 		n := t.ring.take(t.block[:feedFrames/2*Channels])
@@ -360,7 +365,7 @@ func (t *transport) shape(b []float32, goal float32) {
 	if t.level == 1 && goal == 1 && t.gain == 1 && want == 1 {
 		return
 	}
-	step := float32(1 / (fadeFor.Seconds() * float64(t.rate)))
+	step := max(t.ramp(), t.steep)
 	for i := 0; i+1 < len(b); i += Channels {
 		t.level = toward(t.level, goal, step)
 		t.gain = toward(t.gain, want, step)
@@ -369,6 +374,9 @@ func (t *transport) shape(b []float32, goal float32) {
 		b[i+1] *= g
 	}
 }
+
+// ramp is how much a fade moves in a frame.
+func (t *transport) ramp() float32 { return float32(1 / (fadeFor.Seconds() * float64(t.rate))) }
 
 func toward(x, goal, step float32) float32 {
 	switch {
