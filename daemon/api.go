@@ -270,6 +270,8 @@ type Followed struct {
 	Held       int      `json:"held"`
 	Missing    int      `json:"missing"`
 	Selections []string `json:"selections"`
+	// Issued is when the DJ signed this version, null before first contact.
+	Issued *time.Time `json:"issued"`
 	// Stale is since when the DJ has been silent for longer than she meant to
 	// be; null while she is not. What is held goes on.
 	Stale *time.Time `json:"stale"`

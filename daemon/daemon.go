@@ -52,7 +52,8 @@ type Options struct {
 	// Serve says that Run will be called to serve: the node then listens as
 	// configured, else only as far as fetching needs.
 	Serve bool
-	// Now is the clock; nil means the system's.
+	// Now is the clock; nil means the system's. Another one is for tests, and
+	// keeps off the public network.
 	Now func() time.Time
 	// Clock is what leases go by; nil means Now, which whoever sets it
 	// answers for, and the system's uptime.
@@ -100,12 +101,26 @@ type network struct {
 // DefaultRepo is where the repo lies unless told otherwise.
 func DefaultRepo() string { return repo.DefaultDir() }
 
+// config is what the repo's settings and the flags say.
+func (opt Options) config() (repo.Config, error) {
+	cfg, err := repo.LoadConfig(opt.Dir, opt.Flags)
+	if err != nil {
+		return repo.Config{}, &Error{Kind: Usage, Message: err.Error(), cause: err}
+	}
+	if opt.Now != nil && cfg.Network == "public" {
+		// The DHT's own code reads the wall clock, and would drop or spread
+		// records by it.
+		return repo.Config{}, usage("a clock of your own and the public network do not go together, as the DHT goes by the wall clock: use network lan or none")
+	}
+	return cfg, nil
+}
+
 // Init makes a repo with keys and settings where there is none, and finishes
 // one whose making was interrupted.
 func Init(ctx context.Context, opt Options) error {
-	cfg, err := repo.LoadConfig(opt.Dir, opt.Flags)
+	cfg, err := opt.config()
 	if err != nil {
-		return &Error{Kind: Usage, Message: err.Error(), cause: err}
+		return err
 	}
 	if err := repo.Create(opt.Dir, cfg); err != nil {
 		return err
@@ -122,9 +137,9 @@ func Init(ctx context.Context, opt Options) error {
 
 // Open opens the repo at opt.Dir for this process alone. The caller closes it.
 func Open(ctx context.Context, opt Options) (*Daemon, error) {
-	cfg, err := repo.LoadConfig(opt.Dir, opt.Flags)
+	cfg, err := opt.config()
 	if err != nil {
-		return nil, &Error{Kind: Usage, Message: err.Error(), cause: err}
+		return nil, err
 	}
 	r, err := repo.Open(opt.Dir, cfg)
 	if err != nil {

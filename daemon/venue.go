@@ -109,7 +109,7 @@ func (d *Daemon) followedAs(n *network, s follow.Status) Followed {
 		Selections: []string{}, Playlists: []OnOffer{},
 	}
 	if s.Envelope.Defined() {
-		f.Manifest = s.Envelope.String()
+		f.Manifest, f.Issued = s.Envelope.String(), instant(s.Issued)
 	}
 	if c, err := n.follow.Newest(s.Name); err == nil {
 		for _, sel := range c.Selections {

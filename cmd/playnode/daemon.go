@@ -21,7 +21,7 @@ func (a *app) daemonCmd() *cobra.Command {
 		Args:  exactly(0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			d, err := daemon.Open(c.Context(), daemon.Options{
-				Dir: a.dir, Flags: changed(c.Flags()), Version: version, Log: a.err, Serve: true,
+				Dir: a.dir, Flags: changed(c.Flags()), Version: version, Log: a.err, Serve: true, Now: a.now,
 			})
 			if err != nil {
 				return err

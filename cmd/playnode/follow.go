@@ -52,6 +52,9 @@ func (a *app) followed(f daemon.Followed) {
 			a.printf("    %s\n", clean(p.Words))
 		}
 	}
+	if f.Issued != nil {
+		a.printf("  signed %s\n", day(*f.Issued))
+	}
 	if f.Why != "" {
 		a.printf("  missing %s: %s\n", plural(f.Missing, "track"), clean(f.Why))
 	}

@@ -13,7 +13,7 @@ func (a *app) initCmd() *cobra.Command {
 		Long:  "Makes the repo, its keys and config.yaml. On an existing repo it changes nothing and prints the same.",
 		Args:  exactly(0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := daemon.Init(c.Context(), daemon.Options{Dir: a.dir, Flags: changed(c.Flags())}); err != nil {
+			if err := daemon.Init(c.Context(), daemon.Options{Dir: a.dir, Flags: changed(c.Flags()), Now: a.now}); err != nil {
 				return err
 			}
 			return a.identity(c)

@@ -82,7 +82,7 @@ keys, and a lease that was revoked since stays revoked.`,
 			if err != nil {
 				return usageError{err, c.CommandPath()}
 			}
-			b, err := daemon.Restore(c.Context(), daemon.Options{Dir: a.dir, Flags: changed(c.Flags()), Version: version, Log: a.err},
+			b, err := daemon.Restore(c.Context(), daemon.Options{Dir: a.dir, Flags: changed(c.Flags()), Version: version, Log: a.err, Now: a.now},
 				daemon.BackupRequest{File: from, Passphrase: phrase}, alone)
 			if err != nil {
 				return err

@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -58,6 +59,7 @@ type app struct {
 	dir   string
 	json  bool
 	quiet bool
+	now   func() time.Time // nil: the system's clock
 }
 
 func (a *app) root() *cobra.Command {
@@ -85,6 +87,7 @@ it peer to peer over IPFS, and plays it without gaps at the venues that lease it
 	f.BoolVar(&a.json, "json", false, "one JSON document on stdout, or one a line where a command streams")
 	f.BoolVar(&a.quiet, "quiet", false, "no words for people")
 	f.String("log-level", "info", "debug, info, warn or error")
+	a.clockFlag(f)
 	root.AddCommand(
 		a.initCmd(), a.idCmd(), a.daemonCmd(), a.statusCmd(), a.versionCmd(),
 		a.checkCmd(), a.publishCmd(), a.playlistCmd(), a.cardCmd(), a.shareCmd(), a.offerCmd(), a.leaseCmd(), a.keysCmd(),
@@ -131,7 +134,7 @@ func (a *app) open(c *cobra.Command) (daemon.Client, error) {
 		}
 		return cl, nil
 	}
-	return daemon.Open(c.Context(), daemon.Options{Dir: a.dir, Flags: flags, Version: version, Log: a.err})
+	return daemon.Open(c.Context(), daemon.Options{Dir: a.dir, Flags: flags, Version: version, Log: a.err, Now: a.now})
 }
 
 // changed are the flags that were given, which go before all other settings.
