@@ -45,8 +45,9 @@ bench: build ## measures this machine against Kubo, age and HTTP: BENCH.md (SECT
 soak: ## a day of playing with faults thrown in, and a week offline, on a fast clock (SOAK=24h)
 	PLAYNODE_SOAK=$(SOAK) $(GO) test ./player -run 'TestSoak|TestWeekOffline' -v -count=1 -timeout 3h
 
-testnet: build ## the lived scenarios (SCENARIO="name ..." for some)
-	bin/playnode testnet run $(SCENARIO)
+testnet: ## the lived scenarios (SCENARIO="name ..." for some), by a build whose clock can be set
+	CGO_ENABLED=0 $(GO) build -trimpath -tags testclock -ldflags '$(LDFLAGS)' -o bin/playnode-testclock ./cmd/playnode
+	bin/playnode-testclock testnet run $(SCENARIO)
 
 music: ## renders the demo's tracks anew
 	@scripts/need lame flac

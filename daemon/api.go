@@ -284,6 +284,9 @@ type Followed struct {
 	About  string `json:"about"`
 	// Playlists are what there is to lease.
 	Playlists []OnOffer `json:"playlists"`
+	// ResolvedMs is how long it took to find the newest record, once peers
+	// were connected; follow tells it.
+	ResolvedMs *float64 `json:"resolvedMs,omitempty"`
 	// Device is this box's, which a DJ without an offer needs; follow tells it.
 	Device string `json:"device,omitempty"`
 }

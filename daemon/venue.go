@@ -30,8 +30,16 @@ func (d *Daemon) followName(ctx context.Context, req FollowRequest, emit func(Ev
 	if err := d.connect(ctx, n, req.Node.Peers); err != nil && req.Once {
 		return Followed{}, err
 	}
+	var resolved *float64
+	begun := time.Now() // by the wall: how long it takes, and not when it is
 	c, err := n.follow.Sync(ctx, name, follow.Options{
 		Ask: true,
+		Resolved: func(ipns.Record) {
+			if resolved == nil {
+				ms := float64(time.Since(begun).Microseconds()) / 1000
+				resolved = &ms
+			}
+		},
 		Progress: func(p follow.Progress) {
 			alive()
 			emit(Event{Progress: &Progress{What: "fetch", Done: int64(p.Blocks - p.Missing), Total: int64(p.Blocks), Unit: "blocks"}})
@@ -51,6 +59,7 @@ func (d *Daemon) followName(ctx context.Context, req FollowRequest, emit func(Ev
 	}
 	f, err := d.followed(n, name)
 	if err == nil {
+		f.ResolvedMs = resolved
 		rec, rerr := d.device.Record()
 		f.Device, err = manifests.DeviceText(rec), rerr
 	}

@@ -24,6 +24,8 @@ type Options struct {
 	Ask bool
 	// Local asks nobody for anything: what is not here is ErrNotFound.
 	Local bool
+	// Resolved, when set, is called once the record that counts is known.
+	Resolved func(ipns.Record)
 	// Progress, when set, is called from one goroutine at a time, for the
 	// sync that runs now even if another began it.
 	Progress func(Progress)
@@ -98,6 +100,9 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, opt Op
 	rec, err := f.resolve(ctx, n, name, opt)
 	if err != nil {
 		return nil, err
+	}
+	if opt.Resolved != nil {
+		opt.Resolved(rec)
 	}
 	f.mu.Lock()
 	head, dj, backup := n.head, n.row.DJ, n.row.Backup

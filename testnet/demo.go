@@ -124,7 +124,7 @@ func (d *demo) cast(ctx context.Context) error {
 		id   *daemon.Identity
 	}{{"dj", &d.dj, &d.djID}, {"venue", &d.venue, &d.venueID}, {"archivist", &d.archivist, &d.archivistID}} {
 		var err error
-		if *r.role, *r.id, err = newRole(ctx, d.cfg.Binary, d.dir, r.name); err != nil {
+		if *r.role, *r.id, err = newRole(ctx, d.cfg.Binary, d.dir, r.name, time.Time{}); err != nil {
 			return err
 		}
 		d.roles = append(d.roles, *r.role)

@@ -20,8 +20,9 @@ type role struct {
 }
 
 // newRole makes the repo name below dir, with no network but what is given.
-func newRole(ctx context.Context, program, dir, name string) (*role, daemon.Identity, error) {
-	r := &role{Box: binary.Box{Program: program, Repo: filepath.Join(dir, name)}, name: name}
+// clock, unless zero, is where its clock stands.
+func newRole(ctx context.Context, program, dir, name string, clock time.Time) (*role, daemon.Identity, error) {
+	r := &role{Box: binary.Box{Program: program, Repo: filepath.Join(dir, name), Clock: clock}, name: name}
 	var id daemon.Identity
 	err := r.must(ctx, &id, "init", "--network", "none")
 	return r, id, err
@@ -49,8 +50,13 @@ func (r *role) must(ctx context.Context, into any, args ...string) error {
 }
 
 // start runs the role's daemon on loopback and returns when it is ready.
-func (r *role) start(ctx context.Context) (err error) {
-	if r.daemon, err = r.Start(ctx, "--listen", "/ip4/127.0.0.1/tcp/0"); err != nil {
+// peers are those that it keeps connected.
+func (r *role) start(ctx context.Context, peers ...string) (err error) {
+	args := []string{"--listen", "/ip4/127.0.0.1/tcp/0"}
+	for _, p := range peers {
+		args = append(args, "--peer", p)
+	}
+	if r.daemon, err = r.Start(ctx, args...); err != nil {
 		return fmt.Errorf("%s: %w", r.name, err)
 	}
 	return nil

@@ -17,7 +17,8 @@ import (
 	"playnode/testnet/music/piece"
 )
 
-// playnode is the program under test, built with the race detector.
+// playnode is the program under test, built with the race detector, and with
+// a clock that tests may set.
 var playnode string
 
 func TestMain(m *testing.M) {
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		if playnode, err = binary.Build(context.Background(), dir, "-race"); err != nil {
+		if playnode, err = binary.Build(context.Background(), dir, "-race", "-tags", "testclock"); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // A Box is one machine: a repo and the program that works on it. Its methods
@@ -30,6 +31,9 @@ type Box struct {
 	Repo string
 	// Env are further environment variables, as "NAME=value".
 	Env []string
+	// Clock, unless zero, is where the box's clock stands when a process
+	// starts. Program must be built with the tag testclock.
+	Clock time.Time
 }
 
 // Output is what a command left behind.
@@ -59,7 +63,11 @@ func (e *ExitError) Error() string {
 
 // Command prepares playnode on this box's repo; the caller runs it.
 func (b Box) Command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, b.Program, append([]string{"--repo", b.Repo}, args...)...)
+	global := []string{"--repo", b.Repo}
+	if !b.Clock.IsZero() {
+		global = append(global, "--clock", b.Clock.Format(time.RFC3339))
+	}
+	cmd := exec.CommandContext(ctx, b.Program, append(global, args...)...)
 	cmd.Env = append(os.Environ(), b.Env...)
 	return cmd
 }
