@@ -80,19 +80,27 @@ type box struct {
 	fetch  *fetch.Scheduler
 	follow *follow.Follower
 	states [2]*store
+	clock  func() time.Time
+	every  time.Duration
 }
 
 func open(t *testing.T, n *memory.Node, states [2]*store) *box {
 	t.Helper()
-	clock := func() time.Time { return now }
+	return openAt(t, n, states, func() time.Time { return now }, 0)
+}
+
+// openAt is open with a clock, and with how often peers are asked.
+func openAt(t *testing.T, n *memory.Node, states [2]*store, clock func() time.Time, every time.Duration) *box {
+	t.Helper()
 	names, err := ipns.New(ipns.Config{Store: states[0], Now: clock, Peers: n})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &box{Node: n, names: names, states: states}
+	b := &box{Node: n, names: names, states: states, clock: clock, every: every}
 	b.fetch = fetch.New(fetch.Config{Local: n, Sources: []fetch.Source{{Name: "memory", Getter: n}}, Now: clock})
 	b.follow, err = follow.New(follow.Config{
 		Names: names, Fetch: b.fetch, Blocks: n, Pinner: n, Held: n, Store: states[1], Now: clock, Peers: n,
+		Every: every, Spare: every,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +118,7 @@ func newBox(t *testing.T, w *memory.World, name string) *box {
 // restart is the same box after a new start.
 func (b *box) restart(t *testing.T) *box {
 	t.Helper()
-	return open(t, b.Node, b.states)
+	return openAt(t, b.Node, b.states, b.clock, b.every)
 }
 
 // dj is a DJ with keys, whose records are as honest as a test leaves them.
@@ -147,8 +155,8 @@ func newDJ(t *testing.T, b *box, seed string) *dj {
 
 func (d *dj) newRoot() *manifests.Root {
 	r := &manifests.Root{
-		N: 1, Keys: []manifests.Key{pubKey(d.root)}, Thr: 1, IAT: now.Unix() - 1000, Exp: now.Unix() + 1e6,
-		Pub:   []manifests.Publisher{{K: pubKey(d.pub), Roles: []manifests.Role{manifests.RoleManifest}, Exp: now.Unix() + 1e6}},
+		N: 1, Keys: []manifests.Key{pubKey(d.root)}, Thr: 1, IAT: now.Unix() - 1000, Exp: now.Unix() + 1e7,
+		Pub:   []manifests.Publisher{{K: pubKey(d.pub), Roles: []manifests.Role{manifests.RoleManifest}, Exp: now.Unix() + 1e7}},
 		Names: [2]manifests.Name{manifests.Name(d.name), manifests.NewName(pubKey(key("backup")))},
 	}
 	d.rng.Read(r.Req[:])
