@@ -44,9 +44,7 @@ func TestBoxesWithoutAClock(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			q := *p
 			q.t = t
-			// A name's record ends by the clock there is: it is followed first.
-			v, a := q.lonely(min(at, now), 72*time.Hour)
-			v.clock.unix.Store(at)
+			v, a := q.lonely(at, 72*time.Hour)
 			v.mustPlay(firstFrames + secondFrames)
 			// Two days and a bit by its uptime, over a restart.
 			for range 2 {

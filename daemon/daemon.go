@@ -58,6 +58,10 @@ type Options struct {
 	// Clock is what leases go by; nil means Now, which whoever sets it
 	// answers for, and the system's uptime.
 	Clock lease.Clock
+	// Ticks tells when it is time to look again whether a name, a period or a
+	// key has come to its end, at least so often; nil means a ticker. stop is
+	// called when nobody looks any more.
+	Ticks func(every time.Duration) (ticks <-chan time.Time, stop func())
 }
 
 // Daemon is an open repo with its node and roles. It is a Client of itself.
@@ -149,6 +153,12 @@ func Open(ctx context.Context, opt Options) (*Daemon, error) {
 	if d.now == nil {
 		d.now = time.Now
 	}
+	if d.opt.Ticks == nil {
+		d.opt.Ticks = func(every time.Duration) (<-chan time.Time, func()) {
+			t := time.NewTicker(every)
+			return t.C, t.Stop
+		}
+	}
 	if d.clock = opt.Clock; d.clock == nil {
 		d.clock = boxClock{d.now, opt.Now != nil}
 	}
@@ -162,7 +172,7 @@ func Open(ctx context.Context, opt Options) (*Daemon, error) {
 		}
 		return n, err
 	})
-	err = d.openKeys()
+	seal.Erasing(func() { err = d.openKeys() })
 	if err == nil {
 		d.sound, err = openSound(d)
 	}

@@ -38,6 +38,7 @@ type box struct {
 	dir   string
 	stop  func()
 	clock lease.Clock // nil: the wall clock, synchronised
+	ticks func(time.Duration) (<-chan time.Time, func())
 }
 
 func newBox(t testing.TB, c *clock) *box {
@@ -66,7 +67,7 @@ func (b *box) start(c *clock) {
 	if err := flags.Parse([]string{"--network=none", "--listen=/ip4/127.0.0.1/tcp/0"}); err != nil {
 		b.t.Fatal(err)
 	}
-	opt := Options{Dir: b.dir, Flags: flags, Serve: true, Now: c.now, Clock: b.clock}
+	opt := Options{Dir: b.dir, Flags: flags, Serve: true, Now: c.now, Clock: b.clock, Ticks: b.ticks}
 	if err := Init(b.t.Context(), opt); err != nil {
 		b.t.Fatal(err)
 	}

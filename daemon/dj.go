@@ -226,8 +226,8 @@ func (d *Daemon) keysArchive(context.Context, struct{}, func(Event)) (ArchiveKey
 // keepPublished publishes anew what the passing of time changes: the period,
 // and the record before its end.
 func (d *Daemon) keepPublished(ctx context.Context, n *network) error {
-	t := time.NewTicker(time.Minute)
-	defer t.Stop()
+	ticks, stop := d.opt.Ticks(time.Minute)
+	defer stop()
 	for {
 		err := d.adopt(ctx, n, func(e Event) { d.log.Warn(e.Note) })
 		if err == nil {
@@ -242,7 +242,7 @@ func (d *Daemon) keepPublished(ctx context.Context, n *network) error {
 			d.log.Error("publish anew", "err", err)
 		}
 		select {
-		case <-t.C:
+		case <-ticks:
 		case <-ctx.Done():
 			return nil
 		}

@@ -46,11 +46,11 @@ func (d *Daemon) openKeys() error {
 // keepTime writes the time floors every few minutes and erases keys whose
 // period or lease has ended.
 func (d *Daemon) keepTime(ctx context.Context) error {
-	t := time.NewTicker(5 * time.Minute)
-	defer t.Stop()
+	ticks, stop := d.opt.Ticks(5 * time.Minute)
+	defer stop()
 	for {
 		select {
-		case <-t.C:
+		case <-ticks:
 			if err := errors.Join(d.venue.Sweep(), d.venue.Persist()); err != nil {
 				d.log.Error("keep time", "err", err)
 			}

@@ -29,9 +29,14 @@ func decoders(mp3 string) audio.Options {
 	return audio.Options{}
 }
 
-// forget gives the memory in which keys and sound lay back to the system, as
-// far as nothing else is in it.
-func forget() { debug.FreeOSMemory() }
+// forget has what keys and sound lay in erased, and gives that memory back to
+// the system as far as nothing else is in it. What a pool held is let go by
+// the second collection.
+func forget() {
+	for range 2 {
+		debug.FreeOSMemory()
+	}
+}
 
 // leaseImport takes in a grant. One that came by mailbox meanwhile may be
 // newer than a file: then there is nothing to take in.

@@ -15,6 +15,7 @@ import (
 
 	"playnode/follow"
 	"playnode/internal/repo"
+	"playnode/internal/seal"
 	"playnode/player"
 )
 
@@ -311,7 +312,9 @@ func (d *Daemon) run(ctx context.Context, p *playing) (Played, error) {
 	defer p.cancel(nil)
 	d.sound.take(p)
 	defer d.sound.leave(p)
-	res, err := p.Run(ctx)
+	var res player.Played
+	var err error
+	seal.Erasing(func() { res, err = p.Run(ctx) })
 	forget()
 	if err != nil && errors.Is(context.Cause(ctx), errTaken) {
 		err = &Error{Kind: Failed, Message: fmt.Sprintf("%v: %s", errTaken, p.sink), cause: errTaken}

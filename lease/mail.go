@@ -55,8 +55,8 @@ func (l *mail) of(m *manifests.Manifest) bool {
 // is the store's, or wraps ErrRefused where the shards are not the manifest's.
 // It may be called before the manifest is accepted: what it takes in, the DJ
 // has signed. The venue is not held up while mailboxes are tried.
-func (v *Venue) Receive(c *manifests.Chain, m *manifests.Manifest, shards [][]byte) ([]Lease, error) {
-	got, err := v.receive(c, m, shards)
+func (v *Venue) Receive(c *manifests.Chain, m *manifests.Manifest, shards [][]byte) (got []Lease, err error) {
+	seal.Erasing(func() { got, err = v.receive(c, m, shards) })
 	if err != nil {
 		return got, fmt.Errorf("open mailboxes of %s: %w", m.ID(), err)
 	}

@@ -46,7 +46,12 @@ func (u *Unlocked) key() (seal.Key, error) {
 }
 
 // FileKey opens a track's file key.
-func (u *Unlocked) FileKey(e manifests.Entry) (seal.FileKey, error) {
+func (u *Unlocked) FileKey(e manifests.Entry) (k seal.FileKey, err error) {
+	seal.Erasing(func() { k, err = u.fileKey(e) })
+	return k, err
+}
+
+func (u *Unlocked) fileKey(e manifests.Entry) (seal.FileKey, error) {
 	mk, err := u.key()
 	if err != nil {
 		return seal.FileKey{}, err
@@ -72,7 +77,12 @@ func (u *Unlocked) Info(e manifests.Entry, sealed []byte) (*manifests.Info, erro
 }
 
 // OpenInfo opens a track's sealed metadata with its file key.
-func OpenInfo(k seal.FileKey, e manifests.Entry, sealed []byte) (*manifests.Info, error) {
+func OpenInfo(k seal.FileKey, e manifests.Entry, sealed []byte) (info *manifests.Info, err error) {
+	seal.Erasing(func() { info, err = openInfo(k, e, sealed) })
+	return info, err
+}
+
+func openInfo(k seal.FileKey, e manifests.Entry, sealed []byte) (*manifests.Info, error) {
 	if len(sealed) > manifests.MaxBlock {
 		return nil, fmt.Errorf("open info of track %s: %d bytes: %w", e.Track, len(sealed), ErrRefused)
 	}
@@ -94,7 +104,9 @@ var maxSealedMeta = seal.SealedSize(manifests.MaxMeta)
 // Playlists opens a manifest's meta blocks, in its order, and names their
 // tracks among its entries.
 func (u *Unlocked) Playlists(sealed [][]byte, entries []manifests.Entry) ([]manifests.Playlist, error) {
-	blocks, err := u.meta(sealed)
+	var blocks []*manifests.Meta
+	var err error
+	seal.Erasing(func() { blocks, err = u.meta(sealed) })
 	if err != nil {
 		return nil, err
 	}

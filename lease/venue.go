@@ -71,7 +71,7 @@ type Lease struct {
 // NewVenue loads what the store holds.
 func NewVenue(c Config) (*Venue, error) {
 	v := &Venue{
-		id: c.Identity, store: c.Store,
+		id: c.Identity, store: erasing{c.Store},
 		time:   clockState{clock: c.Clock, djs: map[manifests.DJ]*floors{}},
 		grants: map[string]*held{}, chains: map[manifests.DJ]*manifests.Chain{},
 	}
@@ -83,6 +83,24 @@ func NewVenue(c Config) (*Venue, error) {
 		}
 	}
 	return v, nil
+}
+
+// erasing is a store whose traces in memory are erased.
+type erasing struct{ Store }
+
+func (s erasing) Get(key string) (value []byte, err error) {
+	seal.Erasing(func() { value, err = s.Store.Get(key) })
+	return value, err
+}
+
+func (s erasing) Each(prefix string, f func(key string, value []byte) error) (err error) {
+	seal.Erasing(func() { err = s.Store.Each(prefix, f) })
+	return err
+}
+
+func (s erasing) Apply(puts map[string][]byte, deletes []string) (err error) {
+	seal.Erasing(func() { err = s.Store.Apply(puts, deletes) })
+	return err
 }
 
 // Rows of the store. A period key is found by all that it belongs to, never
@@ -154,8 +172,8 @@ func (v *Venue) loadRoots(row string, value []byte) error {
 // grant in twice changes nothing. Errors wrap ErrNotYours, ErrRefused, ErrOld,
 // ErrRevoked, ErrLapsed or ErrFuture; nothing is kept with one. With ErrOld
 // comes the lease as it is here, by its newer grant.
-func (v *Venue) Import(file []byte) (Lease, error) {
-	l, err := v.importFile(file)
+func (v *Venue) Import(file []byte) (l Lease, err error) {
+	seal.Erasing(func() { l, err = v.importFile(file) })
 	if err != nil {
 		return l, fmt.Errorf("import lease: %w", err)
 	}
@@ -445,10 +463,10 @@ func (v *Venue) sweep(r reading) error {
 // Unlock opens a manifest that the caller has verified, at the time that the
 // box has for this DJ. It erases what has lapsed first. Errors wrap
 // ErrNoLease, ErrNotYet, ErrLapsed, ErrRevoked, ErrRefused or ErrFuture.
-func (v *Venue) Unlock(m *manifests.Manifest) (*Unlocked, error) {
+func (v *Venue) Unlock(m *manifests.Manifest) (u *Unlocked, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	u, err := v.unlock(m)
+	seal.Erasing(func() { u, err = v.unlock(m) })
 	if err != nil {
 		return nil, fmt.Errorf("unlock %s: %w", m.ID(), err)
 	}

@@ -43,7 +43,12 @@ type deck struct {
 }
 
 // openDeck opens a track's keys, its metadata and its samples, so far into it.
-func (p *Player) openDeck(ctx context.Context, it item, u *lease.Unlocked, in time.Duration) (_ *deck, err error) {
+func (p *Player) openDeck(ctx context.Context, it item, u *lease.Unlocked, in time.Duration) (d *deck, err error) {
+	seal.Erasing(func() { d, err = p.decode(ctx, it, u, in) })
+	return d, err
+}
+
+func (p *Player) decode(ctx context.Context, it item, u *lease.Unlocked, in time.Duration) (_ *deck, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
 		if err != nil {
@@ -90,7 +95,7 @@ func startDeck(ctx context.Context, cancel context.CancelFunc, it item, info *ma
 	for range aheadBlocks {
 		d.free <- &block{samples: make([]float32, blockFrames*d.format.Channels)}
 	}
-	go d.run(ctx, dec)
+	go seal.Erasing(func() { d.run(ctx, dec) })
 	return d
 }
 

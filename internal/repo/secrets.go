@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,6 +42,7 @@ func openSecrets(path string) (*Secrets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open keys: %w", err)
 	}
+	defer clear(b)
 	if err := json.Unmarshal(b, &s.all); err != nil {
 		return nil, fmt.Errorf("open keys %s: %w", path, err)
 	}
@@ -80,7 +82,7 @@ func (s *Secrets) Apply(puts map[string][]byte, deletes []string) error {
 	for _, k := range deletes {
 		delete(next, k)
 	}
-	b, err := json.Marshal(next)
+	b, err := encodeSecrets(next)
 	if err != nil {
 		return fmt.Errorf("write keys: %w", err)
 	}
@@ -98,6 +100,28 @@ func (s *Secrets) Apply(puts map[string][]byte, deletes []string) error {
 	}
 	s.all = next
 	return nil
+}
+
+// encodeSecrets is the map as encoding/json writes it, in one buffer that the
+// caller can clear: json.Marshal leaves a copy in a pool.
+func encodeSecrets(all map[string][]byte) ([]byte, error) {
+	size := 2
+	for k, v := range all {
+		size += 6*len(k) + base64.StdEncoding.EncodedLen(len(v)) + 6
+	}
+	b := append(make([]byte, 0, size), '{')
+	for i, k := range slices.Sorted(maps.Keys(all)) {
+		name, err := json.Marshal(k)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(b, name...), ':', '"')
+		b = append(base64.StdEncoding.AppendEncode(b, all[k]), '"')
+	}
+	return append(b, '}'), nil
 }
 
 // Each calls f for every key with the prefix, in order, until f returns an

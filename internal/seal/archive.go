@@ -84,11 +84,21 @@ func OpenTrack(k FileKey, sealed io.ReaderAt, size int64) (plain io.ReaderAt, pl
 	if !hasHeader(head) {
 		return nil, 0, fmt.Errorf("open track: no age header: %w", ErrOpen)
 	}
-	plain, plainSize, err = age.DecryptReaderAt(sealed, size, age.NewInjectedFileKeyIdentity(k[:]))
+	Erasing(func() {
+		plain, plainSize, err = age.DecryptReaderAt(sealed, size, age.NewInjectedFileKeyIdentity(k[:]))
+	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("open track: %w: %w", ErrOpen, err)
 	}
-	return plain, plainSize, nil
+	return erasingReaderAt{plain}, plainSize, nil
+}
+
+// erasingReaderAt reads as r does, and leaves nothing of the keys.
+type erasingReaderAt struct{ r io.ReaderAt }
+
+func (e erasingReaderAt) ReadAt(p []byte, off int64) (n int, err error) {
+	Erasing(func() { n, err = e.r.ReadAt(p, off) })
+	return n, err
 }
 
 // StreamTrack opens a sealed file from its beginning, while its end is still
