@@ -157,6 +157,10 @@ func thirtyDays(t *testing.T) {
 			if c, err := all[j].follow.Newest(d.name); err != nil || c.Envelope != last {
 				t.Fatalf("lie %d to %s, after a new start: %v", i, b.ID(), err)
 			}
+			least := max(lie.Seq, records[len(records)-1].Seq)
+			if rec, err := all[j].names.Newest(d.name); err != nil || rec.Seq < least {
+				t.Errorf("lie %d to %s, after a new start: record %d, %v", i, b.ID(), rec.Seq, err)
+			}
 			ends[all[j]] = run(all[j])
 			at(all[j], last, time.Second)
 			w.Cut(b.Node, liar.Node)
