@@ -27,6 +27,10 @@ var (
 	ErrNotYet = errors.New("lease has not begun")
 	// ErrLapsed says that the lease, its keys or the manifest's locks ended.
 	ErrLapsed = errors.New("lease has lapsed")
+	// ErrKeysEnded says that the lease runs on, and that there are no keys or
+	// locks for the time that it is, as its DJ has been away for long. It is
+	// an ErrLapsed.
+	ErrKeysEnded error = keysEnded{}
 	// ErrRevoked says that the selection has moved to a generation for which
 	// no grant is here.
 	ErrRevoked = errors.New("lease was revoked")
@@ -45,6 +49,11 @@ var (
 	// ErrFuture says that a record is dated over a day after now.
 	ErrFuture = errors.New("dated in the future")
 )
+
+type keysEnded struct{}
+
+func (keysEnded) Error() string        { return "the lease's keys have ended" }
+func (keysEnded) Is(target error) bool { return target == ErrLapsed }
 
 // The contexts of SPEC.md, in one place for both sides.
 

@@ -526,7 +526,7 @@ func (v *Venue) open(h *held, m *manifests.Manifest, now int64) (*Unlocked, erro
 	p := manifests.Period(now, m.Unit)
 	lock, ok := m.LockFor(p)
 	if !ok {
-		return nil, fmt.Errorf("the manifest's locks end at %d: %w", m.LockEnd(), ErrLapsed)
+		return nil, fmt.Errorf("the manifest's locks end at %d: %w", m.LockEnd(), ErrKeysEnded)
 	}
 	if g.Win == nil || p < g.Win.First {
 		return nil, fmt.Errorf("no key for this period yet: %w", ErrNotYet)
@@ -536,7 +536,7 @@ func (v *Venue) open(h *held, m *manifests.Manifest, now int64) (*Unlocked, erro
 		return nil, err
 	}
 	if kp == nil || p > g.Win.Last { // another lease's, where there is one
-		return nil, fmt.Errorf("no key for this period any more: %w", ErrLapsed)
+		return nil, fmt.Errorf("no key for this period any more: %w", ErrKeysEnded)
 	}
 	defer clear(kp)
 	if len(kp) != 32 {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -193,6 +194,27 @@ func TestNoLease(t *testing.T) {
 	w.pass(8 * 24 * time.Hour)
 	if h = w.play(w.player(), Request{}, nil); !errors.Is(h.err, lease.ErrLapsed) || len(h.events) != 0 || h.info.Rate != 0 {
 		t.Errorf("lapsed: %v, events %v", h.err, h.kinds())
+	}
+}
+
+// A lease that runs on while its DJ is away for longer than its keys reach:
+// play says that, and not that it has lapsed.
+func TestKeysEndBeforeTheLease(t *testing.T) {
+	w := newWorld(t)
+	paths, _ := album(t, 44100, 2, music(44100, 2, 20_000), "1.wav")
+	w.publish("main", paths...)
+	w.grant("main", 120*24*time.Hour)
+	w.pass(44 * 24 * time.Hour)
+	if h := w.play(w.player(), Request{}, nil); h.err != nil {
+		t.Fatalf("after 44 days: %v", h.err)
+	}
+	w.pass(16 * 24 * time.Hour)
+	h := w.play(w.player(), Request{}, nil)
+	if !errors.Is(h.err, lease.ErrKeysEnded) || !errors.Is(h.err, lease.ErrLapsed) || h.info.Rate != 0 {
+		t.Fatalf("after 60 days: %v, events %v", h.err, h.kinds())
+	}
+	if say := h.err.Error(); strings.Contains(say, "lapsed") || !strings.Contains(say, "next version") {
+		t.Errorf("play says %q", say)
 	}
 }
 

@@ -170,13 +170,17 @@ func (p *Player) terms(dj manifests.DJ, s *follow.Selection, err error) error {
 	case errors.Is(err, lease.ErrRevoked):
 		return fmt.Errorf("%w: that of %q; %s", lease.ErrRevoked, s.Label, askFor)
 	case errors.Is(err, lease.ErrLapsed), errors.Is(err, lease.ErrNotYet):
-		var from, until int64
+		var from, until, keys int64
 		for _, l := range p.cfg.Leases.Leases() {
 			if l.DJ == dj && l.Sel == s.ID && l.Until > until {
-				from, until = l.From, l.Until
+				from, until, keys = l.From, l.Until, l.Keys
 			}
 		}
-		if errors.Is(err, lease.ErrNotYet) {
+		switch {
+		case errors.Is(err, lease.ErrKeysEnded):
+			return fmt.Errorf("%w: those to %q on %s, as the DJ has been away since; the lease runs until %s and goes on with her next version", lease.ErrKeysEnded, s.Label,
+				time.Unix(min(keys, s.Manifest.LockEnd()), 0).UTC().Format(time.RFC1123), time.Unix(until, 0).UTC().Format(time.RFC1123))
+		case errors.Is(err, lease.ErrNotYet):
 			return fmt.Errorf("%w: that of %q begins %s", lease.ErrNotYet, s.Label, time.Unix(from, 0).UTC().Format(time.RFC1123))
 		}
 		return fmt.Errorf("%w: that of %q ended %s; %s", lease.ErrLapsed, s.Label, time.Unix(until, 0).UTC().Format(time.RFC1123), askFor)
