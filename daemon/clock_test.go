@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,19 +13,18 @@ import (
 // may say anything, its uptime is what passes.
 type alone struct {
 	wall *clock
-	boot string
-	up   time.Duration
+	up   atomic.Int64 // a time.Duration
 }
 
 func (a *alone) Wall() (int64, bool)           { return a.wall.now().Unix(), false }
-func (a *alone) Boot() (string, time.Duration) { return a.boot, a.up }
+func (a *alone) Boot() (string, time.Duration) { return "first", time.Duration(a.up.Load()) }
 
 // lonely is a venue of that kind, following p's DJ, with a lease of hers.
 func (p *pair) lonely(at int64, lasts time.Duration) (*pair, *alone) {
 	p.t.Helper()
 	c := &clock{}
 	c.unix.Store(at)
-	a := &alone{wall: c, boot: "first"}
+	a := &alone{wall: c}
 	v := &pair{t: p.t, clock: c, dj: p.dj, music: p.music, name: p.name}
 	v.venue = &box{t: p.t, dir: tempDir(p.t), clock: a}
 	v.venue.start(c)
@@ -48,7 +48,7 @@ func TestBoxesWithoutAClock(t *testing.T) {
 			v.mustPlay(firstFrames + secondFrames)
 			// Two days and a bit by its uptime, over a restart.
 			for range 2 {
-				a.up += 25 * time.Hour
+				a.up.Add(int64(25 * time.Hour))
 				v.clock.forward(25 * time.Hour)
 				if at <= now {
 					v.mustPlay(firstFrames + secondFrames)
@@ -56,7 +56,7 @@ func TestBoxesWithoutAClock(t *testing.T) {
 			}
 			v.venue.stop()
 			v.venue.start(v.clock)
-			a.up += 25 * time.Hour
+			a.up.Add(int64(25 * time.Hour))
 			_, wav, err := v.play(nil)
 			wantKind(t, err, NoLease, wav)
 		})
