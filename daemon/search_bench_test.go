@@ -117,19 +117,16 @@ func (p *pair) stock(n *names, count int) []*manifests.Info {
 		}
 	}
 	put()
-	library := p.dj.repo.Bucket("library")
-	old, err := library.Get("list/bar")
+	// A selection of its own: what was published of the playlist before is no
+	// part of it.
+	fresh, err := lease.NewSelection(p.dj.keys.DJ(), 0).Encode()
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	var list map[string]any
-	if err := json.Unmarshal(old, &list); err != nil {
+	if puts["list/bar"], err = json.Marshal(map[string]any{"Label": "bar", "Tracks": order, "Selection": fresh}); err != nil {
 		p.t.Fatal(err)
 	}
-	list["Tracks"], list["Sealed"] = order, ""
-	if puts["list/bar"], err = json.Marshal(list); err != nil {
-		p.t.Fatal(err)
-	}
+	library := p.dj.repo.Bucket("library")
 	if err := library.Apply(puts, nil); err != nil {
 		p.t.Fatal(err)
 	}
