@@ -131,6 +131,7 @@ func (d *Daemon) cardPreview(ctx context.Context, req CardPreviewRequest, emit f
 	if !req.Off {
 		t = &publisher.ClipTerms{For: req.For, From: req.From}
 	}
+	defer n.follow.Hold()() // no row names a clip before it is whole
 	got, err := n.publisher.SetClips(ctx, req.Playlist, t, func(done, total int64) {
 		emit(Event{Progress: &Progress{What: "previews", Done: done, Total: total, Unit: "tracks"}})
 	})

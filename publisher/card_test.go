@@ -5,6 +5,7 @@ import (
 	"errors"
 	"image"
 	"image/png"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -180,8 +181,19 @@ func TestPreviews(t *testing.T) {
 	if got, err := p.SetClips(t.Context(), "main", &ClipTerms{For: time.Second, From: &at}, nil); err != nil || got.Made != 3 || got.Codecs[audio.Opus] != 3 {
 		t.Errorf("%+v, %v", got, err)
 	}
+	clips := w.card(p).Clips()
 	if got, err := p.SetClips(t.Context(), "main", nil, nil); err != nil || got.Made != 0 || w.card(p) != nil {
 		t.Errorf("off: %+v, %v, card %+v", got, err, w.card(p))
+	}
+	// They are not made anew when they are wanted again, so they are kept.
+	roots, err := p.Roots()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range clips {
+		if !slices.Contains(roots, k.File) {
+			t.Errorf("preview %s is let go", k.File)
+		}
 	}
 }
 

@@ -18,8 +18,8 @@ func (p *Publisher) Head() (env cid.Cid, seq uint64, err error) {
 }
 
 // Roots are the blocks below which lies all that the DJ has sealed and signed
-// last: her newest head and revisions, and every track of her library, listed
-// or not. They are never let go.
+// last: her newest head and revisions, and every track and preview of her
+// library, listed or not. They are never let go.
 func (p *Publisher) Roots() (roots []cid.Cid, err error) {
 	head, _, err := p.Head()
 	if err != nil {
@@ -52,6 +52,16 @@ func (p *Publisher) Roots() (roots []cid.Cid, err error) {
 				}
 			}
 			return nil
+		})
+	}
+	if err == nil {
+		err = p.cfg.Store.Each(rowClip, func(_ string, value []byte) error {
+			var k clipRow
+			err := json.Unmarshal(value, &k)
+			if err == nil && k.File.Defined() {
+				roots = append(roots, k.File)
+			}
+			return err
 		})
 	}
 	if err != nil {

@@ -243,7 +243,9 @@ func TestHostileRouter(t *testing.T) {
 		},
 		"a page":   func(w stdhttp.ResponseWriter, _ *stdhttp.Request) { io.WriteString(w, "<html>") },
 		"an error": func(w stdhttp.ResponseWriter, _ *stdhttp.Request) { w.WriteHeader(500) },
-		"a loop":   func(w stdhttp.ResponseWriter, r *stdhttp.Request) { stdhttp.Redirect(w, r, r.URL.Path, stdhttp.StatusFound) },
+		"a loop": func(w stdhttp.ResponseWriter, r *stdhttp.Request) {
+			stdhttp.Redirect(w, r, r.URL.Path, stdhttp.StatusFound)
+		},
 	} {
 		s := httptest.NewServer(h)
 		if raw, err := router(t, s).Record(t.Context(), name.String()); !errors.Is(err, node.ErrNotFound) || raw != nil {
