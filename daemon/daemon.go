@@ -34,6 +34,7 @@ import (
 	"playnode/node"
 	"playnode/node/embedded"
 	nodehttp "playnode/node/http"
+	"playnode/node/kubo"
 	"playnode/player"
 	"playnode/publisher"
 )
@@ -241,6 +242,13 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 			return nil, fmt.Errorf("use router %s: %w", o, err)
 		}
 		routers = append(routers, ipns.Delegated(o, r))
+	}
+	for _, o := range cfg.KuboNames {
+		k, err := kubo.NewNames(o)
+		if err != nil {
+			return nil, fmt.Errorf("use %w", err)
+		}
+		routers = append(routers, ipns.Delegated(o, k))
 	}
 	if w.names, err = ipns.New(ipns.Config{
 		Store: d.repo.Bucket("ipns"), Now: d.now, Peers: n, Topics: n, Routers: routers, Log: d.log,

@@ -6,6 +6,8 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"playnode/ipns"
 	"playnode/node"
 	"playnode/node/embedded"
+	kuborpc "playnode/node/kubo"
 )
 
 // rows is an ipns.Store in memory.
@@ -156,4 +159,52 @@ func TestStockDelegatedRouting(t *testing.T) {
 	if rec.Value.String() != pub.Manifest {
 		t.Errorf("kept is a record to %s", rec.Value)
 	}
+}
+
+// A running Kubo is given the DJ's record by its RPC and puts it into its own
+// DHT, where another Kubo finds it; asked by its RPC, it gives the record back.
+func TestStockNamePut(t *testing.T) {
+	b := newBench(t)
+	ctx, cancel := context.WithTimeout(b.ctx, 2*time.Minute)
+	defer cancel()
+	b.ctx = ctx
+	k, other := b.kubo("kubo"), b.kubo("other")
+	other.run(nil, "swarm", "connect", strings.Fields(string(k.run(nil, "id", "-f", "<addrs>")))[0])
+	dj := b.box("dj")
+	var pub struct {
+		published
+		Holders int
+	}
+	b.ok(dj.JSON(b.ctx, &pub, "publish", sources(b)[0], "--kubo-names", k.rpc()))
+	if pub.Holders == 0 {
+		t.Error("kubo did not take the record")
+	}
+	other.resolved(pub.Name, "/ipfs/"+pub.Manifest)
+
+	names, err := kuborpc.NewNames(other.rpc())
+	b.ok(err)
+	raw, err := names.Record(b.ctx, pub.Name)
+	b.ok(err)
+	name, err := ipns.ParseName(pub.Name)
+	b.ok(err)
+	rec, err := ipns.Open(name, raw)
+	b.ok(err)
+	if rec.Value.String() != pub.Manifest {
+		t.Errorf("kubo gives a record to %s, not %s", rec.Value, pub.Manifest)
+	}
+	if err := names.PutRecord(b.ctx, pub.Name, raw[:len(raw)-1]); err == nil {
+		t.Error("kubo took a damaged record")
+	}
+}
+
+// rpc is the address of its RPC.
+func (k *kubo) rpc() string {
+	k.b.Helper()
+	text, err := os.ReadFile(filepath.Join(k.repo, "api"))
+	k.b.ok(err)
+	parts := strings.Split(strings.TrimSpace(string(text)), "/") // /ip4/127.0.0.1/tcp/5001
+	if len(parts) != 5 {
+		k.b.Fatalf("kubo's RPC is at %q", text)
+	}
+	return "http://" + parts[2] + ":" + parts[4]
 }

@@ -27,6 +27,7 @@ func (n *nodeFlags) add(c *cobra.Command) {
 	f.StringArray("bootstrap", nil, "a bootstrap peer instead of the public ones (repeatable)")
 	f.StringArray("origin", nil, "a trustless gateway to ask for blocks as well (repeatable)")
 	f.StringArray("router", nil, "a delegated routing server to give and ask for name records (repeatable)")
+	f.StringArray("kubo-names", nil, "the RPC of a Kubo to give and ask for name records, such as http://127.0.0.1:5001 (repeatable)")
 	n.timeout = duration(time.Minute)
 	f.Var(&n.timeout, "timeout", "how long to wait while nothing arrives")
 }

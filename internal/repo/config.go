@@ -39,6 +39,9 @@ type Config struct {
 	// Routers are delegated routing servers that are given name records and
 	// asked for them.
 	Routers []string `mapstructure:"router"`
+	// KuboNames are the RPCs of Kubos that are given name records (name put)
+	// and asked for them.
+	KuboNames []string `mapstructure:"kubo-names"`
 	// NameLife is how long a record of the DJ's name is good for at the
 	// least; it is signed anew when half of that is over.
 	NameLife time.Duration `mapstructure:"name-life"`
@@ -72,7 +75,7 @@ type Config struct {
 var defaults = map[string]any{
 	"network": "public", "listen": []string{}, "http": "", "gateway": "", "metrics": "",
 	"peer": []string{}, "bootstrap": []string{}, "origin": []string{},
-	"router": []string{}, "name-life": "30d", "store-limit": "0", "copies": 2,
+	"router": []string{}, "kubo-names": []string{}, "name-life": "30d", "store-limit": "0", "copies": 2,
 	"sink": "default", "loudness": "-16", "rate": 0, "crossfade": "0s", "latency": "200ms", "volume": 100, "volume-ceiling": 100,
 	"audio.mp3": "exact", "log-level": "info",
 }
@@ -115,8 +118,8 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 		Network: v.GetString("network"), Listen: list(v, "listen"),
 		HTTP: v.GetString("http"), Gateway: v.GetString("gateway"), Metrics: v.GetString("metrics"),
 		Peers: list(v, "peer"), Bootstrap: list(v, "bootstrap"), Origins: list(v, "origin"),
-		Routers: list(v, "router"),
-		Sink:    v.GetString("sink"), Loudness: v.GetString("loudness"), Rate: v.GetInt("rate"),
+		Routers: list(v, "router"), KuboNames: list(v, "kubo-names"),
+		Sink: v.GetString("sink"), Loudness: v.GetString("loudness"), Rate: v.GetInt("rate"),
 		Crossfade: v.GetDuration("crossfade"), Latency: v.GetDuration("latency"),
 		Volume: v.GetInt("volume"), VolumeCeiling: v.GetInt("volume-ceiling"),
 		MP3: v.GetString("audio.mp3"), Copies: v.GetInt("copies"), LogLevel: v.GetString("log-level"),
