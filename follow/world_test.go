@@ -33,8 +33,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // store is a Store in memory.
 type store struct {
-	mu sync.Mutex
-	m  map[string][]byte
+	mu  sync.Mutex
+	m   map[string][]byte
+	cut *cut
 }
 
 func (s *store) Get(key string) ([]byte, error) {
@@ -63,11 +64,14 @@ func (s *store) Each(prefix string, f func(string, []byte) error) error {
 func (s *store) Apply(puts map[string][]byte, deletes []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	maps.Copy(s.m, puts)
-	for _, k := range deletes {
-		delete(s.m, k)
+	made, err := s.cut.write()
+	if made {
+		maps.Copy(s.m, puts)
+		for _, k := range deletes {
+			delete(s.m, k)
+		}
 	}
-	return nil
+	return err
 }
 
 // now is when these tests take place.
