@@ -104,8 +104,10 @@ func TestNothingIsLeftInMemoryAfterTheLapse(t *testing.T) {
 	ok(err)
 	ok(play.Start())
 	during := map[string]int{}
+	looks := 2 // while it plays; each reads all of the process's memory
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if strings.Contains(lines.Text(), `"event":"track"`) {
+		if looks > 0 && strings.Contains(lines.Text(), `"event":"track"`) {
+			looks--
 			for what, n := range inMemory(t, pid, needles) {
 				during[what] += n
 			}
@@ -201,7 +203,7 @@ func inMemory(t *testing.T, pid int, needles map[string][][]byte) map[string]int
 		t.Fatal(err)
 	}
 	const window = 8 << 20
-	buf := make([]byte, window)
+	buf, zero := make([]byte, window), make([]byte, window)
 	for line := range strings.Lines(string(maps)) {
 		var from, to int64
 		var mode string
@@ -210,9 +212,12 @@ func inMemory(t *testing.T, pid int, needles map[string][][]byte) map[string]int
 		}
 		for at := from; at < to; at += window - 4096 { // windows overlap by more than a needle
 			n, _ := mem.ReadAt(buf[:min(window, to-at)], at)
+			if bytes.Equal(buf[:n], zero[:n]) {
+				n = 0 // mapped and not used
+			}
 			for what, all := range needles {
 				for _, x := range all {
-					found[what] += bytes.Count(buf[:n], x)
+					found[what] += bytes.Count(buf[:n], x[:min(len(x), 32)]) // what machines seek fast
 				}
 			}
 			if at+window >= to {
