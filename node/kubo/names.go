@@ -40,7 +40,7 @@ type Names struct {
 func NewNames(address string) (*Names, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("Kubo's RPC %.200q is not like http://127.0.0.1:5001", address)
+		return nil, fmt.Errorf("the RPC %.200q of a Kubo is not like http://127.0.0.1:5001", address)
 	}
 	return &Names{
 		root: strings.TrimSuffix(u.String(), "/") + "/api/v0/name/",
