@@ -25,12 +25,8 @@ const (
 	soundFor = 20 * time.Second
 )
 
-// sound measures starts within a large catalogue, and what playing costs.
-func (r *runner) sound() error {
-	music := filepath.Join(r.dir, "large")
-	if err := os.MkdirAll(music, 0o755); err != nil {
-		return err
-	}
+// linkHeld puts the real music into a directory.
+func (r *runner) linkHeld(dir string) error {
 	files := r.files
 	if len(files) < held { // measured alone
 		c := r.Config
@@ -41,9 +37,21 @@ func (r *runner) sound() error {
 		}
 	}
 	for i, f := range files[:held] {
-		if err := os.Symlink(f, filepath.Join(music, fmt.Sprintf("%05d.mp3", i))); err != nil {
+		if err := os.Symlink(f, filepath.Join(dir, fmt.Sprintf("%05d.mp3", i))); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// sound measures starts within a large catalogue, and what playing costs.
+func (r *runner) sound() error {
+	music := filepath.Join(r.dir, "large")
+	if err := os.MkdirAll(music, 0o755); err != nil {
+		return err
+	}
+	if err := r.linkHeld(music); err != nil {
+		return err
 	}
 	for i := held; i < catalogue; i++ {
 		if err := os.WriteFile(filepath.Join(music, fmt.Sprintf("%05d.wav", i)), blip(i), 0o644); err != nil {
@@ -204,19 +212,8 @@ func (r *runner) mpd(measure func(string, int) error) error {
 	if err := os.MkdirAll(filepath.Join(dir, "music"), 0o755); err != nil {
 		return err
 	}
-	files := r.files
-	if len(files) < held { // measured alone
-		c := r.Config
-		c.Tracks = held
-		var err error
-		if files, err = encode(r.ctx, c); err != nil {
-			return err
-		}
-	}
-	for i, f := range files[:held] {
-		if err := os.Symlink(f, filepath.Join(dir, "music", fmt.Sprintf("%05d.mp3", i))); err != nil {
-			return err
-		}
+	if err := r.linkHeld(filepath.Join(dir, "music")); err != nil {
+		return err
 	}
 	sock := filepath.Join(dir, "sock")
 	conf := fmt.Sprintf("music_directory %q\ndb_file %q\nbind_to_address %q\nreplaygain \"off\"\nauto_update \"no\"\naudio_output {\n type \"null\"\n name \"null\"\n sync \"yes\"\n}\n",
