@@ -21,7 +21,7 @@ run: build ## hear it: a DJ, a venue and an archivist on this machine (FILES="a.
 build: ## bin/playnode
 	CGO_ENABLED=0 GOEXPERIMENT=runtimesecret $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/playnode ./cmd/playnode
 
-test: build ## every test of ours under the race detector; installs what it needs
+test: build ## every test of ours, raced where things happen at once; installs what it needs
 	@scripts/test
 
 check: ## formatting, vet, staticcheck, walls, package docs, cross builds

@@ -46,6 +46,9 @@ type known struct {
 // it acknowledged, takes in nothing that is older, and ends as though nothing
 // had been. The same where a write fails and the venue goes on.
 func TestKillBetweenVerifyAndPersist(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one case after another: run whole without the race detector")
+	}
 	d, id := newDJ(t, 0), newVenue(t).id
 	d.addTrack("one")
 	type step struct {

@@ -31,6 +31,9 @@ func (d *testDJ) shards(m *manifests.Manifest) (out []*manifests.BoxShard) {
 }
 
 func TestMailboxCounts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one case after another: run whole without the race detector")
+	}
 	for n, want := range map[int]int{0: 1, 1: 1, 63: 1, 64: 1, 65: 2, 129: 3} {
 		d := newDJ(t, 0)
 		d.addTrack("one")
@@ -298,6 +301,9 @@ func TestRevokedGrantIsNotTakenInAgain(t *testing.T) {
 // A lease paid for a year gets keys for its window only, each period anew: the
 // venue plays for as long as the DJ is awake often enough.
 func TestWindowRollsByMailbox(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one case after another: run whole without the race detector")
+	}
 	d, v := newDJ(t, manifests.Day), newVenue(t)
 	d.addTrack("one")
 	d.tenants = []Tenant{{Terms: Terms{Device: manifests.Device{K: v.id.Sign.Public(), PK: v.id.Open.Public()},
@@ -426,6 +432,9 @@ func TestMailboxAfterAFailedWriteIsOpenedAgain(t *testing.T) {
 // A second lease of a selection comes by mailbox too, however many shards
 // there are, at once and when a period turns unseen.
 func TestASecondLeaseAmongManyShards(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one case after another: run whole without the race detector")
+	}
 	d, v := newDJ(t, 0), newVenue(t)
 	d.addTrack("one")
 	others := make([]Identity, 8)

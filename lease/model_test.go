@@ -53,6 +53,9 @@ func (o *model) take(g manifests.Grant, now int64) {
 // publish, and venues sync, replay old files, restart and have their clocks
 // set back unseen, in any order.
 func TestAccessIsWhereTheModelSays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one case after another: run whole without the race detector")
+	}
 	if f := flag.Lookup("rapid.checks"); f != nil && f.Value.String() == f.DefValue {
 		f.Value.Set("15") // each seals thousands of mailboxes
 		defer f.Value.Set(f.DefValue)

@@ -47,6 +47,9 @@ func (w *world) lose(b []byte) *Publisher {
 }
 
 func TestALostLaptopIsRecovered(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one case after another: run whole without the race detector")
+	}
 	w := newWorld(t)
 	p := w.start()
 	paths, data := album(t, 2)
@@ -121,6 +124,9 @@ func TestALostLaptopIsRecovered(t *testing.T) {
 }
 
 func TestRestoreAsNothingWasPublishedSince(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one case after another: run whole without the race detector")
+	}
 	w := newWorld(t)
 	p := w.start()
 	paths, _ := album(t, 1)
@@ -152,6 +158,9 @@ func TestRestoreAsNothingWasPublishedSince(t *testing.T) {
 }
 
 func TestRestoreRefuses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one case after another: run whole without the race detector")
+	}
 	w := newWorld(t)
 	p := w.start()
 	paths, _ := album(t, 1)
@@ -183,6 +192,9 @@ func TestRestoreRefuses(t *testing.T) {
 // What was renewed after the backup, and has ended by what the backup says,
 // is told apart from what merely ended.
 func TestRestoreTellsOfRenewals(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one case after another: run whole without the race detector")
+	}
 	w := newWorld(t)
 	p := w.start()
 	paths, _ := album(t, 1)

@@ -186,6 +186,9 @@ func TestRotationOverSixtyDays(t *testing.T) {
 // A kill at any write of a revocation leaves a lease either as it was or
 // revoked; and what it left behind can be done again.
 func TestRevocationSurvivesAKill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one case after another: run whole without the race detector")
+	}
 	for _, lands := range []bool{false, true} {
 		for at := 1; ; at++ {
 			w := newWorld(t)

@@ -208,6 +208,9 @@ func TestRequestsThatDoNotStand(t *testing.T) {
 }
 
 func TestPendingRequestsAreBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one case after another: run whole without the race detector")
+	}
 	w := newWorld(t)
 	p, _ := w.onOffer(ByHand)
 	a := w.asker()

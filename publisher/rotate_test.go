@@ -243,6 +243,9 @@ func TestRotateKilledAnywhere(t *testing.T) {
 	}
 	for k := 1; k <= whole.writes-begin; k++ {
 		for _, lands := range []bool{false, true} {
+			if testing.Short() && k%5 != 0 {
+				continue
+			}
 			w, p, v := prepare()
 			w.killAt, w.lands = w.writes+k, lands
 			if _, err := p.Rotate(context.Background(), table{w, w.keys}, NewRoot{}); !errors.Is(err, errKilled) {
@@ -271,6 +274,9 @@ func TestRotateKilledAnywhere(t *testing.T) {
 
 // The root key leaves the laptop; all but a new root goes on without it.
 func TestRootKeyElsewhere(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one case after another: run whole without the race detector")
+	}
 	w := newWorld(t)
 	p := w.start()
 	paths, _ := album(t, 2)
@@ -340,6 +346,9 @@ func TestRootKeyElsewhere(t *testing.T) {
 
 // What a thief has published leaves no room above it: only a new root does.
 func TestRestoreAfterATheft(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one case after another: run whole without the race detector")
+	}
 	w := newWorld(t)
 	p := w.start()
 	paths, _ := album(t, 1)

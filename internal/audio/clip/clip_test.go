@@ -74,6 +74,9 @@ func ways(t *testing.T, f func(t *testing.T, codec string)) {
 }
 
 func TestClipIsTheStretchFaded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one case after another: run whole without the race detector")
+	}
 	ways(t, func(t *testing.T, codec string) {
 		for _, x := range []struct{ rate, channels int }{{44_100, 2}, {22_050, 1}, {96_000, 2}, {48_000, 6}} {
 			c, err := Make(t.Context(), source(t, tone(12*x.rate, x.rate, x.channels), x.rate, x.channels), int64(x.rate), int64(10*x.rate))
@@ -108,6 +111,9 @@ func TestClipIsTheStretchFaded(t *testing.T) {
 
 // No more than half a minute, never over the cap, and nothing but sound.
 func TestClipCaps(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one case after another: run whole without the race detector")
+	}
 	rnd := rand.New(rand.NewPCG(1, 2))
 	noise := make([]float32, 2*40*44_100)
 	for i := range noise {
