@@ -272,7 +272,10 @@ func makeVectors(t *testing.T) map[string][]byte {
 	deviceText := manifests.DeviceText(device)
 	deviceLink := manifests.BlobLink{Kind: manifests.BlobDevice, CID: manifests.NewRawBlock([]byte(deviceText)).CID, Addrs: g.Hints}
 	leaseLink := manifests.BlobLink{Kind: manifests.BlobLease, CID: manifests.NewRawBlock(file).CID, Addrs: g.Hints}
+	mirrored := link
+	mirrored.Addrs, mirrored.Origins = nil, []string{"https://music.example/anna", "http://192.168.1.20:8080"}
 	v.json("links.json", map[string]any{"dj": dj.String(), "name": d.name, "label": link.Label, "addrs": link.Addrs, "link": link.String(),
+		"origins": mirrored.Origins, "mirroredLink": mirrored.String(), "mirroredWeb": mirrored.Web("dweb.link"),
 		"device": deviceText, "deviceLink": deviceLink.String(), "lease": "grantfile.cbor", "leaseLink": leaseLink.String()})
 
 	// Last, since it draws more: the grant in a mailbox, among 63 dummies.

@@ -3,20 +3,40 @@ package manifests
 import (
 	"fmt"
 	"net/url"
+	"path"
 	"strings"
 )
 
 // Link is where to find a DJ, with or without who she is:
-// playnode://DJ/P?n=k51...&a=MULTIADDR.
+// playnode://DJ/P?n=k51...&a=MULTIADDR&o=URL.
 type Link struct {
-	DJ    *DJ      // nil: trust on first use
-	Label string   // of a selection, "" for all
-	Name  Name     // where her head is found
-	Addrs []string // multiaddrs of peers to ask
+	DJ      *DJ      // nil: trust on first use
+	Label   string   // of a selection, "" for all
+	Name    Name     // where her head is found
+	Addrs   []string // multiaddrs of peers to ask
+	Origins []string // URLs of trustless gateways or mirrors to ask; see ValidOrigin
 }
 
-// maxLink bounds a link's text, in bytes.
-const maxLink = 4096
+const (
+	// maxLink bounds a link's text, in bytes.
+	maxLink = 4096
+	// MaxOrigins bounds the origins of a link, maxOrigin each of them in bytes.
+	MaxOrigins = 4
+	maxOrigin  = 256
+)
+
+// ValidOrigin tells whether s may stand as an origin in a link: an http or
+// https URL as Go's net/url writes it, of visible ASCII, with a host, and
+// without user, query, fragment and a slash at its end. Where its host leads
+// to is for whoever dials it to judge.
+func ValidOrigin(s string) bool {
+	if len(s) > maxOrigin || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return false
+	}
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.Opaque == "" && u.User == nil &&
+		!strings.ContainsAny(s, "?#\\") && !strings.HasSuffix(s, "/") && path.Clean("/"+u.Path) == "/"+strings.TrimPrefix(u.Path, "/") && u.String() == s
+}
 
 // String is the shareable form; without a DJ it is NAME or NAME/P.
 func (l Link) String() string {
@@ -34,10 +54,13 @@ func (l Link) String() string {
 	for _, a := range l.Addrs {
 		s += "&a=" + url.QueryEscape(a)
 	}
+	for _, o := range l.Origins {
+		s += "&o=" + url.QueryEscape(o)
+	}
 	return s
 }
 
-// Web is the form for a web page: https://GATEWAY/ipns/NAME?dj=DJ&p=P&a=..., a
+// Web is the form for a web page: https://GATEWAY/ipns/NAME?dj=DJ&p=P&a=...&o=..., a
 // path that any trustless gateway at that host resolves; what follows the
 // question mark is for us.
 func (l Link) Web(gateway string) string {
@@ -50,6 +73,9 @@ func (l Link) Web(gateway string) string {
 	}
 	for _, a := range l.Addrs {
 		q.Add("a", a)
+	}
+	for _, o := range l.Origins {
+		q.Add("o", o)
 	}
 	u := url.URL{Scheme: "https", Host: gateway, Path: "/ipns/" + string(l.Name), RawQuery: q.Encode()}
 	return u.String()
@@ -64,6 +90,14 @@ func ParseLink(s string) (Link, error) {
 	}
 	if l.Label != "" && !ValidLabel(l.Label) {
 		return Link{}, fmt.Errorf("parse link: label %q: %w", l.Label, ErrInvalid)
+	}
+	if len(l.Origins) > MaxOrigins {
+		return Link{}, fmt.Errorf("parse link: %d origins: %w", len(l.Origins), ErrInvalid)
+	}
+	for _, o := range l.Origins {
+		if !ValidOrigin(o) {
+			return Link{}, fmt.Errorf("parse link: origin %.80q: %w", o, ErrInvalid)
+		}
 	}
 	return l, nil
 }
@@ -96,7 +130,7 @@ func parseLink(s string) (l Link, err error) {
 	if err != nil {
 		return l, invalid("%v", err)
 	}
-	l = Link{DJ: &dj, Label: strings.TrimPrefix(u.Path, "/"), Addrs: q["a"]}
+	l = Link{DJ: &dj, Label: strings.TrimPrefix(u.Path, "/"), Addrs: q["a"], Origins: q["o"]}
 	if len(l.Addrs) > 16 {
 		return l, invalid("link with %d addresses", len(l.Addrs))
 	}
@@ -109,9 +143,9 @@ func parseLink(s string) (l Link, err error) {
 
 // parseWeb reads the https forms; the host is nobody's business here.
 func parseWeb(s, rest string) (l Link, err error) {
-	_, path, _ := strings.Cut(rest, "/")
-	if !strings.HasPrefix(path, "ipns/") {
-		return parseLink("playnode://" + path)
+	_, after, _ := strings.Cut(rest, "/")
+	if !strings.HasPrefix(after, "ipns/") {
+		return parseLink("playnode://" + after)
 	}
 	u, err := url.Parse(s)
 	if err != nil {
@@ -131,7 +165,7 @@ func parseWeb(s, rest string) (l Link, err error) {
 		}
 		l.DJ = &dj
 	}
-	l.Label, l.Addrs = q.Get("p"), q["a"]
+	l.Label, l.Addrs, l.Origins = q.Get("p"), q["a"], q["o"]
 	l.Name, err = ParseName(strings.TrimPrefix(u.Path, "/ipns/"))
 	return l, err
 }
