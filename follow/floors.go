@@ -27,6 +27,8 @@ type row struct {
 	Name  ipns.Name
 	DJ    string   `json:",omitempty"` // "" before first contact
 	Addrs []string `json:",omitempty"`
+	// Origins are gateways from links.
+	Origins []string `json:",omitempty"`
 	// Held: a version of that DJ's was accepted; until then a link's DJ is
 	// one that another link may correct.
 	Held bool `json:",omitempty"`

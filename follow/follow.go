@@ -73,6 +73,11 @@ type Config struct {
 	// is this box's.
 	Judge func(*Catalogue) error
 	Peers Dialer
+	// Bulk, when set, is tried where one answer may stand for many.
+	Bulk Bulk
+	// Origin, when set, has a gateway that a link gave asked for blocks and
+	// records from now on; again is no error.
+	Origin func(url string)
 	// Limit is how many bytes of blocks are held, about; 0 means any number.
 	Limit int64
 	// Keep says how dear a track is; without it all are Unleased.
@@ -196,6 +201,7 @@ func New(cfg Config) (*Follower, error) {
 			return nil, fmt.Errorf("read what is followed: %w", err)
 		}
 		f.add(r, head)
+		f.origins(r)
 	}
 	return f, nil
 }
@@ -229,7 +235,7 @@ func (f *Follower) watch(n *followed, name ipns.Name) (stop func()) {
 
 // Follow begins to follow target: k51 text, an /ipns/ path, a playnode://
 // link, or one of its https forms (manifests.ParseLink). A link's DJ is pinned, and
-// its addresses are dialled and kept. Records and blocks are left to Sync. A
+// its addresses are dialled and kept, its origins asked. Records and blocks are left to Sync. A
 // DJ other than the one pinned gives ErrVerify, once a version of hers was
 // accepted; before, the newest link is the one that counts.
 func (f *Follower) Follow(ctx context.Context, target string) (ipns.Name, error) {
@@ -244,8 +250,19 @@ func (f *Follower) Follow(ctx context.Context, target string) (ipns.Name, error)
 	if err := f.take(name, link); err != nil {
 		return "", fmt.Errorf("follow %s: %w", name, err)
 	}
+	f.origins(row{Origins: link.Origins})
 	f.dial(ctx, link.Addrs)
 	return name, nil
+}
+
+// origins has the gateways that links gave asked.
+func (f *Follower) origins(r row) {
+	if f.cfg.Origin == nil {
+		return
+	}
+	for _, o := range r.Origins {
+		f.cfg.Origin(o)
+	}
 }
 
 // Reach has the peers connected that links gave for a followed name; it waits
@@ -302,6 +319,11 @@ func (f *Follower) take(name ipns.Name, link manifests.Link) error {
 	for _, a := range link.Addrs {
 		if !slices.Contains(r.Addrs, a) && len(r.Addrs) < 16 {
 			r.Addrs = append(r.Addrs, a)
+		}
+	}
+	for _, o := range link.Origins {
+		if !slices.Contains(r.Origins, o) && len(r.Origins) < manifests.MaxOrigins {
+			r.Origins = append(r.Origins, o)
 		}
 	}
 	if err := f.cfg.Store.Apply(map[string][]byte{rowKey(name): r.encode()}, nil); err != nil {

@@ -22,6 +22,8 @@ type walk struct {
 	f *Follower
 	// get reads a block from wherever this walk may ask.
 	get func(ctx context.Context, c cid.Cid, w node.Want) ([]byte, error)
+	// local says that nobody is asked.
+	local bool
 	// thorough reads what is held, so that damage is found; else it is
 	// taken to be whole.
 	thorough bool
@@ -227,12 +229,13 @@ func estimate(size uint64) int {
 	return int(sum)
 }
 
-// tracks has everything of the entries here: info, then every head, then
-// every end, then all that lies between.
+// tracks has everything of the entries here: a few new ones each at once; of
+// the others info, then every head, then every end, then all that lies between.
 func (w *walk) tracks(ctx context.Context, entries []manifests.Entry) error {
 	for _, e := range entries {
 		w.know(estimate(e.Size))
 	}
+	w.streamed(ctx, entries)
 	for _, stage := range []func(context.Context, manifests.Entry) error{
 		func(ctx context.Context, e manifests.Entry) error { _, err := w.record(ctx, e.Info); return err },
 		func(ctx context.Context, e manifests.Entry) error { return w.edge(ctx, e, false) },

@@ -71,6 +71,18 @@ type Getter interface {
 	Get(ctx context.Context, c cid.Cid, w Want) ([]byte, error)
 }
 
+// Streamer is a source that gives a whole graph in one answer, where that is
+// quicker than block by block.
+type Streamer interface {
+	// Stream calls f for each block of the graph below root, in order and one
+	// at a time, each verified and linked from one before; repeats are left
+	// out. It ends with f's error, with ErrVerify for a source that sends
+	// anything else, with ErrNotFound where the source has not all of it or
+	// gives no streams, or with ctx's. What f was given before stays good; f
+	// may keep it.
+	Stream(ctx context.Context, root cid.Cid, f func(Block) error) error
+}
+
 // Putter writes blocks.
 type Putter interface {
 	// Put stores the blocks durably: after it returns nil a power cut loses

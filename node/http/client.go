@@ -12,9 +12,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -36,13 +40,20 @@ type ClientConfig struct {
 	// HTTP is the client used; nil means one of its own, with a limit of 60 s
 	// a request and 3 redirects.
 	HTTP *http.Client
+	// Allow, when set, judges every address before it is dialled, those that
+	// redirects lead to as well; no proxy is used then. It does not go with
+	// HTTP.
+	Allow func(netip.Addr) error
 }
 
-// Client reads single blocks and IPNS records from one trustless gateway. It
-// is a node.Getter. Safe for concurrent use.
+// Client reads blocks, graphs and IPNS records from one trustless gateway, or
+// from files laid out as one. It is a node.Getter and a node.Streamer. Safe
+// for concurrent use.
 type Client struct {
-	root string
-	http *http.Client
+	root   string
+	http   *http.Client // its limit of time is for one block or record
+	stream *http.Client // has none
+	flat   atomic.Bool  // the host has shown to give no CARs
 }
 
 // NewClient makes a Client; it does not dial.
@@ -51,25 +62,47 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("gateway %.200q is not like https://gateway.example", cfg.URL)
 	}
-	c := &Client{strings.TrimSuffix(u.String(), "/"), cfg.HTTP}
+	c := &Client{root: strings.TrimSuffix(u.String(), "/"), http: cfg.HTTP}
 	if c.http == nil {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.MaxIdleConnsPerHost = 16
-		c.http = &http.Client{Transport: t, Timeout: time.Minute, CheckRedirect: func(_ *http.Request, via []*http.Request) error {
-			if len(via) > 3 {
-				return errors.New("over 3 redirects")
-			}
-			return nil
-		}}
+		c.http = ownHTTP(cfg.Allow)
 	}
+	endless := *c.http
+	endless.Timeout = 0
+	c.stream = &endless
 	return c, nil
+}
+
+// ownHTTP is the client that a Client has unless it is given one.
+func ownHTTP(allow func(netip.Addr) error) *http.Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = 32 // as many as follow seeks at once
+	if allow != nil {
+		dialer := &net.Dialer{Timeout: 10 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
+			a, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return err
+			}
+			return allow(a.Addr().Unmap().WithZone(""))
+		}}
+		t.Proxy, t.DialContext = nil, dialer.DialContext
+	}
+	return &http.Client{Transport: t, Timeout: time.Minute, CheckRedirect: func(_ *http.Request, via []*http.Request) error {
+		if len(via) > 3 {
+			return errors.New("over 3 redirects")
+		}
+		return nil
+	}}
 }
 
 // Get reads one block; see node.Getter. Wrong bytes give node.ErrVerify, all
 // other refusals and failures of the gateway node.ErrNotFound.
 func (c *Client) Get(ctx context.Context, id cid.Cid, w node.Want) ([]byte, error) {
 	data, _, err := c.read(ctx, "/ipfs/"+id.String()+"?format=raw", rawType, node.MaxBlock)
-	if err == nil {
+	switch {
+	case err != nil:
+	case len(data) > node.MaxBlock: // who made so large a block is not known
+		err = fmt.Errorf("over %d bytes: %w", node.MaxBlock, node.ErrNotFound)
+	default:
 		err = node.Verify(id, data)
 	}
 	if err != nil {

@@ -1,0 +1,118 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"golang.org/x/sync/errgroup"
+
+	"playnode/node"
+)
+
+// inHand bounds the blocks of one stream that wait for the disk.
+const inHand = 16
+
+// Bulk brings whole graphs here from those of a Scheduler's sources that are
+// node.Streamers, while the sources before them give nothing: a stream costs
+// its source the most, and the others nothing. Safe for concurrent use.
+type Bulk struct {
+	s *Scheduler
+
+	mu    sync.Mutex // guards what follows
+	given int64      // blocks by sources that do not stream, when last counted
+	grew  time.Time  // when that was last more than before
+}
+
+// NewBulk makes a Bulk over a Scheduler's sources, those added later included.
+func NewBulk(s *Scheduler) *Bulk { return &Bulk{s: s} }
+
+// Stream has everything below root here, durably, as far as it comes within
+// most bytes. each, which may be nil, is called for every block that is here
+// then, one call at a time. An error that wraps node.ErrNotFound says that no
+// source streams it, or that the others are to be asked first; one that wraps
+// node.ErrNoSpace is the disk's. What came before an error stays.
+func (b *Bulk) Stream(ctx context.Context, root cid.Cid, most int64, each func(c cid.Cid, size int)) error {
+	err := node.ErrNotFound
+	if b.quiet() {
+		for _, src := range b.s.trusted() {
+			streamer, ok := src.Getter.(node.Streamer)
+			if !ok {
+				continue
+			}
+			err = b.from(ctx, src.Name, streamer, root, most, each)
+			if err == nil || !errors.Is(err, node.ErrNotFound) && !errors.Is(err, node.ErrVerify) {
+				break
+			}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", root, err)
+	}
+	return nil
+}
+
+// quiet tells whether the sources that do not stream have given nothing for
+// as long as the least urgent block bears.
+func (b *Bulk) quiet() bool {
+	given := int64(0)
+	counts := b.s.Counts()
+	for _, src := range b.s.trusted() {
+		if _, ok := src.Getter.(node.Streamer); !ok {
+			given += counts[src.Name].Blocks
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.s.cfg.Now()
+	if given > b.given {
+		b.given, b.grew = given, now
+	}
+	return b.grew.IsZero() || now.Sub(b.grew) >= bear[node.Later]
+}
+
+// errEnough ends a stream at its bound.
+var errEnough = errors.New("enough")
+
+// from streams from one source. Blocks are written as they come, so that many
+// share a sync; at most inHand wait.
+func (b *Bulk) from(ctx context.Context, name string, src node.Streamer, root cid.Cid, most int64, each func(cid.Cid, int)) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(inHand)
+	var mu sync.Mutex // one call of each at a time
+	err := src.Stream(gctx, root, func(block node.Block) error {
+		size := len(block.Data)
+		b.s.count(name, func(k *Count) { k.Blocks++; k.Bytes += int64(size) })
+		g.Go(func() error {
+			if err := b.s.writer.put(gctx, block); err != nil {
+				return fmt.Errorf("keep %s: %w", block.CID, err)
+			}
+			if each != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				each(block.CID, size)
+			}
+			return nil
+		})
+		if most -= int64(size); most < 0 {
+			return errEnough
+		}
+		return gctx.Err()
+	})
+	if kept := g.Wait(); kept != nil {
+		return kept
+	}
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	if err != nil && ctx.Err() == nil {
+		b.s.count(name, func(k *Count) {
+			k.Failed++
+			k.Dropped = k.Dropped || errors.Is(err, node.ErrVerify)
+		})
+	}
+	return err
+}

@@ -1,0 +1,91 @@
+package follow
+
+import (
+	"context"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"golang.org/x/sync/errgroup"
+
+	"playnode/manifests"
+)
+
+const (
+	// glimpse and firstBytes bound what is streamed of a catalogue that is new
+	// here, before its records are read: nobody has judged yet how much of it
+	// is to be had.
+	glimpse, firstBytes = 2 * time.Second, 16 << 20
+	// few is how many tracks are streamed each as one. Of more, blocks are
+	// sought side by side: the head of each track comes before the tails.
+	few = 8
+	// streams is how many of them at once.
+	streams = 4
+	// slack is what a track's tree may have beside its bytes, about.
+	slack = 1 << 20
+)
+
+// Bulk has whole graphs here at once where that is quicker than block by
+// block; fetch.Bulk is one.
+type Bulk interface {
+	// Stream has what is below root here, durably, as far as it comes within
+	// most bytes, and calls each for what is here then, one call at a time. It
+	// fails at once where there is no quicker way.
+	Stream(ctx context.Context, root cid.Cid, most int64, each func(c cid.Cid, size int)) error
+}
+
+// stream has what is below root here, as far as there is room. What does not
+// come so is sought as ever.
+func (w *walk) stream(ctx context.Context, root cid.Cid, most uint64, p Priority) {
+	release, err := w.f.room(ctx, most, p)
+	if err != nil {
+		return
+	}
+	defer release()
+	err = w.f.cfg.Bulk.Stream(ctx, root, int64(most), func(c cid.Cid, _ int) {
+		w.f.taken(c)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.report(w.progress) // something arrives
+	})
+	if err != nil {
+		w.f.cfg.Log.Debug("not streamed", "root", root, "err", err)
+	}
+}
+
+// first streams the beginning of a catalogue of which nothing is here: each
+// of its records names the next, so that one by one they take a round trip
+// each.
+func (w *walk) first(ctx context.Context, envelope cid.Cid) {
+	if w.f.cfg.Bulk == nil || w.local {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, glimpse)
+	defer cancel()
+	w.stream(ctx, envelope, firstBytes, Unleased)
+}
+
+// streamed has tracks of which nothing is here streamed, if they are few.
+func (w *walk) streamed(ctx context.Context, entries []manifests.Entry) {
+	if w.f.cfg.Bulk == nil || w.local {
+		return
+	}
+	var lacking []manifests.Entry
+	for _, e := range entries {
+		has, err := w.f.cfg.Blocks.Has(ctx, e.Track)
+		if err != nil || has || e.Track.Prefix().Codec == cid.Raw || e.Size > 1<<40 {
+			continue
+		}
+		if lacking = append(lacking, e); len(lacking) > few {
+			return
+		}
+	}
+	var g errgroup.Group
+	g.SetLimit(streams)
+	for _, e := range lacking {
+		g.Go(func() error {
+			w.stream(ctx, e.Track, e.Size+slack, w.f.keep(e.Track))
+			return nil
+		})
+	}
+	g.Wait()
+}
