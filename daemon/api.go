@@ -128,6 +128,9 @@ type PublishRequest struct {
 	Playlist     string   `json:"playlist,omitempty"`
 	NoArchiveKey bool     `json:"noArchiveKey,omitempty"`
 	Reanalyse    bool     `json:"reanalyse,omitempty"`
+	// Mirrors are folders (absolute) that are brought up to date as well as
+	// those of the settings.
+	Mirrors []string `json:"mirrors,omitempty"`
 	// WaitServed, when above 0, stays until so many others hold every block.
 	WaitServed int         `json:"waitServed,omitempty"`
 	Node       NodeRequest `json:"node"`
@@ -176,11 +179,13 @@ type PlaylistRequest struct {
 }
 
 // ShareRequest names a playlist to share. NoAddrs leaves this daemon's
-// addresses out; Web is the gateway of the link's https form.
+// addresses out; Origins are URLs of gateways or mirrors that have it; Web is
+// the gateway of the link's https form.
 type ShareRequest struct {
-	Name    string `json:"name"`
-	NoAddrs bool   `json:"noAddrs,omitempty"`
-	Web     string `json:"web,omitempty"`
+	Name    string   `json:"name"`
+	NoAddrs bool     `json:"noAddrs,omitempty"`
+	Origins []string `json:"origins,omitempty"`
+	Web     string   `json:"web,omitempty"`
 }
 
 // Shared is a link that opens the way to a selection, and its https form.

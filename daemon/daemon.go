@@ -85,6 +85,8 @@ type Daemon struct {
 	life  context.Context // of what is detached from its request; ended by Close
 	end   context.CancelFunc
 
+	mirroring sync.Mutex // held while a mirror is written
+
 	mu     sync.Mutex // guards what follows
 	opened *network
 }
@@ -93,6 +95,7 @@ type Daemon struct {
 type network struct {
 	node      *embedded.Node
 	fetch     *fetch.Scheduler
+	origins   *origins
 	names     *ipns.Namer
 	follow    *follow.Follower
 	archivist *archivist.Archivist
@@ -221,7 +224,8 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 		}
 	}()
 	w := &network{node: n, fetch: fetch.New(fetch.Config{Local: n, Now: d.now})}
-	w.fetch.Add(fetch.Source{Name: "bitswap", Getter: n})
+	w.origins = &origins{fetch: w.fetch, local: cfg.Network == "none"}
+	w.fetch.Add(fetch.Source{Name: "bitswap", Getter: company{n, w.origins}})
 	fetch.ServeHave(fetch.HaveConfig{Streams: n, Blocks: n, Now: d.now, Log: d.log})
 	w.served.holders, w.served.mute = fetch.NewHolders(n, n), map[string]bool{}
 	var routers []ipns.Router
@@ -229,13 +233,11 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 		routers = append(routers, ipns.DHT(n))
 	}
 	for _, o := range cfg.Origins {
-		g, err := nodehttp.NewClient(nodehttp.ClientConfig{URL: o})
-		if err != nil {
+		if err := w.origins.add(o, false); err != nil {
 			return nil, fmt.Errorf("use origin %s: %w", o, err)
 		}
-		w.fetch.Add(fetch.Source{Name: "http " + o, Getter: g})
-		routers = append(routers, ipns.Source(g.Record))
 	}
+	routers = append(routers, w.origins)
 	for _, o := range cfg.Routers {
 		r, err := nodehttp.NewRouter(nodehttp.ClientConfig{URL: o})
 		if err != nil {
@@ -267,6 +269,11 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 		Names: w.names, Fetch: w.fetch, Blocks: n, Pinner: n, Held: n, Store: d.repo.Bucket("follow"),
 		Now: d.now, Synchronised: d.synchronised, Peers: n, Log: d.log,
 		Judge: func(c *follow.Catalogue) error { return d.believe(n, c) },
+		Bulk:  fetch.NewBulk(w.fetch), Origin: func(url string) {
+			if err := w.origins.add(url, true); err != nil {
+				d.log.Warn("origin of a link left out", "origin", url, "err", err)
+			}
+		},
 		Limit: cfg.StoreLimit, Keep: func(c cid.Cid) follow.Priority { return w.keeps.of(c) }, Own: func() ([]cid.Cid, error) { return w.publisher.Roots() },
 	}); err != nil {
 		return nil, err
@@ -383,6 +390,7 @@ func (d *Daemon) Do(ctx context.Context, op string, req json.RawMessage, emit fu
 	if err != nil {
 		return res, crossing(err)
 	}
+	d.refreshAfter(ctx, op, emit)
 	return res, nil
 }
 
@@ -426,6 +434,7 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpVerify, d.verify)
 	on(hs, OpExport, d.export)
 	on(hs, OpImport, d.importCAR)
+	on(hs, OpMirror, d.mirror)
 	on(hs, OpPlay, d.play)
 	on(hs, OpPreview, d.preview)
 	on(hs, OpSearch, d.search)

@@ -88,6 +88,9 @@ func (d *Daemon) publish(ctx context.Context, req PublishRequest, emit func(Even
 	if out.Playlists, err = d.playlists(ctx, struct{}{}, emit); err != nil {
 		return out, err
 	}
+	if err := d.refresh(ctx, n, req.Mirrors, emit); err != nil {
+		return out, err
+	}
 	if req.WaitServed > 0 {
 		wait, alive, stop := patience(ctx, req.Node.timeout())
 		defer stop()
@@ -180,8 +183,16 @@ func (d *Daemon) share(ctx context.Context, req ShareRequest, emit func(Event)) 
 	if _, err := d.playlist(ctx, PlaylistRequest{Name: req.Name}, emit); err != nil {
 		return Shared{}, err
 	}
+	if len(req.Origins) > manifests.MaxOrigins {
+		return Shared{}, usage("a link has at most %d origins", manifests.MaxOrigins)
+	}
+	for _, o := range req.Origins {
+		if err := validOrigin(o); err != nil {
+			return Shared{}, err
+		}
+	}
 	dj := d.keys.DJ()
-	l := manifests.Link{DJ: &dj, Label: req.Name, Name: d.keys.Name()}
+	l := manifests.Link{DJ: &dj, Label: req.Name, Name: d.keys.Name(), Origins: req.Origins}
 	if !req.NoAddrs {
 		l.Addrs = d.hints()
 	}
@@ -224,7 +235,7 @@ func (d *Daemon) keysArchive(context.Context, struct{}, func(Event)) (ArchiveKey
 }
 
 // keepPublished publishes anew what the passing of time changes: the period,
-// and the record before its end.
+// and the record before its end; and has the mirrors follow.
 func (d *Daemon) keepPublished(ctx context.Context, n *network) error {
 	ticks, stop := d.opt.Ticks(time.Minute)
 	defer stop()
@@ -237,6 +248,9 @@ func (d *Daemon) keepPublished(ctx context.Context, n *network) error {
 		}
 		if err == nil {
 			err = d.endLinks(ctx, n)
+		}
+		if err == nil && d.lags(n) {
+			err = d.refresh(ctx, n, nil, func(Event) {})
 		}
 		if err != nil && ctx.Err() == nil {
 			d.log.Error("publish anew", "err", err)

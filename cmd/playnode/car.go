@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 
 	"playnode/daemon"
@@ -50,4 +52,42 @@ interruption it goes on.`,
 			})
 		},
 	}
+}
+
+func (a *app) mirrorCmd() *cobra.Command {
+	var req daemon.MirrorRequest
+	c := &cobra.Command{
+		Use:   "mirror DIR [NAME]",
+		Short: "write a catalogue to a folder that any web host can serve",
+		Long: `Brings your catalogue, or that of NAME as it is held here, to a folder: blocks as
+files under ipfs/, name records under ipns/, and the whole as one CAR beside
+them. Any web host that serves the folder is then an origin: playnode --origin
+URL. Only what is new is written; a reader never meets a version of which a
+block is missing, whenever this is interrupted. Blocks that no version needs
+any more go after a day.`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) < 1 || len(args) > 2 {
+				return usageError{errors.New("wants a folder, and the name when it is not your own"), c.CommandPath()}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if req.Dir, err = absolute(args[0]); err != nil {
+				return err
+			}
+			if len(args) == 2 {
+				req.Name = args[1]
+			}
+			m, err := call(a, c, daemon.OpMirror, req)
+			if err != nil {
+				return err
+			}
+			return a.result(m, func() {
+				a.printf("%s: %d blocks, %d of them new (%s); %d old ones gone\n", m.Dir, m.Blocks, m.Fresh, size(m.Bytes), m.Freed)
+			})
+		},
+	}
+	c.Flags().BoolVar(&req.Prune, "prune", false, "let what no version needs any more go at once")
+	c.Flags().BoolVar(&req.NoCAR, "no-car", false, "do not write the whole as one file as well")
+	return c
 }

@@ -92,7 +92,7 @@ it peer to peer over IPFS, and plays it without gaps at the venues that lease it
 		a.initCmd(), a.idCmd(), a.daemonCmd(), a.statusCmd(), a.versionCmd(),
 		a.checkCmd(), a.publishCmd(), a.playlistCmd(), a.cardCmd(), a.shareCmd(), a.offerCmd(), a.leaseCmd(), a.keysCmd(),
 		a.followCmd(), a.unfollowCmd(), a.followsCmd(), a.previewCmd(), a.playCmd(), a.ctlCmd(), a.sinksCmd(), a.searchCmd(),
-		a.archiveCmd(), a.verifyCmd(), a.exportCmd(), a.importCmd(),
+		a.archiveCmd(), a.verifyCmd(), a.exportCmd(), a.importCmd(), a.mirrorCmd(),
 		a.demoCmd(), a.testnetCmd(),
 	)
 	return root
@@ -140,9 +140,16 @@ func (a *app) open(c *cobra.Command) (daemon.Client, error) {
 // changed are the flags that were given, which go before all other settings.
 func changed(all *pflag.FlagSet) *pflag.FlagSet {
 	some := pflag.NewFlagSet("given", pflag.ContinueOnError)
-	all.Visit(some.AddFlag)
+	all.Visit(func(f *pflag.Flag) {
+		if _, ok := f.Annotations[ofRequest]; !ok {
+			some.AddFlag(f)
+		}
+	})
 	return some
 }
+
+// ofRequest marks a flag that has the name of a setting and is none.
+const ofRequest = "of the request"
 
 // call opens, runs op with events to the bar, and closes.
 func call[Req, Res any](a *app, c *cobra.Command, op daemon.Op[Req, Res], req Req) (Res, error) {

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,7 +50,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "serve": serve, "tone": tone, "get": get, "samples": samples, "flip": flip, "same": sameText,
 			"nocores": nocores, "picture": picture, "plain": plain,
-			"rot": rot, "page": page, "soon": soon,
+			"rot": rot, "page": page, "soon": soon, "host": host,
 		},
 	})
 }
@@ -288,12 +289,13 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// rot REPO: turns one bit in the largest block that the repo holds.
+// rot REPO: turns one bit in the largest block that the repo, or a mirror's
+// ipfs folder, holds.
 func rot(ts *testscript.TestScript, neg bool, args []string) {
 	var largest string
 	var size int64
 	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || filepath.Ext(path) != ".data" {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".data" && filepath.Base(filepath.Dir(path)) != "ipfs" {
 			return err
 		}
 		info, err := d.Info()
@@ -303,6 +305,17 @@ func rot(ts *testscript.TestScript, neg bool, args []string) {
 		return err
 	}))
 	flip(ts, false, []string{largest})
+}
+
+// host DIR: serves a folder as a web host that knows nothing does, and puts its
+// URL into $DIR_URL.
+func host(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: host DIR")
+	}
+	s := httptest.NewServer(http.FileServer(http.Dir(ts.MkAbs(args[0]))))
+	ts.Defer(s.Close)
+	ts.Setenv(args[0]+"_URL", s.URL)
 }
 
 // page HOST/PATH PATTERN: wants a page that matches.

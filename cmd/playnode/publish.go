@@ -13,6 +13,7 @@ import (
 func (a *app) publishCmd() *cobra.Command {
 	var node nodeFlags
 	var req daemon.PublishRequest
+	var mirrors []string
 	c := &cobra.Command{
 		Use:   "publish [PATH...]",
 		Short: "seal files and folders, sign them into a playlist, publish it under your name",
@@ -26,6 +27,13 @@ has changed. Run again after an interruption it resumes; nothing is sealed twice
 					return err
 				}
 				req.Paths = append(req.Paths, abs)
+			}
+			for _, dir := range mirrors {
+				abs, err := absolute(dir)
+				if err != nil {
+					return err
+				}
+				req.Mirrors = append(req.Mirrors, abs)
 			}
 			req.Node = node.request()
 			res, err := call(a, c, daemon.OpPublish, req)
@@ -67,6 +75,7 @@ has changed. Run again after an interruption it resumes; nothing is sealed twice
 	f := c.Flags()
 	f.StringVar(&req.Playlist, "playlist", "main", "the playlist to add to; it is made when new")
 	f.BoolVar(&req.Reanalyse, "reanalyse", false, "measure earlier tracks anew where this version measures better; what is sealed of them stays as it is")
+	f.StringArrayVar(&mirrors, "mirror", nil, "a folder for a web host to serve, brought up to date (repeatable; the setting mirrors does it each time)")
 	f.IntVar(&req.WaitServed, "wait-served", 0, "stay until so many others hold every block; 0 does not wait")
 	f.BoolVar(&req.NoArchiveKey, "no-archive-key", false, "seal without your archive key: only this repo can ever recover the tracks")
 	return c
@@ -150,6 +159,8 @@ to last for years are better without.`,
 		},
 	}
 	c.Flags().BoolVar(&req.NoAddrs, "no-addrs", false, "leave this box's addresses out of the link")
+	c.Flags().StringArrayVar(&req.Origins, "origin", nil, "the URL of a mirror or gateway that has it, for the link to name (repeatable)")
+	c.Flags().SetAnnotation("origin", ofRequest, nil)
 	c.Flags().StringVar(&req.Web, "web", "dweb.link", "the gateway of the https form")
 	return c
 }

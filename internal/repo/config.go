@@ -63,6 +63,10 @@ type Config struct {
 	// StoreLimit is how many bytes of blocks are held, about; 0 means any
 	// number.
 	StoreLimit int64 `mapstructure:"store-limit"`
+	// Mirrors are folders (absolute) that have the DJ's newest version for web
+	// hosts to serve; MirrorCAR says whether each has it as one file as well.
+	Mirrors   []string `mapstructure:"mirrors"`
+	MirrorCAR bool     `mapstructure:"mirror-car"`
 	// Copies is how many others must hold every block of what is published
 	// before it is safe to close; at least 1.
 	Copies int `mapstructure:"copies"`
@@ -75,7 +79,7 @@ type Config struct {
 var defaults = map[string]any{
 	"network": "public", "listen": []string{}, "http": "", "gateway": "", "metrics": "",
 	"peer": []string{}, "bootstrap": []string{}, "origin": []string{},
-	"router": []string{}, "kubo-names": []string{}, "name-life": "30d", "store-limit": "0", "copies": 2,
+	"router": []string{}, "kubo-names": []string{}, "name-life": "30d", "store-limit": "0", "copies": 2, "mirrors": []string{}, "mirror-car": true,
 	"sink": "default", "loudness": "-16", "rate": 0, "crossfade": "0s", "latency": "200ms", "volume": 100, "volume-ceiling": 100,
 	"audio.mp3": "exact", "log-level": "info",
 }
@@ -122,6 +126,7 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 		Sink: v.GetString("sink"), Loudness: v.GetString("loudness"), Rate: v.GetInt("rate"),
 		Crossfade: v.GetDuration("crossfade"), Latency: v.GetDuration("latency"),
 		Volume: v.GetInt("volume"), VolumeCeiling: v.GetInt("volume-ceiling"),
+		Mirrors: list(v, "mirrors"), MirrorCAR: v.GetBool("mirror-car"),
 		MP3: v.GetString("audio.mp3"), Copies: v.GetInt("copies"), LogLevel: v.GetString("log-level"),
 	}
 	var err error
@@ -175,6 +180,11 @@ func (c Config) validate() error {
 	} {
 		if !slices.Contains(o.allowed, o.value) {
 			return fmt.Errorf("setting %s: %q is not one of %s", o.key, o.value, strings.Join(o.allowed, ", "))
+		}
+	}
+	for _, dir := range c.Mirrors {
+		if !filepath.IsAbs(dir) {
+			return fmt.Errorf("setting mirrors: %q does not begin at the root", dir)
 		}
 	}
 	if c.Copies < 1 {
