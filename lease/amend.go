@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"runtime"
 
@@ -17,6 +16,9 @@ type Amend struct {
 	// Tracks are new ones, which come last in the last list, in this order,
 	// and those of which something but the key is another.
 	Tracks []Track
+	// Mixing, when not nil, is how the playlist List is mixed from now on.
+	Mixing *manifests.Mixing
+	List   string
 }
 
 // Listed tells which of tracks the last revision lists; held is a Draft's.
@@ -49,44 +51,37 @@ func (r *Revision) amend(n *Selection, old Selection, d Draft) error {
 	default:
 		r.cover(n, a.Blocks)
 	}
-	return r.amendMeta(n, old, a.New, d.Held, same)
+	return r.amendMeta(n, old, a.New, d, same)
 }
 
 // amendMeta lists the last revision's meta blocks, sealed anew where MK is
-// another, and has the added tracks follow.
-func (r *Revision) amendMeta(n *Selection, old Selection, added []cid.Cid, held func([]cid.Cid) ([][]byte, error), same bool) error {
-	last, from := len(old.Meta)-1, 0
-	if same {
-		if from = last; len(added) == 0 {
+// another, with another mixing where there is one, and has the added tracks
+// follow.
+func (r *Revision) amendMeta(n *Selection, old Selection, added []cid.Cid, d Draft, same bool) error {
+	from := 0
+	if same && d.Amend.Mixing == nil {
+		if from = len(old.Meta) - 1; len(added) == 0 {
 			from++
 		}
 	}
-	open, err := old.openMeta(old.Meta[from:], held)
+	open, err := old.openMeta(old.Meta[from:], d.Held)
+	if err == nil && d.Amend.Mixing != nil {
+		open, err = manifests.Remix(open, d.Amend.List, *d.Amend.Mixing)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrWhole, err)
 	}
 	for _, b := range old.Meta[:from] {
 		r.list(n, b)
 	}
-	for i, m := range open {
-		blocks := []*manifests.Meta{m}
-		if from+i == last && len(added) > 0 {
-			if m.Kind != manifests.KindOrder {
-				return ErrWhole
-			}
-			blocks = manifests.ContinueOrder(m, added)
+	if last := len(open) - 1; len(added) > 0 {
+		if open[last].Kind != manifests.KindOrder {
+			return ErrWhole
 		}
-		for _, b := range blocks {
-			plain, err := b.Encode()
-			if err != nil {
-				return fmt.Errorf("seal playlist %q: %w", b.List, err)
-			}
-			if d := sha256.Sum256(plain); same && d == old.Meta[from+i].Plain {
-				r.list(n, old.Meta[from+i]) // it was full
-			} else {
-				r.seal(n, plain)
-			}
-		}
+		open = append(open[:last], manifests.ContinueOrder(open[last], added)...)
+	}
+	if err := r.sealAll(n, old, open, same); err != nil {
+		return fmt.Errorf("seal playlists: %w", err)
 	}
 	return nil
 }

@@ -210,17 +210,30 @@ func (s *Selection) wrap(track cid.Cid, k seal.FileKey) manifests.Wrap {
 func (r *Revision) meta(n *Selection, old Selection, lists []manifests.Playlist) error {
 	same := n.MK.Equal(old.MK)
 	for _, l := range lists {
-		for _, b := range manifests.CutOrder(l.Label, l.Tracks) {
-			plain, err := b.Encode()
-			if err != nil {
-				return fmt.Errorf("seal playlist %q: %w", l.Label, err)
-			}
-			d := sha256.Sum256(plain)
-			if i := slices.IndexFunc(old.Meta, func(o MetaBlock) bool { return o.Plain == d }); i >= 0 && same {
-				r.list(n, old.Meta[i])
-			} else {
-				r.seal(n, plain)
-			}
+		blocks, err := l.Blocks()
+		if err == nil {
+			err = r.sealAll(n, old, blocks, same)
+		}
+		if err != nil {
+			return fmt.Errorf("seal playlist %q: %w", l.Label, err)
+		}
+	}
+	return nil
+}
+
+// sealAll has meta blocks come next; those that the last revision has keep
+// their bytes under the same MK.
+func (r *Revision) sealAll(n *Selection, old Selection, blocks []*manifests.Meta, same bool) error {
+	for _, b := range blocks {
+		plain, err := b.Encode()
+		if err != nil {
+			return err
+		}
+		d := sha256.Sum256(plain)
+		if i := slices.IndexFunc(old.Meta, func(o MetaBlock) bool { return o.Plain == d }); i >= 0 && same {
+			r.list(n, old.Meta[i])
+		} else {
+			r.seal(n, plain)
 		}
 	}
 	return nil

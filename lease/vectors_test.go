@@ -238,6 +238,20 @@ func makeVectors(t *testing.T) map[string][]byte {
 		t.Fatal(err)
 	}
 	v.record("meta", manifests.NewBlock(mp))
+	in, end := int64(1500), int64(15_000)
+	mixed, err := manifests.Playlist{Label: "main", Tracks: d.draft().Lists[0].Tracks, Mixing: manifests.Mixing{
+		Fade: 4000, Album: true, Cues: map[cid.Cid]manifests.Cue{d.order[0].CID: {In: &in, Out: &end}, d.order[1].CID: {Out: &end}},
+	}}.Blocks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mixed[:2] {
+		p, err := m.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.record(m.Kind, manifests.NewBlock(p))
+	}
 	v.json("keys.json", map[string]any{
 		"dj": hx(dj[:]), "sel": hx(m.Sel[:]), "gen": m.Gen, "unit": m.Unit, "cur": m.Cur, "seq": m.Seq, "R": hx(d.sel.R[:]),
 		"gid":       derived(d.sel.R[:], seal.GID, gidKey[:], dj[:], m.Sel[:], seal.U64(m.Gen)),

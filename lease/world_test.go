@@ -90,6 +90,7 @@ type testDJ struct {
 	sel       Selection
 	now       int64
 	order     []Track
+	mixing    manifests.Mixing
 	info      map[cid.Cid][]byte
 	store     map[cid.Cid][]byte
 	tenants   []Tenant
@@ -153,7 +154,7 @@ func (d *testDJ) addTrack(title string) Track {
 
 // draft is the list as it stands.
 func (d *testDJ) draft() Draft {
-	list := manifests.Playlist{Label: "main"}
+	list := manifests.Playlist{Label: "main", Mixing: d.mixing}
 	for _, tr := range d.order {
 		list.Tracks = append(list.Tracks, tr.CID)
 	}

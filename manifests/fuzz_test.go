@@ -11,13 +11,15 @@ import (
 
 // fuzzRecord wants of a record that whatever decodes encodes to the same
 // bytes, and that nothing makes it panic.
-func fuzzRecord(f *testing.F, name string) {
+func fuzzRecord(f *testing.F, name string, alike ...string) {
 	k := kinds()
-	data, err := encode(k[name][0], MaxBlock)
-	if err != nil {
-		f.Fatal(err)
+	for _, seed := range append(alike, name) {
+		data, err := encode(k[seed][0], MaxBlock)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
 	}
-	f.Add(data)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := reflect.New(reflect.TypeOf(k[name][1]).Elem()).Interface().(record)
 		if decode(data, MaxBlock, r) != nil {
@@ -38,7 +40,7 @@ func FuzzEnvelope(f *testing.F)  { fuzzRecord(f, "envelope") }
 func FuzzSpine(f *testing.F)     { fuzzRecord(f, "spine") }
 func FuzzRow(f *testing.F)       { fuzzRecord(f, "row") }
 func FuzzShard(f *testing.F)     { fuzzRecord(f, "shard") }
-func FuzzMeta(f *testing.F)      { fuzzRecord(f, "meta") }
+func FuzzMeta(f *testing.F)      { fuzzRecord(f, "meta", "mix", "cue") }
 func FuzzInfo(f *testing.F)      { fuzzRecord(f, "info") }
 func FuzzDelivery(f *testing.F)  { fuzzRecord(f, "delivery") }
 func FuzzGrantFile(f *testing.F) { fuzzRecord(f, "grantfile") }

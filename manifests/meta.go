@@ -18,8 +18,11 @@ const KindOrder = "order"
 // the blocks' order.
 type Meta struct {
 	Kind string
-	List string   // KindOrder: the playlist that the rows continue
+	List string   // the playlist; KindOrder: that the rows continue
 	Rows [][]byte // KindOrder: tracks, by the first 8 to 32 bytes of their digests
+	Fade int      // KindMix: of the playlist List, as Mixing has it
+	Gain string   // KindMix: "track" or "album"
+	Cues []cueRow // KindCue: of the playlist List, by their tracks
 	body []byte   // other kinds, kept as they came
 }
 
@@ -29,27 +32,35 @@ func (m *Meta) code(c *coder) {
 	if c.err != nil {
 		return
 	}
-	if m.Kind != KindOrder {
+	switch m.Kind {
+	case KindOrder:
+		c.fields(2, func() {
+			c.key("list")
+			c.text(&m.List, 1, MaxLabel)
+			c.key("rows")
+			list(c, &m.Rows, 0, MaxMeta, func(r *[]byte) { c.bytes(r, 8, 32) })
+		})
+	case KindMix:
+		m.codeMix(c)
+	case KindCue:
+		m.codeCues(c)
+	default:
 		if c.reading {
 			m.body, c.b = c.b, nil
 		} else {
 			c.b = append(c.b, m.body...)
 		}
-		return
 	}
-	c.fields(2, func() {
-		c.key("list")
-		c.text(&m.List, 1, MaxLabel)
-		c.key("rows")
-		list(c, &m.Rows, 0, MaxMeta, func(r *[]byte) { c.bytes(r, 8, 32) })
-	})
 }
 
 func (m *Meta) check() error {
-	if m.Kind == KindOrder && !ValidLabel(m.List) {
-		return invalid("playlist with the label %q", m.List)
+	switch m.Kind {
+	case KindOrder, KindMix, KindCue:
+		if !ValidLabel(m.List) {
+			return invalid("playlist with the label %q", m.List)
+		}
 	}
-	return nil
+	return m.checkMixing()
 }
 
 // Encode is the block's canonical plaintext.
@@ -90,7 +101,7 @@ func cut(label string, rows [][]byte) []*Meta {
 	for _, r := range rows {
 		m.Rows = append(m.Rows, r)
 		size += len(r) + 2
-		if (r[6] == 0 && r[7]&1 == 0) || size > MaxMeta-256 {
+		if cutAfter(r) || size > MaxMeta-256 {
 			out = append(out, m)
 			m, size = &Meta{Kind: KindOrder, List: label}, 0
 		}
@@ -100,6 +111,9 @@ func cut(label string, rows [][]byte) []*Meta {
 	}
 	return out
 }
+
+// cutAfter tells whether a block ends behind a row of this ref.
+func cutAfter(ref []byte) bool { return ref[6] == 0 && ref[7]&1 == 0 }
 
 // refLength gives each digest the shortest length of 8 and more at which no
 // other shares it.
@@ -129,10 +143,11 @@ func refLength(order []cid.Cid) map[[32]byte]int {
 	return refs
 }
 
-// Playlist is an order of a selection's tracks.
+// Playlist is an order of a selection's tracks, and how they are mixed.
 type Playlist struct {
 	Label  string
 	Tracks []cid.Cid
+	Mixing
 }
 
 // Playlists puts meta blocks together, in the manifest's order, and finds the
@@ -145,6 +160,15 @@ func Playlists(blocks []*Meta, entries []Entry) ([]Playlist, error) {
 		byDigest[sorted[i]] = e.Track
 	}
 	slices.SortFunc(sorted, func(a, b [32]byte) int { return slices.Compare(a[:], b[:]) })
+	find := func(ref []byte) (cid.Cid, error) {
+		k, _ := slices.BinarySearchFunc(sorted, ref, func(d [32]byte, r []byte) int {
+			return slices.Compare(d[:len(r)], r)
+		})
+		if k == len(sorted) || !hasPrefix(sorted[k], ref) || k+1 < len(sorted) && hasPrefix(sorted[k+1], ref) {
+			return cid.Undef, fmt.Errorf("a playlist names no track, or two, by %x: %w", ref, ErrInvalid)
+		}
+		return byDigest[sorted[k]], nil
+	}
 	var out []Playlist
 	at := make(map[string]int)
 	for _, m := range blocks {
@@ -158,13 +182,23 @@ func Playlists(blocks []*Meta, entries []Entry) ([]Playlist, error) {
 			out = append(out, Playlist{Label: m.List})
 		}
 		for _, ref := range m.Rows {
-			k, _ := slices.BinarySearchFunc(sorted, ref, func(d [32]byte, r []byte) int {
-				return slices.Compare(d[:len(r)], r)
-			})
-			if k == len(sorted) || !hasPrefix(sorted[k], ref) || k+1 < len(sorted) && hasPrefix(sorted[k+1], ref) {
-				return nil, fmt.Errorf("playlist %q names no track, or two, by %x: %w", m.List, ref, ErrInvalid)
+			t, err := find(ref)
+			if err != nil {
+				return nil, err
 			}
-			out[i].Tracks = append(out[i].Tracks, byDigest[sorted[k]])
+			out[i].Tracks = append(out[i].Tracks, t)
+		}
+	}
+	for _, m := range blocks {
+		if m.Kind != KindMix && m.Kind != KindCue {
+			continue
+		}
+		i, ok := at[m.List]
+		if !ok {
+			return nil, fmt.Errorf("mixing of the playlist %q, which is not there: %w", m.List, ErrInvalid)
+		}
+		if err := out[i].mix(m, find); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil

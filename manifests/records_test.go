@@ -94,6 +94,7 @@ func kinds() map[string][2]record {
 	r2.N, r2.DJ, r2.Prev = 2, &DJ{1}, testDigest(1)
 	ref := "invoice 7"
 	card, yes := testLink(codecDagCBOR, 8), true
+	in, out := int64(66150), int64(8_379_000)
 	sh := shard(testEntries(1))
 	e := Envelope{Type: TypeDevice, Payload: testLink(codecDagCBOR, 1), Sigs: []Sig{{K: pub(testKey(1))}}}
 	return map[string][2]record{
@@ -109,6 +110,9 @@ func kinds() map[string][2]record {
 		"row":      {&row{{testLink(codecDagCBOR, 1), 5, 6}}, new(row)},
 		"shard":    {&sh, new(shard)},
 		"meta":     {&Meta{Kind: KindOrder, List: "main", Rows: [][]byte{make([]byte, 8), make([]byte, 32)}}, new(Meta)},
+		"mix":      {&Meta{Kind: KindMix, List: "main", Fade: 4000, Gain: "album"}, new(Meta)},
+		"cue": {&Meta{Kind: KindCue, List: "main", Cues: []cueRow{{make([]byte, 8), Cue{In: &in, Out: &out}},
+			{bytes.Repeat([]byte{1}, 32), Cue{Out: &out}}, {bytes.Repeat([]byte{2}, 8), Cue{In: &in}}}}, new(Meta)},
 		"info": {&Info{Title: "Trió", Artist: "A", Album: "B", Disc: 1, Number: 2, Cover: &Cover{"image/png", []byte{1}}, Codec: "mp3",
 			Rate: 44100, Channels: 2, Samples: 99, SamplesPerFrame: 1152, Delay: 576, Padding: 1000, Index: []byte{1},
 			Loudness: &Loudness{-14_200, 5_100, 300}, Waveform: []byte{1, 2, 3}, Rights: "CC", ISRC: "X", Explicit: &yes,
