@@ -107,12 +107,19 @@ type Track struct {
 	Rate    int      `json:"rate"`
 	LUFS    *float64 `json:"lufs"`
 	Peak    *float64 `json:"peak"`
+	// Cue is what is heard of it where it is crossfaded, if its playlist
+	// says.
+	Cue *Cue `json:"cue,omitempty"`
 }
 
 // Playlist is an ordered list of tracks, leased as one selection.
 type Playlist struct {
-	Name   string  `json:"name"`
-	Tracks []Track `json:"tracks"`
+	Name string `json:"name"`
+	// CrossfadeMs is how long a track is laid over the one before; Gain is
+	// "track" or "album".
+	CrossfadeMs int     `json:"crossfadeMs"`
+	Gain        string  `json:"gain"`
+	Tracks      []Track `json:"tracks"`
 }
 
 // Skipped is a file that was not taken, and why.
@@ -314,7 +321,10 @@ type PlayRequest struct {
 	Rate      int            `json:"rate,omitempty"`
 	Loudness  string         `json:"loudness,omitempty"`
 	Crossfade *time.Duration `json:"crossfade,omitempty"`
-	Latency   time.Duration  `json:"latency,omitempty"`
+	// ByPlaylist has each playlist's own crossfade, whatever the settings
+	// and the sink are.
+	ByPlaylist bool          `json:"byPlaylist,omitempty"`
+	Latency    time.Duration `json:"latency,omitempty"`
 	// Volume is in percent.
 	Volume *int `json:"volume,omitempty"`
 	// From begins so far into it.

@@ -406,6 +406,8 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpPublish, d.publish)
 	on(hs, OpPlaylists, d.playlists)
 	on(hs, OpPlaylist, d.playlist)
+	on(hs, OpPlaylistSet, d.playlistSet)
+	on(hs, OpPlaylistCue, d.playlistCue)
 	on(hs, OpShare, d.share)
 	on(hs, OpCardSet, d.cardSet)
 	on(hs, OpCardShow, d.cardShow)

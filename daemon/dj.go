@@ -131,11 +131,15 @@ func published(res publisher.Result) Published {
 }
 
 func playlistOf(p publisher.Playlist) Playlist {
-	out := Playlist{Name: p.Label, Tracks: []Track{}}
+	out := Playlist{Name: p.Label, CrossfadeMs: p.Mixing.Fade, Gain: "track", Tracks: []Track{}}
+	if p.Mixing.Album {
+		out.Gain = "album"
+	}
 	for _, t := range p.Tracks {
 		x := Track{
 			CID: t.CID.String(), Title: t.Title, Artist: t.Artist, Album: t.Album,
 			Ms: t.Samples * 1000 / int64(max(1, t.Rate)), Samples: t.Samples, Rate: t.Rate,
+			Cue: cueOf(p, t),
 		}
 		if l := t.Loudness; l != nil {
 			x.LUFS, x.Peak = thousandth(l.Integrated), thousandth(l.Peak)

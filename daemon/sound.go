@@ -221,8 +221,8 @@ func (d *Daemon) filled(req PlayRequest) PlayRequest {
 		if req.Loudness == "" {
 			req.Loudness = cfg.Loudness
 		}
-		if req.Crossfade == nil {
-			req.Crossfade = &cfg.Crossfade
+		if req.Crossfade == nil && !req.ByPlaylist {
+			req.Crossfade, req.ByPlaylist = cfg.Crossfade, cfg.Crossfade == nil
 		}
 		if req.Volume == nil {
 			req.Volume = d.volume()
@@ -253,6 +253,8 @@ func (d *Daemon) open(with opener, req PlayRequest, emit func(Event)) (*playing,
 	}
 	if req.Crossfade != nil {
 		r.Crossfade = *req.Crossfade
+	} else {
+		r.Mixed = req.ByPlaylist
 	}
 	var err error
 	p.Playback, err = with(r, func(e player.Event) {

@@ -19,8 +19,6 @@ const (
 	// stayFor is how long a playback that stays waits before it asks again
 	// whether there is something to play.
 	stayFor = time.Second
-	// shortest is the shortest crossfade.
-	shortest = 100 * time.Millisecond
 )
 
 var (
@@ -179,62 +177,7 @@ func (b *Playback) look(ctx context.Context) error {
 			b.line(ctx, pl, 0)
 		}
 	}
-	if want := b.fadeLength(); want > 0 {
-		left := b.mix.cur.end - b.mix.sent
-		if left <= want && left >= int64(shortest.Seconds()*float64(b.mix.rate)) {
-			o := b.lined[0]
-			if !b.admit(o) {
-				return nil
-			}
-			v := o.voice(b.target)
-			b.outgo = b.mix.cur
-			if err := b.mix.cross(v, left); err != nil {
-				return err
-			}
-			b.joined = true
-			b.take(o, v)
-		}
-	}
-	return nil
-}
-
-// fadeLength is how long the next track is laid over this one, in frames; 0
-// for not at all, or while that cannot be said.
-func (b *Playback) fadeLength() int64 {
-	if b.req.Crossfade <= 0 || b.mix.in != nil || b.mix.owed != nil || len(b.lined) == 0 {
-		return 0
-	}
-	cur, o := b.mix.cur, b.lined[0]
-	if !o.ready() || o.err != nil || continuous(cur.info, o.deck.info) {
-		return 0
-	}
-	frames := func(d *deck) int64 { return d.frames * int64(b.mix.rate) / int64(d.format.Rate) }
-	return min(int64(b.req.Crossfade.Seconds()*float64(b.mix.rate)), frames(cur.deck)/2, frames(o.deck)/2)
-}
-
-// hold tells whether mixing waits for the next deck, which is to be laid over
-// this one from here on: as long as it likes for a file, for a loudspeaker
-// while the ring is half full.
-func (b *Playback) hold() bool {
-	if b.req.Crossfade <= 0 || b.mix.in != nil || len(b.lined) == 0 || b.lined[0].ready() {
-		return false
-	}
-	if t := b.sound.Load(); t.card && int64(b.ring.held()) < b.ring.mask/4 {
-		return false
-	}
-	return b.mix.cur.end-b.mix.sent <= int64(b.req.Crossfade.Seconds()*float64(b.mix.rate))+blockFrames
-}
-
-// untilFade is how many frames may be mixed before a crossfade must be
-// thought of again.
-func (b *Playback) untilFade() int {
-	n := blockFrames
-	if want := b.fadeLength(); want > 0 {
-		if left := b.mix.cur.end - b.mix.sent - want; left > 0 {
-			n = int(min(int64(n), left))
-		}
-	}
-	return n
+	return b.crossing()
 }
 
 // turn brings on the next track where none sounds.

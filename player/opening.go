@@ -29,6 +29,9 @@ type opening struct {
 	deck  *deck
 	first *block // of the deck's, with sound in it
 	err   error
+
+	become *voice // what it is, or will be, in the mix
+	cued   bool   // that stands where it is heard first in a crossfade
 }
 
 func (o *opening) ready() bool {
@@ -84,11 +87,24 @@ func (b *Playback) firstSound(ctx context.Context, o *opening) (*deck, *block, e
 	return nil, nil, err
 }
 
-// voice puts what was opened into the mix.
+// voice is what was opened, for the mix.
 func (o *opening) voice(target float64) *voice {
-	v := newVoice(o.deck, target)
-	v.take(o.first)
-	return v
+	if o.become == nil {
+		o.become = newVoice(o.deck, target)
+		o.become.take(o.first)
+	}
+	return o.become
+}
+
+// cue brings what was opened to where it is heard first in a crossfade, as
+// far as it is decoded, and tells whether it stands there.
+func (o *opening) cue(target float64) bool {
+	if !o.cued {
+		v := o.voice(target)
+		from, _ := o.item.bounds(o.deck.info, o.deck.from+o.deck.frames)
+		o.cued = v.drop(from - o.deck.from)
+	}
+	return o.cued
 }
 
 // leave closes what was opened and is not played.

@@ -94,8 +94,10 @@ type Request struct {
 	// Loudness is "off" or a target in LUFS such as "-16"; empty means off.
 	Loudness string
 	// Crossfade is how long a track is laid over the one before; 0 means
-	// never.
+	// never. Mixed has what the playlist says in its place; between two
+	// playlists, the less of both.
 	Crossfade time.Duration
+	Mixed     bool
 	// Volume is in percent, at most Ceiling; nil means all of that. A Ceiling
 	// of 0 means 100.
 	Volume  *int

@@ -20,10 +20,11 @@ import (
 // item is one track of a playlist, where it stands. Its entry is the
 // catalogue's own.
 type item struct {
-	name  ipns.Name
-	label string
-	entry *manifests.Entry
-	clip  *preview // is heard in the track's place; nil: the track is
+	name   ipns.Name
+	label  string
+	entry  *manifests.Entry
+	mixing *manifests.Mixing // its playlist's; nil of previews
+	clip   *preview          // is heard in the track's place; nil: the track is
 }
 
 // pass is one selection, unlocked and in its DJ's order. One of previews is
@@ -243,9 +244,10 @@ func (p *Player) order(ctx context.Context, ps *pass) ([]item, error) {
 		entries[s.Entries[i].Track] = &s.Entries[i]
 	}
 	var items []item
-	for _, l := range lists {
+	for i := range lists {
+		l := &lists[i]
 		for _, t := range l.Tracks {
-			items = append(items, item{name: ps.name, label: s.Label, entry: entries[t]})
+			items = append(items, item{name: ps.name, label: s.Label, entry: entries[t], mixing: &l.Mixing})
 		}
 	}
 	p.mu.Lock()

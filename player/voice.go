@@ -35,6 +35,7 @@ type voice struct {
 	line *line
 
 	begin, end int64 // places of its first frame, and after its last if it is whole
+	out        int64 // place where it is not heard any more, if it is crossfaded
 
 	pcm       []float32 // a block of the deck's, in stereo
 	off, have int       // frames in it: used, and in all
@@ -49,6 +50,33 @@ func newVoice(d *deck, target float64) *voice {
 // enter puts the voice on a line, behind what is there.
 func (v *voice) enter(l *line) {
 	v.line, v.begin, v.end = l, l.at(l.took), l.at(l.took+v.frames)
+	v.out = v.end
+	if _, to := v.item.bounds(v.info, v.from+v.frames); to > v.from {
+		v.out = l.at(l.took + to - v.from)
+	}
+}
+
+// drop leaves out the next n frames, before the voice is in the mix, and
+// tells whether they were all decoded; else it wants to be called again. A
+// deck that has no more is where it can be.
+func (v *voice) drop(n int64) bool {
+	for n > 0 {
+		if k := min(n, int64(v.have-v.off)); k > 0 {
+			v.off, n = v.off+int(k), n-k
+			v.from, v.frames = v.from+k, v.frames-k
+			continue
+		}
+		if v.over != nil {
+			return true
+		}
+		select {
+		case b := <-v.full:
+			v.take(b)
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // take has a block of the deck's.

@@ -143,6 +143,8 @@ type Track struct {
 type Playlist struct {
 	Label  string
 	Tracks []Track
+	// Mixing is how it is mixed, sealed in what venues get.
+	Mixing manifests.Mixing
 }
 
 // Skipped is a file that was not published.
@@ -351,6 +353,9 @@ func (p *Publisher) playlist(l *listRow, read func(cid.Cid) (*trackRow, error)) 
 	pl := Playlist{Label: l.Label, Tracks: []Track{}}
 	order, err := p.order(l)
 	if err != nil {
+		return pl, err
+	}
+	if pl.Mixing, err = p.mixing(l.Label); err != nil {
 		return pl, err
 	}
 	for _, c := range order {

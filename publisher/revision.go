@@ -32,12 +32,13 @@ func (p *Publisher) lists() ([]*listRow, error) {
 
 // edit is what a revision is to change.
 type edit struct {
-	label  string          // a playlist,
-	add    []cid.Cid       // and the tracks that it gets
-	leases []*leaseRow     // new or other than they were
-	anew   map[string]bool // playlists whose keys are drawn anew, for the leases that are left
-	offer  *offerRow       // new
-	card   *cardRow        // new
+	label  string            // a playlist,
+	add    []cid.Cid         // the tracks that it gets,
+	mixing *manifests.Mixing // and how it is mixed, where that is new
+	leases []*leaseRow       // new or other than they were
+	anew   map[string]bool   // playlists whose keys are drawn anew, for the leases that are left
+	offer  *offerRow         // new
+	card   *cardRow          // new
 	puts   map[string][]byte
 }
 
@@ -88,6 +89,9 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 		offers[e.offer.Label] = e.offer
 		puts[rowOffer+e.offer.Label] = marshal(e.offer)
 	}
+	if e.mixing != nil {
+		puts[rowMix+label] = marshal(mixRowOf(*e.mixing))
+	}
 	says, err := p.cardRow()
 	if err != nil {
 		return err
@@ -117,15 +121,16 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 			s = s.Revoke()
 		}
 		var more []cid.Cid
+		var mixing *manifests.Mixing
 		if l.Label == label {
-			more = add
+			more, mixing = add, e.mixing
 		}
-		if err == nil && len(more) == 0 && p.current(l, s, now, tenants, offers[l.Label]) {
+		if err == nil && len(more) == 0 && mixing == nil && p.current(l, s, now, tenants, offers[l.Label]) {
 			continue
 		}
 		var drawn []lease.Tenant
 		if err == nil {
-			drawn, err = p.reviseList(ctx, l, s, more, now, tenants, offers[l.Label])
+			drawn, err = p.reviseList(ctx, l, s, more, mixing, now, tenants, offers[l.Label])
 		}
 		if err != nil {
 			return fmt.Errorf("playlist %q: %w", l.Label, err)
@@ -210,15 +215,15 @@ func (p *Publisher) held(ctx context.Context) func([]cid.Cid) ([][]byte, error) 
 }
 
 // reviseList makes and signs a playlist's next revision, in which more tracks
-// are listed than in the last, and returns the leases for which it drew
+// are listed than in the last, mixed as mixing says where that is not nil, and returns the leases for which it drew
 // grants. It is made of the last one's blocks, or, where they are not enough,
 // of all of the playlist's rows.
-func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selection, more []cid.Cid, now int64, tenants []lease.Tenant, offer *offerRow) ([]lease.Tenant, error) {
+func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selection, more []cid.Cid, mixing *manifests.Mixing, now int64, tenants []lease.Tenant, offer *offerRow) ([]lease.Tenant, error) {
 	d := lease.Draft{
 		// A clock that was set back must not make a manifest older than the
 		// last: followers would refuse it.
 		Now: max(now, l.IAT), RootN: p.cfg.Keys.rootN(),
-		Amend: &lease.Amend{}, Held: p.held(ctx),
+		Amend: &lease.Amend{Mixing: mixing, List: l.Label}, Held: p.held(ctx),
 		Tenants: tenants, Sign: p.cfg.Keys.publisher(),
 	}
 	if offer != nil {
@@ -236,7 +241,13 @@ func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selectio
 			return nil, failed
 		}
 		order = append(order, more...)
-		d.Lists = []manifests.Playlist{{Label: l.Label, Tracks: order}}
+		list := manifests.Playlist{Label: l.Label, Tracks: order}
+		if mixing != nil {
+			list.Mixing = *mixing
+		} else if list.Mixing, err = p.mixing(l.Label); err != nil {
+			return nil, err
+		}
+		d.Lists = []manifests.Playlist{list}
 		if d.Tracks, err = p.tracks(order); err != nil {
 			return nil, err
 		}

@@ -114,11 +114,11 @@ func (o *offset) Type() string   { return "time" }
 func (o *offset) String() string { return time.Duration(*o).String() }
 
 func (o *offset) Set(s string) error {
-	bad := fmt.Errorf("%q is no time such as 90s, 1h2m, 12:30 or 1:02:30", s)
+	bad := fmt.Errorf("%q is no time such as 90s, 1.5s, 1h2m, 12:30 or 1:02:30", s)
 	parts := strings.Split(s, ":")
 	if len(parts) == 1 {
-		if s == "0" {
-			*o = 0
+		if v, err := time.ParseDuration(s); err == nil && v >= 0 {
+			*o = offset(v)
 			return nil
 		}
 		var d duration

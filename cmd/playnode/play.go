@@ -11,12 +11,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"playnode/daemon"
+	"playnode/internal/repo"
 )
 
 func (a *app) playCmd() *cobra.Command {
 	var node nodeFlags
 	var req daemon.PlayRequest
-	var crossfade, latency time.Duration
+	var latency time.Duration
+	var fade crossfade
 	var from offset
 	var volume int
 	c := &cobra.Command{
@@ -45,14 +47,12 @@ ctl stop.`,
 			req.Node = node.request()
 			req.From, req.Latency = time.Duration(from), latency
 			if c.Flags().Changed("crossfade") {
-				req.Crossfade = &crossfade
+				req.Crossfade, req.ByPlaylist = fade.d, fade.d == nil
 			}
 			if c.Flags().Changed("volume") {
 				req.Volume = &volume
 			}
 			switch {
-			case crossfade < 0 || crossfade > 30*time.Second:
-				return usageError{errors.New("--crossfade is from 0s to 30s"), c.CommandPath()}
 			case c.Flags().Changed("latency") && (latency < 20*time.Millisecond || latency > 2*time.Second):
 				return usageError{errors.New("--latency is from 20ms to 2s"), c.CommandPath()}
 			case volume < 0 || volume > 100:
@@ -68,12 +68,27 @@ ctl stop.`,
 	f := c.Flags()
 	f.BoolVar(&req.Once, "once", false, "end after one pass")
 	f.StringVar(&req.Loudness, "loudness", "", "off, or a target such as -16 (LUFS)")
-	f.DurationVar(&crossfade, "crossfade", 0, "how long a track is laid over the one before; never within a continuous set (the setting crossfade)")
+	f.Var(&fade, "crossfade", "how long a track is laid over the one before, or playlist, as that says; never within a continuous set (the setting crossfade)")
 	f.DurationVar(&latency, "latency", 0, "how much sound the sink has in advance (the setting latency)")
 	f.Var(&from, "from", "begin so far into it: 90s, 1h2m, 12:30 or 1:02:30")
 	f.IntVar(&volume, "volume", 100, "in percent (the last one set by ctl)")
 	f.BoolVar(&req.Detach, "detach", false, "leave it to the daemon, and return")
 	return c
+}
+
+// crossfade is a flag's value: playlist, or 0s to 30s.
+type crossfade struct {
+	text string
+	d    *time.Duration
+}
+
+func (f *crossfade) Type() string   { return "time" }
+func (f *crossfade) String() string { return f.text }
+
+func (f *crossfade) Set(s string) (err error) {
+	f.text = s
+	f.d, err = repo.ParseCrossfade(s)
+	return err
 }
 
 // soundFlags say where sound goes.

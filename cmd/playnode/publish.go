@@ -92,50 +92,6 @@ func (a *app) safe(s *daemon.Served) {
 	}
 }
 
-func (a *app) playlistCmd() *cobra.Command {
-	c := &cobra.Command{Use: "playlist", Short: "your playlists"}
-	c.AddCommand(&cobra.Command{
-		Use:   "ls",
-		Short: "list playlists",
-		Args:  exactly(0, "no arguments"),
-		RunE: func(c *cobra.Command, _ []string) error {
-			res, err := call(a, c, daemon.OpPlaylists, struct{}{})
-			if err != nil {
-				return err
-			}
-			return a.result(map[string]any{"playlists": res}, func() {
-				for _, p := range res {
-					var ms int64
-					for _, t := range p.Tracks {
-						ms += t.Ms
-					}
-					a.printf("%-20s %s, %s\n", clean(p.Name), plural(len(p.Tracks), "track"), clock(ms))
-				}
-			})
-		},
-	}, &cobra.Command{
-		Use:   "show P",
-		Short: "show one playlist",
-		Args:  exactly(1, "a playlist's name"),
-		RunE: func(c *cobra.Command, args []string) error {
-			p, err := call(a, c, daemon.OpPlaylist, daemon.PlaylistRequest{Name: args[0]})
-			if err != nil {
-				return err
-			}
-			return a.result(p, func() {
-				for i, t := range p.Tracks {
-					loud := ""
-					if t.LUFS != nil {
-						loud = fmt.Sprintf("%6.1f LUFS", *t.LUFS)
-					}
-					a.printf("%3d  %s  %-40s %6s %s\n", i+1, t.CID, clean(t.Artist+" - "+t.Title), clock(t.Ms), loud)
-				}
-			})
-		},
-	})
-	return c
-}
-
 func (a *app) shareCmd() *cobra.Command {
 	var req daemon.ShareRequest
 	c := &cobra.Command{

@@ -50,10 +50,10 @@ type Config struct {
 	Sink     string `mapstructure:"sink"`
 	Loudness string `mapstructure:"loudness"`
 	Rate     int    `mapstructure:"rate"`
-	// Crossfade is how long a track is laid over the one before, Latency how
-	// much sound a loudspeaker has in advance.
-	Crossfade time.Duration `mapstructure:"crossfade"`
-	Latency   time.Duration `mapstructure:"latency"`
+	// Crossfade is how long a track is laid over the one before, nil as each
+	// playlist says; Latency how much sound a loudspeaker has in advance.
+	Crossfade *time.Duration `mapstructure:"crossfade"`
+	Latency   time.Duration  `mapstructure:"latency"`
 	// Volume, in percent, is what a loudspeaker begins with before it was
 	// ever set by ctl, VolumeCeiling what nobody gets it beyond.
 	Volume        int `mapstructure:"volume"`
@@ -80,7 +80,7 @@ var defaults = map[string]any{
 	"network": "public", "listen": []string{}, "http": "", "gateway": "", "metrics": "",
 	"peer": []string{}, "bootstrap": []string{}, "origin": []string{},
 	"router": []string{}, "kubo-names": []string{}, "name-life": "30d", "store-limit": "0", "copies": 2, "mirrors": []string{}, "mirror-car": true,
-	"sink": "default", "loudness": "-16", "rate": 0, "crossfade": "0s", "latency": "200ms", "volume": 100, "volume-ceiling": 100,
+	"sink": "default", "loudness": "-16", "rate": 0, "crossfade": ByPlaylist, "latency": "200ms", "volume": 100, "volume-ceiling": 100,
 	"audio.mp3": "exact", "log-level": "info",
 }
 
@@ -124,8 +124,8 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 		Peers: list(v, "peer"), Bootstrap: list(v, "bootstrap"), Origins: list(v, "origin"),
 		Routers: list(v, "router"), KuboNames: list(v, "kubo-names"),
 		Sink: v.GetString("sink"), Loudness: v.GetString("loudness"), Rate: v.GetInt("rate"),
-		Crossfade: v.GetDuration("crossfade"), Latency: v.GetDuration("latency"),
-		Volume: v.GetInt("volume"), VolumeCeiling: v.GetInt("volume-ceiling"),
+		Latency: v.GetDuration("latency"),
+		Volume:  v.GetInt("volume"), VolumeCeiling: v.GetInt("volume-ceiling"),
 		Mirrors: list(v, "mirrors"), MirrorCAR: v.GetBool("mirror-car"),
 		MP3: v.GetString("audio.mp3"), Copies: v.GetInt("copies"), LogLevel: v.GetString("log-level"),
 	}
@@ -136,7 +136,25 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 	if c.StoreLimit, err = parseSize(v.GetString("store-limit")); err != nil {
 		return Config{}, fmt.Errorf("setting store-limit: %w", err)
 	}
+	if c.Crossfade, err = ParseCrossfade(v.GetString("crossfade")); err != nil {
+		return Config{}, fmt.Errorf("setting crossfade: %w", err)
+	}
 	return c, c.validate()
+}
+
+// ByPlaylist is the crossfade of who leaves it to the playlist.
+const ByPlaylist = "playlist"
+
+// ParseCrossfade reads playlist, which is nil, or 0s to 30s.
+func ParseCrossfade(s string) (*time.Duration, error) {
+	if s == ByPlaylist {
+		return nil, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 || d > 30*time.Second {
+		return nil, fmt.Errorf("%q is neither playlist nor a time from 0s to 30s", s)
+	}
+	return &d, nil
 }
 
 // units are those that a size may be in.
@@ -195,9 +213,6 @@ func (c Config) validate() error {
 	}
 	if c.NameLife < leastLife || c.NameLife > mostLife {
 		return fmt.Errorf("setting name-life: %s is not within 1d to 366d", c.NameLife)
-	}
-	if c.Crossfade < 0 || c.Crossfade > 30*time.Second {
-		return fmt.Errorf("setting crossfade: %s is not within 0s to 30s", c.Crossfade)
 	}
 	if c.Latency < 20*time.Millisecond || c.Latency > 2*time.Second {
 		return fmt.Errorf("setting latency: %s is not within 20ms to 2s", c.Latency)
