@@ -220,7 +220,7 @@ func (b *Playback) turn(ctx context.Context) error {
 	if !b.admit(o) {
 		return nil
 	}
-	v := o.voice(b.target)
+	v := o.voice()
 	if b.mix == nil {
 		if err := b.begin(ctx, v, o.pass); err != nil {
 			return err

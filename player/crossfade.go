@@ -154,14 +154,14 @@ func (b *Playback) crossing() error {
 		return nil
 	}
 	cur, o := b.mix.cur, b.lined[0]
-	if cur.out-b.mix.sent > want+b.frames(readyBefore) || !o.cue(b.target) {
+	if cur.out-b.mix.sent > want+b.frames(readyBefore) || !o.cue() {
 		return nil
 	}
 	n := min(want, cur.end-b.mix.sent)
 	if cur.out-b.mix.sent > want || n < b.frames(shortest) || !b.admit(o) {
 		return nil
 	}
-	v := o.voice(b.target)
+	v := o.voice()
 	b.outgo = cur
 	if err := b.mix.cross(v, n); err != nil {
 		return err

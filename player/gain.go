@@ -23,21 +23,6 @@ func parseLoudness(s string) (target float64, err error) {
 	return t, nil
 }
 
-// gain brings a track to the target loudness, its true peak never above
-// -1 dBTP (EBU R128). One channel is measured as one and heard from two
-// loudspeakers: 3 LU louder.
-func gain(l *manifests.Loudness, channels int, target float64) float32 {
-	if l == nil || math.IsNaN(target) {
-		return 1
-	}
-	heard := float64(l.Integrated) / 1000
-	if channels == 1 {
-		heard += 10 * math.Log10(2)
-	}
-	db := min(target-heard, -1-float64(l.Peak)/1000)
-	return float32(math.Pow(10, db/20))
-}
-
 // peak is a track's highest at the sink; full scale where nobody measured it.
 func peak(l *manifests.Loudness, gain float32) float32 {
 	if l == nil {

@@ -2,6 +2,7 @@ package player
 
 import (
 	"context"
+	"maps"
 	"math"
 	"sync"
 	"time"
@@ -20,8 +21,8 @@ const (
 	maxSet = 512
 )
 
-// level is how loud a stretch of music is, and its highest true peak.
-type level struct {
+// strength is how loud a stretch of music is, and its highest true peak.
+type strength struct {
 	power   float64 // mean, relative to 0 LUFS; 0 where nothing was measured
 	seconds float64 // that it was measured over
 	peak    float64 // dBTP
@@ -31,7 +32,7 @@ type level struct {
 // weighed by its track's length: what BS.1770 gives for all of them in one,
 // but for what its gate leaves out of each. One channel is heard from two
 // loudspeakers: 3 LU louder.
-func (l *level) add(i *manifests.Info) {
+func (l *strength) add(i *manifests.Info) {
 	if i.Loudness == nil || i.Rate == 0 {
 		return
 	}
@@ -50,7 +51,7 @@ func (l *level) add(i *manifests.Info) {
 
 // gain brings it to the target loudness, its true peak never above -1 dBTP
 // (EBU R128).
-func (l level) gain(target float64) float32 {
+func (l strength) gain(target float64) float32 {
 	if l.seconds == 0 || math.IsNaN(target) {
 		return 1
 	}
@@ -58,7 +59,7 @@ func (l level) gain(target float64) float32 {
 }
 
 // levelOf is a track's by itself.
-func levelOf(i *manifests.Info) (l level) {
+func levelOf(i *manifests.Info) (l strength) {
 	l.add(i)
 	return l
 }
@@ -66,7 +67,7 @@ func levelOf(i *manifests.Info) (l level) {
 // set is a stretch of a playlist that has one level.
 type set struct {
 	first, last int // places in the order
-	level       level
+	level       strength
 }
 
 // together tells whether b, which comes after a, has its level: it goes on
@@ -129,7 +130,7 @@ func (p *Player) brief(ctx context.Context, ps *pass, k int) (*manifests.Info, e
 // level is that of the set which place k of a pass is in. Where metadata is
 // not here, and does not come in time, a set ends; what is found out of the
 // rest of it later has its level.
-func (p *Player) level(ctx context.Context, ps *pass, k int) (level, error) {
+func (p *Player) level(ctx context.Context, ps *pass, k int) (strength, error) {
 	o := ps.order
 	o.mu.Lock()
 	for _, s := range o.sets {
@@ -141,7 +142,7 @@ func (p *Player) level(ctx context.Context, ps *pass, k int) (level, error) {
 	o.mu.Unlock()
 	own, err := p.brief(ctx, ps, k)
 	if err != nil {
-		return level{}, err
+		return strength{}, err
 	}
 	s := set{first: k, last: k, level: levelOf(own)}
 	join := func(a, b int) *manifests.Info { // the one of the neighbours a, b that is new
@@ -176,6 +177,7 @@ func (p *Player) level(ctx context.Context, ps *pass, k int) (level, error) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	maps.DeleteFunc(o.infos, func(k int, _ *manifests.Info) bool { return k < s.first-1 || k > s.last+1 })
 	for i := range o.sets {
 		if x := &o.sets[i]; x.first <= s.last && s.first <= x.last { // a part of it has sounded
 			s.level.power, s.level.seconds = x.level.power, x.level.seconds

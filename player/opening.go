@@ -28,6 +28,7 @@ type opening struct {
 	done  chan struct{} // closed when what follows may be read
 	deck  *deck
 	first *block // of the deck's, with sound in it
+	gain  float32
 	err   error
 
 	become *voice // what it is, or will be, in the mix
@@ -56,7 +57,9 @@ func (b *Playback) open(ctx context.Context, o *opening) {
 	done := make(chan struct{})
 	o.done = done
 	b.wg.Go(func() {
-		o.deck, o.first, o.err = b.firstSound(ctx, o)
+		if o.deck, o.first, o.err = b.firstSound(ctx, o); o.err == nil {
+			o.gain = b.levelled(ctx, o.pass, o.g.within(o.k), o.deck)
+		}
 		close(done)
 		poke(b.opened)
 	})
@@ -88,9 +91,9 @@ func (b *Playback) firstSound(ctx context.Context, o *opening) (*deck, *block, e
 }
 
 // voice is what was opened, for the mix.
-func (o *opening) voice(target float64) *voice {
+func (o *opening) voice() *voice {
 	if o.become == nil {
-		o.become = newVoice(o.deck, target)
+		o.become = newVoice(o.deck, o.gain)
 		o.become.take(o.first)
 	}
 	return o.become
@@ -98,9 +101,9 @@ func (o *opening) voice(target float64) *voice {
 
 // cue brings what was opened to where it is heard first in a crossfade, as
 // far as it is decoded, and tells whether it stands there.
-func (o *opening) cue(target float64) bool {
+func (o *opening) cue() bool {
 	if !o.cued {
-		v := o.voice(target)
+		v := o.voice()
 		from, _ := o.item.bounds(o.deck.info, o.deck.from+o.deck.frames)
 		o.cued = v.drop(from - o.deck.from)
 	}

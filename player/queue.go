@@ -36,7 +36,8 @@ type pass struct {
 	sel      *follow.Selection
 	unlocked *lease.Unlocked
 	items    []item
-	ended    bool // its lease has
+	order    *order // that items are; nil of previews
+	ended    bool   // its lease has
 }
 
 // program is what a request asks for, in order.
@@ -54,6 +55,17 @@ func (g *program) at(k int) (item, *pass) {
 		k -= len(ps.items)
 	}
 	panic("a place beyond the program")
+}
+
+// within is place k's in its pass.
+func (g *program) within(k int) int {
+	for _, ps := range g.passes {
+		if k < len(ps.items) {
+			break
+		}
+		k -= len(ps.items)
+	}
+	return k
 }
 
 // find is the place of track nearest to k; -1 where it has gone.
@@ -76,12 +88,6 @@ func (g *program) close() {
 			ps.unlocked.Close()
 		}
 	}
-}
-
-// order is a selection's order, opened once for each revision.
-type order struct {
-	version cid.Cid
-	items   []item
 }
 
 // selections are what a request asks for: NAME/P, all of NAME, or, without a
@@ -209,21 +215,22 @@ func (p *Player) unlock(ctx context.Context, c *follow.Catalogue, s *follow.Sele
 		return nil, err
 	}
 	ps := &pass{name: c.Name, dj: c.DJ, version: c.Envelope, sel: s, unlocked: u}
-	if ps.items, err = p.order(ctx, ps); err != nil {
+	if ps.order, err = p.order(ctx, ps); err != nil {
 		u.Close()
 		return nil, err
 	}
+	ps.items = ps.order.items
 	return ps, nil
 }
 
 // order is a selection's tracks as its playlists have them.
-func (p *Player) order(ctx context.Context, ps *pass) ([]item, error) {
+func (p *Player) order(ctx context.Context, ps *pass) (*order, error) {
 	s := ps.sel
 	p.mu.Lock()
 	known := p.orders[s.ID]
 	p.mu.Unlock()
 	if known != nil && known.version == s.Envelope {
-		return known.items, nil
+		return known, nil
 	}
 	var sealed [][]byte
 	for _, m := range s.Manifest.Meta {
@@ -251,15 +258,24 @@ func (p *Player) order(ctx context.Context, ps *pass) ([]item, error) {
 		}
 	}
 	p.mu.Lock()
-	p.orders[s.ID] = &order{s.Envelope, items}
-	p.mu.Unlock()
-	return items, nil
+	defer p.mu.Unlock()
+	p.orders[s.ID] = &order{version: s.Envelope, items: items}
+	return p.orders[s.ID], nil
 }
 
-// Prepare opens the orders of all that is leased here, so that a start need
-// not.
+// Prepare opens the orders of all that is leased here, and finds out how loud
+// they begin, so that a start need not.
 func (p *Player) Prepare(ctx context.Context) {
-	if g, err := p.program(ctx, Request{}); err == nil {
-		g.close()
+	g, err := p.program(ctx, Request{})
+	if err != nil {
+		return
+	}
+	defer g.close()
+	for _, ps := range g.passes {
+		if len(ps.items) > 0 {
+			if _, err := p.level(ctx, ps, 0); err != nil {
+				p.cfg.Log.Debug("level of the first track", "err", err)
+			}
+		}
 	}
 }

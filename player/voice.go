@@ -42,9 +42,8 @@ type voice struct {
 	over      error     // why the deck has no more
 }
 
-func newVoice(d *deck, target float64) *voice {
-	g := gain(d.info.Loudness, d.format.Channels, target)
-	return &voice{deck: d, gain: g, peak: peak(d.info.Loudness, g), pcm: make([]float32, blockFrames*Channels)}
+func newVoice(d *deck, gain float32) *voice {
+	return &voice{deck: d, gain: gain, peak: peak(d.info.Loudness, gain), pcm: make([]float32, blockFrames*Channels)}
 }
 
 // enter puts the voice on a line, behind what is there.
