@@ -74,7 +74,7 @@ func (b *Playback) advance(ctx context.Context) error {
 	}
 	cur := b.mix.cur
 	n, err := b.mix.read(b.buf[:free*Channels])
-	b.ring.write(b.buf[:n*Channels])
+	b.ring.write(b.buf[:n*Channels], b.mix.plain)
 	b.good = b.good || n > 0
 	switch {
 	case err == nil:

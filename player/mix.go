@@ -18,8 +18,9 @@ var errCrossed = errors.New("crossfaded")
 // gain is 1 the samples pass unchanged. It is used by one goroutine and
 // allocates at a change of track only.
 type mix struct {
-	rate int
-	sent int64 // frames handed out: the place of the next
+	rate  int
+	sent  int64 // frames handed out: the place of the next
+	plain bool  // what was read last is as its track has it
 
 	cur  *voice
 	tail *line // of the voice before, for the next of its rate
@@ -102,12 +103,14 @@ func (m *mix) cross(v *voice, n int64) error {
 // read hands out up to len(dst) samples. Its error is nil, errLate, errCrossed,
 // or why cur has no more: io.EOF, or what is wrong with it.
 func (m *mix) read(dst []float32) (n int, err error) {
+	m.plain = false
 	switch {
 	case m.owed != nil:
 		n, err = m.pay(dst), nil
 	case m.in != nil:
 		n, err = m.readBoth(dst)
 	default:
+		m.plain = m.cur.plain()
 		n, err = m.cur.read(dst)
 		if err != nil && err != errLate {
 			m.tail, m.cur = m.cur.line, nil

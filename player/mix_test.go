@@ -247,18 +247,18 @@ func TestLoudnessAtTheSink(t *testing.T) {
 	}
 }
 
-// The ring hands over every frame once, in order, to a reader that runs beside its writer and goes back now and then.
+// The ring hands over every frame once, in order, and whether it is plain, to a reader that runs beside its writer and goes back now and then.
 func TestRing(t *testing.T) {
 	r := newRing(1500)
 	const total = 200_000
 	go func() {
 		b := make([]float32, 2*700)
 		for at := 0; at < total; {
-			n := min(1+at%700, total-at)
+			n := min(1+at%700, total-at, 1000-at%1000)
 			for i := range n {
 				b[2*i], b[2*i+1] = float32(at+i), -float32(at+i)
 			}
-			w := r.write(b[:2*n])
+			w := r.write(b[:2*n], at/1000%2 == 0)
 			at += w
 			if w == 0 {
 				<-r.room
@@ -268,7 +268,7 @@ func TestRing(t *testing.T) {
 	}()
 	dst := make([]float32, 2*333)
 	for next, rounds := 0, 0; ; rounds++ {
-		n := r.take(dst)
+		n, plain := r.take(dst)
 		if n == 0 {
 			if r.ended() {
 				if next != total {
@@ -282,6 +282,9 @@ func TestRing(t *testing.T) {
 		for i := range n {
 			if dst[2*i] != float32(next+i) || dst[2*i+1] != -float32(next+i) {
 				t.Fatalf("frame %d is %g", next+i, dst[2*i])
+			}
+			if plain != ((next+i)/1000%2 == 0) {
+				t.Fatalf("frame %d: plain is %v", next+i, plain)
 			}
 		}
 		next += n
@@ -305,7 +308,7 @@ func TestFeedAllocatesNothing(t *testing.T) {
 	b := make([]float32, 2*feedFrames)
 	i := 0
 	per := testing.AllocsPerRun(200, func() {
-		r.write(b)
+		r.write(b, i%2 == 0)
 		if i++; i%3 == 0 {
 			tr.setVolume(float32(i%10) / 10)
 		}

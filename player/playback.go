@@ -174,7 +174,7 @@ func (b *Playback) over() bool { return len(b.fed) > 0 }
 func (b *Playback) finish(ctx context.Context) error {
 	for {
 		if n := b.mix.finish(b.buf[:min(len(b.buf), b.ring.free()*Channels)]); n > 0 {
-			b.ring.write(b.buf[:n*Channels])
+			b.ring.write(b.buf[:n*Channels], false)
 		} else if b.mix.over() {
 			b.ring.end()
 		}

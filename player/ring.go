@@ -9,8 +9,9 @@ import "sync/atomic"
 // The reader may go back as far as the floor: what a sink has taken and not
 // yet been heard is kept, so that it can be faded, or handed to another sink.
 type ring struct {
-	buf  []float32
-	mask int64
+	buf   []float32
+	plain []bool // of each frame: it is as its track has it
+	mask  int64
 
 	wrote atomic.Int64 // the writer's
 	read  atomic.Int64 // the reader's
@@ -28,7 +29,7 @@ func newRing(frames int) *ring {
 		size *= 2
 	}
 	r := &ring{
-		buf: make([]float32, size*Channels), mask: int64(size - 1),
+		buf: make([]float32, size*Channels), plain: make([]bool, size), mask: int64(size - 1),
 		more: make(chan struct{}, 1), room: make(chan struct{}, 1),
 	}
 	r.last.Store(-1)
@@ -46,13 +47,18 @@ func poke(c chan struct{}) {
 // free is how many frames may be written.
 func (r *ring) free() int { return int(r.mask + 1 - (r.wrote.Load() - r.floor.Load())) }
 
-// write takes frames, as many as there is room for, and says how many.
-func (r *ring) write(src []float32) int {
+// write takes frames, as many as there is room for, and says how many. plain
+// says that they are as their track has them: a sink that rounds adds no
+// dither.
+func (r *ring) write(src []float32, plain bool) int {
 	w := r.wrote.Load()
 	n := min(len(src)/Channels, r.free())
 	at := int(w&r.mask) * Channels
 	k := copy(r.buf[at:], src[:n*Channels])
 	copy(r.buf, src[k:n*Channels])
+	for i := range int64(n) {
+		r.plain[(w+i)&r.mask] = plain
+	}
 	if n > 0 {
 		r.wrote.Store(w + int64(n))
 		poke(r.more)
@@ -72,15 +78,20 @@ func (r *ring) ended() bool { return r.read.Load() == r.last.Load() }
 // held is how many frames can be taken.
 func (r *ring) held() int { return int(r.wrote.Load() - r.read.Load()) }
 
-// take moves frames to dst, as many as there are, and says how many.
-func (r *ring) take(dst []float32) int {
+// take moves frames to dst, as many as there are that are all plain or all
+// not, and says how many and which.
+func (r *ring) take(dst []float32) (n int, plain bool) {
 	at := r.read.Load()
-	n := min(len(dst)/Channels, int(r.wrote.Load()-at))
+	most := min(len(dst)/Channels, int(r.wrote.Load()-at))
+	plain = most > 0 && r.plain[at&r.mask]
+	for n < most && r.plain[(at+int64(n))&r.mask] == plain {
+		n++
+	}
 	i := int(at&r.mask) * Channels
 	k := copy(dst[:n*Channels], r.buf[i:])
 	copy(dst[k:n*Channels], r.buf)
 	r.read.Store(at + int64(n))
-	return n
+	return n, plain
 }
 
 // seek makes at the next frame taken: not before the floor, not after what

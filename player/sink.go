@@ -38,6 +38,12 @@ type Sink interface {
 	Close() error
 }
 
+// rounding is a Sink that may make integers of 16 bits of what it takes.
+type rounding interface {
+	// Rounds tells whether it does.
+	Rounds() bool
+}
+
 // ErrSink says that the sound has nowhere to go.
 var ErrSink = errors.New("no such sink")
 

@@ -148,7 +148,8 @@ func openALSA(ctx context.Context, device string, want sinkWant) (Sink, error) {
 	return nil, lib.err(fmt.Sprintf("set up ALSA device %q", device), int(last))
 }
 
-func (s *alsaSink) Rate() int { return s.rate }
+func (s *alsaSink) Rate() int    { return s.rate }
+func (s *alsaSink) Rounds() bool { return !s.wide }
 
 // call calls a function of libasound's that returns a long or an int.
 func (s *alsaSink) call(f, a, b uintptr) int {

@@ -36,6 +36,12 @@ func newPaced(ctx context.Context, k Sink, ahead time.Duration) *pacedSink {
 	return &pacedSink{Sink: k, queue: null, ahead: ahead, late: t, stop: ctx.Done()}
 }
 
+// Rounds is that of the sink below.
+func (p *pacedSink) Rounds() bool {
+	r, ok := p.Sink.(rounding)
+	return ok && r.Rounds()
+}
+
 func (p *pacedSink) lasts(frames int64) time.Duration {
 	return time.Duration(float64(frames) / float64(p.Rate()) * float64(time.Second))
 }

@@ -41,7 +41,8 @@ func openRaw(ctx context.Context, path string, rate int) (Sink, error) {
 	return s, nil
 }
 
-func (s *rawSink) Rate() int { return s.rate }
+func (s *rawSink) Rate() int    { return s.rate }
+func (s *rawSink) Rounds() bool { return true }
 
 func (s *rawSink) Write(samples []float32) error {
 	if need := 2 * len(samples); cap(s.buf) < need {

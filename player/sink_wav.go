@@ -30,6 +30,7 @@ func openWAV(path string, rate int, expect int64) (Sink, error) {
 }
 
 func (s *wavSink) Rate() int                     { return s.rate }
+func (s *wavSink) Rounds() bool                  { return true }
 func (s *wavSink) Write(samples []float32) error { return s.w.Write(samples) }
 func (s *wavSink) Drain(context.Context) error   { return nil }
 

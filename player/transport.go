@@ -5,6 +5,8 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
+
+	"playnode/internal/audio/pcm"
 )
 
 const (
@@ -58,6 +60,7 @@ type transport struct {
 
 	// What follows is feed's.
 	sink   Sink
+	dither pcm.Dither
 	block  []float32
 	zero   []float32
 	level  float32 // of the fade, 0 to 1
@@ -155,7 +158,7 @@ func (t *transport) step(ctx context.Context, o *outlet) (done bool, err error) 
 	if t.anew.Swap(false) && t.begun {
 		t.back()
 	}
-	n := t.ring.take(t.block)
+	n, plain := t.ring.take(t.block)
 	if n == 0 {
 		return t.starve(ctx)
 	}
@@ -165,8 +168,8 @@ func (t *transport) step(ctx context.Context, o *outlet) (done bool, err error) 
 		t.first.Store(int64(time.Since(t.epoch)))
 	}
 	t.dry.Store(0)
-	t.shape(t.block[:n*Channels], 1)
-	if err := t.sink.Write(t.block[:n*Channels]); err != nil {
+	moved := t.shape(t.block[:n*Channels], 1)
+	if err := t.put(t.block[:n*Channels], plain && !moved); err != nil {
 		return false, err
 	}
 	t.sent.Add(int64(n))
@@ -240,12 +243,12 @@ func (t *transport) leave() (int64, error) {
 	}
 	var sum int64
 	for t.level > 0 {
-		n := t.ring.take(t.block[:feedFrames/2*Channels])
+		n, _ := t.ring.take(t.block[:feedFrames/2*Channels])
 		if n == 0 {
 			break
 		}
 		t.shape(t.block[:n*Channels], 0)
-		if err := t.sink.Write(t.block[:n*Channels]); err != nil {
+		if err := t.put(t.block[:n*Channels], false); err != nil {
 			return sum, err
 		}
 		sum += int64(n)
@@ -358,12 +361,22 @@ func (t *transport) starve(ctx context.Context) (done bool, err error) {
 	return false, nil
 }
 
-// shape brings the fade nearer to goal and the gain to the volume. At full
-// level and volume samples pass unchanged.
-func (t *transport) shape(b []float32, goal float32) {
+// put hands samples to the sink. Where it rounds what is not plain any more,
+// that gets dither: here, behind all that changes a sample, so that it is of
+// full height at any volume, and no sample has it twice.
+func (t *transport) put(b []float32, plain bool) error {
+	if r, ok := t.sink.(rounding); ok && !plain && r.Rounds() {
+		t.dither.Add(b)
+	}
+	return t.sink.Write(b)
+}
+
+// shape brings the fade nearer to goal and the gain to the volume, and tells
+// whether that changed a sample: not at full level and volume.
+func (t *transport) shape(b []float32, goal float32) bool {
 	want := math.Float32frombits(t.volume.Load())
 	if t.level == 1 && goal == 1 && t.gain == 1 && want == 1 {
-		return
+		return false
 	}
 	step := max(t.ramp(), t.steep)
 	for i := 0; i+1 < len(b); i += Channels {
@@ -373,6 +386,7 @@ func (t *transport) shape(b []float32, goal float32) {
 		b[i] *= g
 		b[i+1] *= g
 	}
+	return true
 }
 
 // ramp is how much a fade moves in a frame.

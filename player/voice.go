@@ -78,6 +78,9 @@ func (v *voice) drop(n int64) bool {
 	return true
 }
 
+// plain tells whether its samples pass as they are.
+func (v *voice) plain() bool { return v.gain == 1 && v.line.rs == nil && v.format.Channels <= Channels }
+
 // take has a block of the deck's.
 func (v *voice) take(b *block) {
 	pcm.Stereo(v.pcm[:b.frames*Channels], b.samples[:b.frames*v.format.Channels], v.format.Channels)
