@@ -16,7 +16,7 @@ var errCrossed = errors.New("crossfaded")
 // the other with nothing between, or one over the other. Neighbours of one
 // rate share a resampler's state; where the rates are the sink's own and the
 // gain is 1 the samples pass unchanged. It is used by one goroutine and
-// allocates at a change of track only.
+// allocates at the first track of a rate and the first crossfade only.
 type mix struct {
 	rate  int
 	sent  int64 // frames handed out: the place of the next
@@ -38,9 +38,10 @@ func newMix(rate int) *mix {
 	return &mix{rate: rate, spare: map[int][]*resample.Resampler{}}
 }
 
-// newLine begins a line of a rate at a place.
-func (m *mix) newLine(rate int, base int64) (*line, error) {
-	l := &line{in: rate, base: base}
+// newLine begins a line of a voice's rate, in that voice, at a place.
+func (m *mix) newLine(v *voice, base int64) (*line, error) {
+	rate, l := v.format.Rate, &v.own
+	*l = line{in: rate, base: base}
 	if rate == m.rate {
 		return l, nil
 	}
@@ -75,7 +76,7 @@ func (m *mix) join(v *voice) error {
 		}
 		m.owed = l
 		var err error
-		if l, err = m.newLine(v.format.Rate, base); err != nil {
+		if l, err = m.newLine(v, base); err != nil {
 			return err
 		}
 	}
@@ -87,7 +88,7 @@ func (m *mix) join(v *voice) error {
 
 // cross has v begin now, over the last n frames of what sounds.
 func (m *mix) cross(v *voice, n int64) error {
-	l, err := m.newLine(v.format.Rate, m.sent)
+	l, err := m.newLine(v, m.sent)
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ type voice struct {
 	gain float32
 	peak float32 // of its samples, after the gain
 	line *line
+	own  line // what line may be
 
 	begin, end int64 // places of its first frame, and after its last if it is whole
 	out        int64 // place where it is not heard any more, if it is crossfaded
