@@ -45,11 +45,23 @@ func (w *walk) stream(ctx context.Context, root cid.Cid, most uint64, p Priority
 		w.f.taken(c)
 		w.mu.Lock()
 		defer w.mu.Unlock()
+		if w.fresh == nil {
+			w.fresh = map[cid.Cid]bool{}
+		}
+		w.fresh[c] = true
 		w.report(w.progress) // something arrives
 	})
 	if err != nil {
 		w.f.cfg.Log.Debug("not streamed", "root", root, "err", err)
 	}
+}
+
+// streamedHere tells whether this walk has had c streamed: it was verified when
+// it was kept, and even a thorough walk need not read it.
+func (w *walk) streamedHere(c cid.Cid) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.fresh[c]
 }
 
 // first streams the beginning of a catalogue of which nothing is here: each

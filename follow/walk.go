@@ -33,6 +33,7 @@ type walk struct {
 	mu       sync.Mutex // guards what follows, and calls of report
 	progress Progress
 	known    map[cid.Cid]bool // blocks counted, but for tails: true when held
+	fresh    map[cid.Cid]bool // blocks that this walk has had streamed here
 }
 
 // count is the progress so far.
@@ -100,7 +101,7 @@ func (w *walk) leaf(ctx context.Context, c cid.Cid, size uint64, p Priority, cla
 		has, err = w.f.cfg.Blocks.Has(ctx, c)
 		has = has && err == nil
 	}
-	if has && !w.thorough {
+	if has && (!w.thorough || w.streamedHere(c)) {
 		w.hold(c, int(size), tail)
 		return true, nil
 	}

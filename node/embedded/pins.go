@@ -26,8 +26,9 @@ func pinKey(p node.Pin) datastore.Key {
 }
 
 // Pin keeps the graph below p.Root, all of which is read and verified first,
-// unless another name keeps it already; see node.Pinner. In the public network
-// the root is announced.
+// unless another name keeps it already; see node.Pinner. A leaf that this
+// process has written since the last pin was verified then, and need only be
+// there. In the public network the root is announced.
 func (n *Node) Pin(ctx context.Context, p node.Pin) error {
 	others, err := n.rows(ctx, pinsPrefix+"/"+p.Root.String())
 	if err != nil {
@@ -54,12 +55,21 @@ func (n *Node) Pin(ctx context.Context, p node.Pin) error {
 	return nil
 }
 
-// whole reads everything below root.
+// whole reads everything below root that was not just written.
 func (n *Node) whole(ctx context.Context, root cid.Cid) error {
 	seen := map[cid.Cid]bool{root: true}
 	for todo := []cid.Cid{root}; len(todo) > 0; {
 		c := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
+		if c.Prefix().Codec == cid.Raw && n.store.fresh.has(c) {
+			has, err := n.Has(ctx, c)
+			if err != nil {
+				return err
+			}
+			if has {
+				continue
+			}
+		}
 		data, err := n.Read(ctx, c)
 		if err != nil {
 			return err
@@ -75,6 +85,7 @@ func (n *Node) whole(ctx context.Context, root cid.Cid) error {
 			}
 		}
 	}
+	n.store.fresh.forget()
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -30,6 +31,7 @@ type store struct {
 	shard  *flatfs.ShardIdV1
 	files  *flatfs.Datastore
 	doomed *doomed
+	fresh  fresh
 }
 
 // openStore has flatfs sync nothing by itself: it would sync the directories
@@ -40,7 +42,7 @@ func openStore(dir string, d *doomed) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &store{blockstore.NewBlockstore(files, blockstore.NoPrefix(), blockstore.WriteThrough(true)), dir, shard, files, d}, nil
+	return &store{blockstore.NewBlockstore(files, blockstore.NoPrefix(), blockstore.WriteThrough(true)), dir, shard, files, d, fresh{}}, nil
 }
 
 // write stores a batch durably, or leaves nothing of it lying about.
@@ -63,7 +65,47 @@ func (s *store) write(ctx context.Context, batch []blocks.Block) error {
 		}
 		return err
 	}
-	return s.sync(batch)
+	if err := s.sync(batch); err != nil {
+		return err
+	}
+	s.fresh.add(batch)
+	return nil
+}
+
+// maxFresh bounds what is remembered as just written: 8 GiB of leaves.
+const maxFresh = 1 << 15
+
+// fresh are blocks that this process has verified and put on the disk since
+// something was last pinned: a pin need not read them again.
+type fresh struct {
+	mu     sync.Mutex // guards hashes
+	hashes map[string]bool
+}
+
+func (f *fresh) add(batch []blocks.Block) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.hashes == nil {
+		f.hashes = map[string]bool{}
+	}
+	for _, b := range batch {
+		if len(f.hashes) < maxFresh {
+			f.hashes[string(b.Cid().Hash())] = true
+		}
+	}
+}
+
+func (f *fresh) has(c cid.Cid) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.hashes[string(c.Hash())]
+}
+
+// forget drops all: what follows is what a pin would read.
+func (f *fresh) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hashes = nil
 }
 
 // full tells whether err is a disk's that takes no more.
