@@ -3,19 +3,10 @@ package player
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"time"
-
-	"playnode/node"
 )
 
 const (
-	// maxLined bounds how many decks are opened before their turn.
-	maxLined = 8
-	// hurryAfter is how long a loudspeaker may be silent before whatever can
-	// be had first is played, in place of what is late.
-	hurryAfter = 500 * time.Millisecond
 	// stayFor is how long a playback that stays waits before it asks again
 	// whether there is something to play.
 	stayFor = time.Second
@@ -62,6 +53,17 @@ func (b *Playback) advance(ctx context.Context) error {
 	if b.mix == nil || b.mix.cur == nil {
 		return b.turn(ctx)
 	}
+	if b.leaving {
+		o, err := b.pick(ctx, false)
+		switch {
+		case errors.Is(err, errNone), errors.Is(err, errOver): // there is nothing to leave it for
+			b.leaving = false
+		case err != nil:
+			return err
+		case o != nil:
+			return b.bring(ctx, o)
+		}
+	}
 	if err := b.look(ctx); err != nil {
 		return err
 	}
@@ -73,9 +75,14 @@ func (b *Playback) advance(ctx context.Context) error {
 		return b.await(ctx, true)
 	}
 	cur := b.mix.cur
-	n, err := b.mix.read(b.buf[:free*Channels])
-	b.ring.write(b.buf[:n*Channels], b.mix.plain)
-	b.good = b.good || n > 0
+	n, err := 0, errLate
+	if free = min(free, b.leeway()); free > 0 {
+		n, err = b.mix.read(b.buf[:free*Channels])
+		b.ring.write(b.buf[:n*Channels], b.mix.plain)
+	}
+	if n > 0 {
+		b.good, b.lateAt = true, time.Time{}
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -91,57 +98,35 @@ func (b *Playback) advance(ctx context.Context) error {
 	case n > 0:
 		return nil
 	}
-	if b.dry() > hurryAfter { // its next block does not come
-		for _, v := range []*voice{b.mix.cur, b.mix.in} {
-			if v != nil && len(v.full) == 0 && v.off == v.have && v.over == nil {
-				v.cancel()
-				v.over = fmt.Errorf("a block was not here in time: %w", node.ErrNotFound)
-			}
-		}
+	if b.late() {
 		return nil
 	}
 	return b.await(ctx, false)
-}
-
-// dry is how long a loudspeaker has been silent for want of sound, since the
-// last track was brought on.
-func (b *Playback) dry() time.Duration {
-	t := b.sound.Load()
-	if t == nil || !t.card {
-		return 0
-	}
-	dry := t.dry.Load()
-	if dry < b.dried {
-		b.dried = 0
-	}
-	return length(dry-b.dried, t.rate)
 }
 
 // await waits until something may go on: room in the ring, a late deck's
 // block, a deck that was opened, a command.
 func (b *Playback) await(ctx context.Context, room bool) error {
 	var free <-chan struct{}
-	var late, lateIn <-chan *block
+	var late, lateIn <-chan struct{}
 	var told <-chan struct{}
 	if b.mix != nil {
 		told = b.teller.told
 		if room {
 			free = b.ring.room
 		} else {
-			if v := b.mix.cur; v != nil && v.off == v.have && v.over == nil {
-				late = v.full
+			if b.mix.cur != nil {
+				late = b.mix.cur.came
 			}
-			if v := b.mix.in; v != nil && v.off == v.have && v.over == nil {
-				lateIn = v.full
+			if b.mix.in != nil {
+				lateIn = b.mix.in.came
 			}
 		}
 	}
 	select {
 	case <-free:
-	case x := <-late:
-		b.mix.cur.take(x)
-	case x := <-lateIn:
-		b.mix.in.take(x)
+	case <-late:
+	case <-lateIn:
 	case <-b.opened:
 	case <-told:
 	case <-b.tick.C:
@@ -162,128 +147,16 @@ func (b *Playback) await(ctx context.Context, room bool) error {
 // look opens what comes next while something sounds, and begins a crossfade
 // when it is time.
 func (b *Playback) look(ctx context.Context) error {
-	bad := 0
-	for _, o := range b.lined {
-		if o.ready() && o.err != nil {
-			bad++
-		}
+	if b.mix.sent > b.mix.cur.begin { // its own first sound comes first
+		b.lineUp(ctx)
 	}
-	if bad == len(b.lined) && bad < maxLined { // so that a good one is ready in its turn
-		from := b.last
-		if bad > 0 {
-			from = b.lined[bad-1].place
-		}
-		if pl, err := b.following(ctx, from, false); err == nil {
-			b.line(ctx, pl, 0)
+	if len(b.lined) > 0 {
+		cur := b.mix.cur
+		if cur.out-b.mix.sent <= b.frames(b.req.fade(cur.item, b.lined[0].item)+time.Second) {
+			b.passOver()
 		}
 	}
 	return b.crossing()
-}
-
-// turn brings on the next track where none sounds.
-func (b *Playback) turn(ctx context.Context) error {
-	if len(b.lined) == 0 {
-		pl, err := b.following(ctx, b.last, true)
-		if err != nil {
-			return err
-		}
-		in := time.Duration(0)
-		if b.last.g == nil && b.req.From > 0 {
-			pl, in = b.find(ctx, pl, b.req.From)
-		}
-		b.line(ctx, pl, in)
-	}
-	// A file is never ahead of what was told.
-	if t := b.sound.Load(); t != nil && b.teller.owes(b.ring.wrote.Load(), t.card) {
-		return b.await(ctx, false)
-	}
-	o := b.lined[0]
-	if b.dry() > hurryAfter && (!o.ready() || o.err != nil) {
-		return b.hurry(ctx)
-	}
-	if !o.ready() {
-		return b.await(ctx, false)
-	}
-	if o.err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if b.mix != nil && !o.again && errors.Is(o.err, node.ErrNotFound) {
-			// It was asked for a track ago: it may have come since.
-			o.again = true
-			b.open(ctx, o)
-			return nil
-		}
-		b.pop(o.err)
-		return nil
-	}
-	if !b.admit(o) {
-		return nil
-	}
-	v := o.voice()
-	if b.mix == nil {
-		if err := b.begin(ctx, v, o.pass); err != nil {
-			return err
-		}
-	}
-	if err := b.mix.join(v); err != nil {
-		return err
-	}
-	b.sound.Load().idle.Store(false)
-	b.take(o, v)
-	return nil
-}
-
-// pop gives up what is first in line.
-func (b *Playback) pop(err error) {
-	o := b.lined[0]
-	b.lined = b.lined[1:]
-	b.last = o.place
-	b.leave(o)
-	b.fail(o.item, err)
-}
-
-// take is what follows when the first in line has become v.
-func (b *Playback) take(o *opening, v *voice) {
-	b.lined = b.lined[1:]
-	b.last = o.place
-	b.dried = b.sound.Load().dry.Load()
-	b.starts(v, o.place)
-	// Programs that nothing refers to any more forget their keys.
-	b.programs = slices.DeleteFunc(b.programs, func(g *program) bool {
-		old := g != o.g && !slices.ContainsFunc(b.lined, func(x *opening) bool { return x.g == g })
-		if old {
-			g.close()
-		}
-		return old
-	})
-}
-
-// hurry plays whatever can be had first: the loudspeaker is silent.
-func (b *Playback) hurry(ctx context.Context) error {
-	for i, o := range b.lined {
-		if !o.ready() || o.err != nil {
-			continue
-		}
-		for range i {
-			err := b.lined[0].err
-			if !b.lined[0].ready() || err == nil {
-				err = fmt.Errorf("it was not here in time: %w", node.ErrNotFound)
-			}
-			b.pop(err)
-		}
-		return nil
-	}
-	if n := len(b.lined); n < maxLined {
-		if pl, err := b.following(ctx, b.lined[n-1].place, false); err == nil {
-			b.line(ctx, pl, 0) // and gets a moment, for the order's sake
-			return b.await(ctx, false)
-		}
-	}
-	for len(b.lined) > 0 && b.lined[0].ready() && b.lined[0].err != nil {
-		b.pop(b.lined[0].err)
-	}
-	return b.await(ctx, false)
 }
 
 // forget lets all go that Run has opened.

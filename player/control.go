@@ -221,7 +221,7 @@ func (b *Playback) present() (place, bool) {
 
 // obey does what it is told.
 func (b *Playback) obey(ctx context.Context, c command) error {
-	to, err := b.where(ctx, c)
+	to, err := b.where(ctx, &c)
 	var heard goal
 	if err == nil && to.g != nil {
 		b.jump(ctx, to, c.to)
@@ -244,7 +244,7 @@ func (b *Playback) obey(ctx context.Context, c command) error {
 }
 
 // where is where a command leads; the zero place for nowhere else.
-func (b *Playback) where(ctx context.Context, c command) (place, error) {
+func (b *Playback) where(ctx context.Context, c *command) (place, error) {
 	at, ok := b.present()
 	if c.verb == stop {
 		return place{}, errStopped
@@ -276,7 +276,11 @@ func (b *Playback) where(ctx context.Context, c command) (place, error) {
 		}
 		return at, nil
 	case seek:
-		return at, nil
+		m, _ := b.teller.now()
+		if m.place != at || m.info.Samples == 0 || c.to < length(m.info.Samples, m.info.Rate) {
+			return at, nil
+		}
+		c.to = 0 // there is nothing behind its end but the next
 	}
 	return b.following(ctx, at, false)
 }
@@ -287,7 +291,8 @@ func (b *Playback) unwanted(pl place) bool {
 	return ps.ended || b.p.cfg.Blocked != nil && b.p.cfg.Blocked(it.entry.Track)
 }
 
-// jump has a place heard next, whatever was to come.
+// jump has a place heard next, whatever was to come. What sounds goes on until
+// that is ready.
 func (b *Playback) jump(ctx context.Context, to place, in time.Duration) {
 	b.aim = goal{place: to}
 	if b.mix != nil {
@@ -305,9 +310,7 @@ func (b *Playback) jump(ctx context.Context, to place, in time.Duration) {
 	} else {
 		b.line(ctx, to, in)
 	}
-	if b.sound.Load() != nil {
-		b.cutTo(in > 0)
-	}
+	b.leaving, b.left = b.sound.Load() != nil, time.Now()
 }
 
 // cutTo leaves out all that was mixed and is not yet heard.
@@ -315,7 +318,7 @@ func (b *Playback) cutTo(soft bool) {
 	b.silence(b.mix.cur)
 	b.silence(b.mix.in)
 	b.mix.cut()
-	b.outgo, b.joined = nil, false
+	b.outgo, b.joined, b.leaving = nil, false, false
 	b.teller.cut(b.mix.sent)
 	b.sound.Load().cut(b.mix.sent, soft)
 }

@@ -33,12 +33,14 @@ type deck struct {
 	item   item
 	info   *manifests.Info
 	format audio.Format
+	file   *file // its sealed bytes; nil of a preview
 	from   int64 // its first frame that is decoded
 	frames int64 // how many there are from there on, if it is whole
 
 	cancel context.CancelFunc
 	full   chan *block
 	free   chan *block
+	came   chan struct{} // holds one: full has got more
 	done   chan struct{}
 }
 
@@ -83,14 +85,16 @@ func (p *Player) decode(ctx context.Context, it item, u *lease.Unlocked, in time
 			return nil, err
 		}
 	}
-	return startDeck(ctx, cancel, it, info, dec, from), nil
+	d := startDeck(ctx, cancel, it, info, dec, from)
+	d.file = f
+	return d, nil
 }
 
 // startDeck begins to decode from a frame that dec stands at; cancel ends ctx.
 func startDeck(ctx context.Context, cancel context.CancelFunc, it item, info *manifests.Info, dec audio.Decoder, from int64) *deck {
 	d := &deck{
 		item: it, info: info, format: dec.Format(), cancel: cancel, from: from, frames: dec.Len() - from,
-		full: make(chan *block, aheadBlocks), free: make(chan *block, aheadBlocks), done: make(chan struct{}),
+		full: make(chan *block, aheadBlocks), free: make(chan *block, aheadBlocks), came: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	for range aheadBlocks {
 		d.free <- &block{samples: make([]float32, blockFrames*d.format.Channels)}
@@ -133,6 +137,7 @@ func (d *deck) run(ctx context.Context, dec audio.Decoder) {
 		last := b.err != nil
 		select {
 		case d.full <- b:
+			poke(d.came)
 		case <-ctx.Done():
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"playnode/node"
@@ -23,7 +24,10 @@ type opening struct {
 	pass   *pass
 	in     time.Duration // how far into the track it begins
 	cancel context.CancelFunc
-	again  bool // it is tried a second time
+	since  time.Time   // when it was lined up
+	again  bool        // it is tried a second time
+	short  atomic.Bool // too little of it is here
+	taken  atomic.Bool // it has begun
 
 	done  chan struct{} // closed when what follows may be read
 	deck  *deck
@@ -44,6 +48,12 @@ func (o *opening) ready() bool {
 	}
 }
 
+// usable tells whether it could begin now.
+func (o *opening) usable() bool { return o.ready() && o.err == nil }
+
+// good tells whether it could begin now, and will not want for blocks.
+func (o *opening) good() bool { return o.usable() && !o.short.Load() }
+
 // line has the deck of a place opened, behind those that are.
 func (b *Playback) line(ctx context.Context, pl place, in time.Duration) {
 	o := &opening{place: pl, in: in}
@@ -54,14 +64,20 @@ func (b *Playback) line(ctx context.Context, pl place, in time.Duration) {
 
 func (b *Playback) open(ctx context.Context, o *opening) {
 	ctx, o.cancel = context.WithCancel(ctx)
+	o.since = time.Now()
 	done := make(chan struct{})
 	o.done = done
 	b.wg.Go(func() {
-		if o.deck, o.first, o.err = b.firstSound(ctx, o); o.err == nil {
-			o.gain = b.levelled(ctx, o.pass, o.g.within(o.k), o.deck)
+		deck, first, err := b.firstSound(ctx, o)
+		if err == nil {
+			o.gain = b.levelled(ctx, o.pass, o.g.within(o.k), deck)
 		}
+		o.deck, o.first, o.err = deck, first, err
 		close(done)
 		poke(b.opened)
+		if err == nil && o.in == 0 {
+			b.watch(ctx, o, deck)
+		}
 	})
 }
 
@@ -78,6 +94,8 @@ func (b *Playback) firstSound(ctx context.Context, o *opening) (*deck, *block, e
 	select {
 	case first := <-d.full:
 		if first.frames > 0 {
+			own := d.cancel
+			d.cancel = func() { own(); o.cancel() }
 			return d, first, nil
 		}
 		if err = first.err; errors.Is(err, io.EOF) {

@@ -56,6 +56,9 @@ type Playback struct {
 	lined    []*opening // what comes next, in order
 	last     place      // the one begun last
 	aim      goal       // of a command that is not yet heard
+	leaving  bool       // what sounds is left as soon as the first in line is ready
+	left     time.Time  // when that was asked for
+	lateAt   time.Time  // since when what sounds has no more to be mixed; zero while it has
 	programs []*program // whose keys are in use
 	outgo    *voice     // is faded out
 	ended    error      // why a part of the program may not be played any more

@@ -29,6 +29,11 @@ type Leases interface {
 	Leases() []lease.Lease
 }
 
+// Held tells which blocks are on this box; node.Blocks is one.
+type Held interface {
+	Has(ctx context.Context, c cid.Cid) (bool, error)
+}
+
 // Config is what a Player needs. Catalogues, Leases, Fetch and Now are
 // required.
 type Config struct {
@@ -36,6 +41,9 @@ type Config struct {
 	Leases     Leases
 	Fetch      node.Getter
 	Now        func() time.Time
+	// Held is asked before a track begins on a loudspeaker: one of which less
+	// than 30 s is here gives way to one that is; nil means that all is held.
+	Held Held
 	// Audio chooses decoders.
 	Audio audio.Options
 	// Blocked tells of tracks that are never played here; nil means none.

@@ -31,7 +31,8 @@ func soakFor(t *testing.T, or time.Duration) time.Duration {
 	return d
 }
 
-// meter is a loudspeaker that keeps nothing of what it hears but how long it was silent.
+// meter is a loudspeaker that keeps nothing of what it hears but how long it was silent: writes that have no sound at
+// all, which nobody has asked for. One of those is an underrun, whoever counts.
 type meter struct {
 	*pacedSink
 	s *soaked
@@ -107,6 +108,13 @@ func (f *faulty) Get(ctx context.Context, c cid.Cid, _ node.Want) ([]byte, error
 	return b, nil
 }
 
+// Has says of what would not come that it is not here; damage shows only when it is read.
+func (f *faulty) Has(_ context.Context, c cid.Cid) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.hurt[c] != missing && f.hurt[c] != late, nil
+}
+
 type use struct {
 	heap       uint64
 	goroutines int
@@ -151,7 +159,7 @@ func TestSoak(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &faulty{world: w, hurt: map[cid.Cid]int{}}
 		p := w.player()
-		p.cfg.Fetch, p.cfg.Patience = f, 5*time.Second
+		p.cfg.Fetch, p.cfg.Held, p.cfg.Patience = f, f, 5*time.Second
 		var s soaked
 		p.open = func(ctx context.Context, spec sinkSpec, want sinkWant) (Sink, error) {
 			if s.broken.Load() || spec.kind != "null" {
@@ -242,10 +250,10 @@ func TestSoak(t *testing.T) {
 		if st.State == "stopped" || tracks.Load() < int64(long/time.Minute) {
 			t.Errorf("%d tracks in %s; %+v", tracks.Load(), long, st)
 		}
-		if n := underruns.Load(); n > int64(lates) {
+		if n := underruns.Load(); n > 0 {
 			t.Errorf("%d underruns, where %d blocks did not come", n, lates)
 		}
-		if gap > time.Second {
+		if gap > 0 {
 			t.Errorf("%s of silence", gap)
 		}
 		if last.heap > first.heap+8<<20 {

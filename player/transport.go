@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// feedFrames is how much is handed to a loudspeaker at once.
-	feedFrames = 1024
+	// feedFrames is how much is handed to a loudspeaker at once. A sink takes
+	// it when it has room, so this is how long a cut may wait: 12 ms.
+	feedFrames = 512
 	// fadeFor is how long sound takes to come and go where it is cut.
 	fadeFor = 25 * time.Millisecond
 	// lowWater is how little a loudspeaker may have left before it gets
@@ -22,6 +23,8 @@ const (
 	promptly = 250 * time.Millisecond
 	// paceEvery is how often a loudspeaker's pace is looked at anew.
 	paceEvery = 10 * time.Second
+	// never is a place before all others.
+	never = math.MinInt64 / 2
 	// patient is how long the ring may be empty before there is silence,
 	// whatever the sink says that it has left.
 	patient = 10 * time.Millisecond
@@ -64,13 +67,15 @@ type transport struct {
 	block  []float32
 	zero   []float32
 	level  float32 // of the fade, 0 to 1
+	rise   int64   // the place where it began to rise from 0, if it did
 	steep  float32 // how much a hurried fade moves in a frame; 0 for none
 	gain   float32 // of the volume
 	begun  bool    // since the last cut sound has been taken
 	since  int64   // frames of the ring sent after the last gap
 	gap    int64   // frames in it
 	late   *time.Timer
-	waited bool // for the ring, since it was last empty
+	waited bool          // for the ring, since it was last empty
+	empty  time.Duration // when that was
 
 	paceFrom time.Duration // when its pace was last looked at
 	paceSent int64         // frames sent by then
@@ -80,12 +85,12 @@ type transport struct {
 func newTransport(r *ring, rate int, card bool, volume float32) *transport {
 	n := feedFrames
 	if !card {
-		n *= 4
+		n *= 8
 	}
 	t := &transport{
 		ring: r, epoch: time.Now(), rate: rate, card: card, wake: make(chan struct{}, 1), passed: make(chan struct{}, 1),
-		block: make([]float32, n*Channels), zero: make([]float32, feedFrames/2*Channels), level: 1, gain: volume,
-		late: time.NewTimer(time.Hour),
+		block: make([]float32, n*Channels), zero: make([]float32, feedFrames*Channels), level: 1, gain: volume,
+		late: time.NewTimer(time.Hour), rise: never,
 	}
 	t.volume.Store(math.Float32bits(volume))
 	t.cutTo.Store(-1)
@@ -202,7 +207,7 @@ func (t *transport) place(before int64) int64 {
 	return max(read-before, t.ring.floor.Load())
 }
 
-// quiet sends n frames of silence, which are at most half a block.
+// quiet sends n frames of silence, which are at most feedFrames.
 func (t *transport) quiet(n int) error {
 	if err := t.sink.Write(t.zero[:n*Channels]); err != nil {
 		return err
@@ -232,6 +237,8 @@ func (t *transport) back() {
 	t.sent.Add(-n)
 	t.silence.Add(-(n - real))
 	t.since, t.gap = 0, 0
+	// What is heard may have been on its way up.
+	t.level = max(0, min(t.level, float32(t.ring.read.Load()-t.rise)*t.ramp()))
 }
 
 // leave fades out what is heard, and says how many frames that took.
@@ -278,6 +285,7 @@ func (t *transport) resume() error {
 	t.sent.Add(-n)
 	t.silence.Add(-n)
 	t.since, t.gap = 0, 0
+	t.rise = t.ring.read.Load()
 	t.held.Store(false)
 	poke(t.passed)
 	return nil
@@ -286,7 +294,7 @@ func (t *transport) resume() error {
 // hold waits out a pause.
 func (t *transport) hold(ctx context.Context) error {
 	if t.card {
-		return t.quiet(feedFrames / 2)
+		return t.quiet(feedFrames)
 	}
 	select {
 	case <-t.wake:
@@ -314,9 +322,9 @@ func (t *transport) land(to int64) {
 	t.skipped.Add(to - t.ring.read.Load())
 	t.ring.seek(to)
 	t.ring.raise(to)
-	t.level, t.begun = 1, false
+	t.level, t.rise, t.begun = 1, never, false
 	if t.soft.Load() {
-		t.level = 0
+		t.level, t.rise = 0, to
 	}
 	t.cutTo.CompareAndSwap(to, -1)
 	poke(t.passed)
@@ -336,18 +344,20 @@ func (t *transport) starve(ctx context.Context) (done bool, err error) {
 	wait := time.Hour
 	if t.card && t.ring.wrote.Load() > 0 {
 		left := time.Duration(t.sink.Delay()) * time.Second / time.Duration(t.rate)
-		switch wait = left - lowWater; {
+		now := time.Since(t.epoch)
+		if !t.waited {
+			t.waited, t.empty = true, now
+		}
+		switch wait = max(left-lowWater, t.empty+patient-now); {
 		case t.unpaced:
 			wait = time.Hour
-		case wait > 0 || !t.waited:
-			wait, t.waited = max(wait, patient), true
-		default:
+		case wait <= 0:
 			t.waited = false
 			if t.dry.Load() == 0 && t.begun && !t.idle.Load() {
 				t.underruns.Add(1)
 			}
-			t.dry.Add(feedFrames / 2)
-			return false, t.quiet(feedFrames / 2)
+			t.dry.Add(feedFrames)
+			return false, t.quiet(feedFrames)
 		}
 	}
 	t.late.Reset(wait)
