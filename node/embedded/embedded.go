@@ -16,7 +16,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/ipfs/boxo/bitswap"
@@ -27,10 +26,7 @@ import (
 	"github.com/ipfs/go-cid"
 	leveldb "github.com/ipfs/go-ds-leveldb"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
-	"github.com/libp2p/go-libp2p/core/crypto"
-	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/routing"
-	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
 
 	"playnode/node"
 )
@@ -49,7 +45,8 @@ const (
 
 // Config is how a Node is made.
 type Config struct {
-	// Dir is the node's own directory, made 0700 when absent. Required.
+	// Dir is the node's own directory, made 0700 when absent. Required of a
+	// Node; a Host has none.
 	Dir string
 	// Identity is the libp2p key. Required.
 	Identity ed25519.PrivateKey
@@ -70,78 +67,45 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// closing is how long Close waits for what does not end.
-const closing = 4 * time.Second
-
 // Node is the peer. It is a node.Getter (peers only, never its own disk),
 // node.Blocks, node.Pinner, node.Held, node.Values, node.Streams, node.Topics
 // and node.Peers. Safe for concurrent use.
 type Node struct {
-	log    *slog.Logger
-	ctx    context.Context // ends when the node closes; no request's
-	cancel context.CancelFunc
-
+	*Host
 	store    *store
 	meta     *leveldb.Datastore
 	pinner   pin.Pinner
 	pinning  chan struct{} // one slot: held while pins change
-	host     host.Host
 	exchange *bitswap.Bitswap
 	dht      *dht.IpfsDHT // nil unless Public
-	mdns     mdns.Service // nil unless LAN
-	peers    *peers
-	topics   *topics
 	provides chan cid.Cid // roots to announce; Public only
-	slots    chan struct{}
-	down     sync.Once
-	downErr  error // of Close's first call
 }
 
 // New opens the directory, listens and starts to connect. ctx bounds the
 // start alone. Peers that cannot be reached yet are no error.
 func New(ctx context.Context, cfg Config) (n *Node, err error) {
-	if cfg.Dir == "" || cfg.Identity == nil {
-		return nil, errors.New("open node: Dir and Identity are required")
+	if cfg.Dir == "" {
+		return nil, errors.New("open node: Dir is required")
 	}
-	if cfg.Network == "" {
-		cfg.Network = Public
+	h, err := listen(cfg)
+	if h == nil {
+		return nil, fmt.Errorf("open node: %w", err)
 	}
-	if cfg.Network != Public && cfg.Network != LAN && cfg.Network != None {
-		return nil, fmt.Errorf("open node: network %q is not public, lan or none", cfg.Network)
-	}
-	n = &Node{
-		log: cfg.Log, pinning: make(chan struct{}, 1), slots: make(chan struct{}, maxStreams),
-		provides: make(chan cid.Cid, 1024),
-	}
-	if n.log == nil {
-		n.log = slog.New(slog.DiscardHandler)
-	}
-	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n = &Node{Host: h, pinning: make(chan struct{}, 1), provides: make(chan cid.Cid, 1024)}
 	defer func() {
 		if err != nil {
 			n.Close()
 			n, err = nil, fmt.Errorf("open node in %s: %w", cfg.Dir, err)
 		}
 	}()
+	if err != nil {
+		return n, err
+	}
 	if err := n.openDisk(ctx, cfg); err != nil {
 		return n, err
 	}
-	key, err := crypto.UnmarshalEd25519PrivateKey(cfg.Identity)
-	if err != nil {
-		return n, err
-	}
-	if n.host, err = newHost(key, cfg); err != nil {
-		return n, err
-	}
-	if n.topics, err = newTopics(n.ctx, n.host); err != nil {
-		return n, err
-	}
-	n.peers, err = newPeers(n.ctx, n.host, n.log)
-	if err != nil {
-		return n, err
-	}
 	var find routing.ContentDiscovery // stays untyped nil without a DHT: bitswap asks
-	if cfg.Network == Public {
+	if h.network == Public {
 		if err := n.startDHT(cfg); err != nil {
 			return n, err
 		}
@@ -152,19 +116,7 @@ func New(ctx context.Context, cfg Config) (n *Node, err error) {
 		bitswap.WithWantHaveReplaceSize(16<<10),
 		bitswap.TaskWorkerCount(24), bitswap.EngineTaskWorkerCount(24),
 		bitswap.WithClientOption(bsclient.WithoutDuplicatedBlockStats()))
-	if cfg.Network == LAN {
-		n.mdns = mdns.NewMdnsService(n.host, "", finder{n.peers})
-		if err := n.mdns.Start(); err != nil {
-			n.log.Warn("mDNS does not work here; only given peers will be found", "err", err)
-			n.mdns = nil
-		}
-	}
-	for _, a := range cfg.Peers {
-		if err := n.peers.keep(a); err != nil {
-			return n, err
-		}
-	}
-	return n, nil
+	return n, n.begin()
 }
 
 func (n *Node) openDisk(ctx context.Context, cfg Config) error {
@@ -190,38 +142,18 @@ func (n *Node) openDisk(ctx context.Context, cfg Config) error {
 }
 
 // Close stops everything within 5 s; what was acknowledged is on disk.
-func (n *Node) Close() error {
-	n.down.Do(func() {
-		n.cancel()
-		done := make(chan error, 1)
-		go func() { done <- n.stop() }()
-		select {
-		case n.downErr = <-done:
-		case <-time.After(closing):
-			n.downErr = errors.New("close node: something did not stop in time")
-		}
-	})
-	return n.downErr
-}
+func (n *Node) Close() error { return n.close(n.stop) }
 
 // stop ends all parts, those that use others first.
 func (n *Node) stop() error {
 	var errs []error
-	if n.mdns != nil {
-		errs = append(errs, n.mdns.Close())
-	}
 	if n.exchange != nil {
 		errs = append(errs, n.exchange.Close())
 	}
 	if n.dht != nil {
 		errs = append(errs, n.dht.Close())
 	}
-	if n.host != nil {
-		errs = append(errs, n.host.Close())
-	}
-	if n.peers != nil {
-		n.peers.wait()
-	}
+	errs = append(errs, n.Host.stop())
 	if n.pinner != nil {
 		errs = append(errs, n.pinner.Close())
 	}

@@ -3,9 +3,12 @@ package embedded
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -14,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
@@ -86,15 +90,140 @@ func newHost(key crypto.PrivKey, cfg Config) (host.Host, error) {
 	return h, nil
 }
 
+// closing is how long Close waits for what does not end.
+const closing = 4 * time.Second
+
+// Host is the peer without blocks: streams, topics and peers. It is a
+// node.Streams, node.Topics and node.Peers, by itself beside whoever holds the
+// blocks, or inside a Node. Safe for concurrent use.
+type Host struct {
+	log    *slog.Logger
+	ctx    context.Context // ends when the host closes; no request's
+	cancel context.CancelFunc
+
+	network Network
+	given   []string // peers to keep, once all is listening
+	host    host.Host
+	mdns    mdns.Service // nil unless LAN
+	peers   *peers
+	topics  *topics
+	slots   chan struct{}
+	down    sync.Once
+	downErr error // of Close's first call
+}
+
+// OpenHost makes a Host of cfg, listens and starts to connect. Dir, Bootstrap,
+// Grace and Now are a Node's. Peers that cannot be reached yet are no error.
+func OpenHost(cfg Config) (*Host, error) {
+	h, err := listen(cfg)
+	if err == nil {
+		err = h.begin()
+	}
+	if err != nil {
+		if h != nil {
+			h.Close()
+		}
+		return nil, fmt.Errorf("open host: %w", err)
+	}
+	return h, nil
+}
+
+// listen makes a Host that dials nobody yet: a Node first starts what its
+// peers are to find. On an error too the Host, unless nil, is to be closed.
+func listen(cfg Config) (*Host, error) {
+	if cfg.Identity == nil {
+		return nil, errors.New("Identity is required")
+	}
+	if cfg.Network == "" {
+		cfg.Network = Public
+	}
+	if cfg.Network != Public && cfg.Network != LAN && cfg.Network != None {
+		return nil, fmt.Errorf("network %q is not public, lan or none", cfg.Network)
+	}
+	n := &Host{log: cfg.Log, network: cfg.Network, given: cfg.Peers, slots: make(chan struct{}, maxStreams)}
+	if n.log == nil {
+		n.log = slog.New(slog.DiscardHandler)
+	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	key, err := crypto.UnmarshalEd25519PrivateKey(cfg.Identity)
+	if err != nil {
+		return n, err
+	}
+	if n.host, err = newHost(key, cfg); err != nil {
+		return n, err
+	}
+	if n.topics, err = newTopics(n.ctx, n.host); err != nil {
+		return n, err
+	}
+	n.peers, err = newPeers(n.ctx, n.host, n.log)
+	return n, err
+}
+
+// begin looks for peers.
+func (n *Host) begin() error {
+	if n.network == LAN {
+		n.mdns = mdns.NewMdnsService(n.host, "", finder{n.peers})
+		if err := n.mdns.Start(); err != nil {
+			n.log.Warn("mDNS does not work here; only given peers will be found", "err", err)
+			n.mdns = nil
+		}
+	}
+	for _, a := range n.given {
+		if err := n.peers.keep(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close stops everything within 5 s.
+func (n *Host) Close() error { return n.close(n.stop) }
+
+// close runs stop once, and waits for it so long.
+func (n *Host) close(stop func() error) error {
+	n.down.Do(func() {
+		n.cancel()
+		done := make(chan error, 1)
+		go func() { done <- stop() }()
+		select {
+		case n.downErr = <-done:
+		case <-time.After(closing):
+			n.downErr = errors.New("close node: something did not stop in time")
+		}
+	})
+	return n.downErr
+}
+
+// stop ends all parts, those that use others first.
+func (n *Host) stop() error {
+	var errs []error
+	if n.mdns != nil {
+		errs = append(errs, n.mdns.Close())
+	}
+	if n.host != nil {
+		errs = append(errs, n.host.Close())
+	}
+	if n.peers != nil {
+		n.peers.wait()
+	}
+	return errors.Join(errs...)
+}
+
 // ID is the peer id.
-func (n *Node) ID() string { return n.host.ID().String() }
+func (n *Host) ID() string { return n.host.ID().String() }
 
 // Addrs are the full multiaddrs, TCP first, and loopback last among equals.
-func (n *Node) Addrs() []string {
+func (n *Host) Addrs() []string {
 	var out []string
 	for _, a := range n.host.Addrs() {
 		out = append(out, a.String()+"/p2p/"+n.ID())
 	}
+	Order(out)
+	return out
+}
+
+// Order sorts multiaddrs: TCP first, and loopback last among equals.
+func Order(addrs []string) {
 	rank := func(a string) int {
 		r := 0
 		if !strings.Contains(a, "/tcp/") {
@@ -108,8 +237,7 @@ func (n *Node) Addrs() []string {
 		}
 		return r
 	}
-	slices.SortStableFunc(out, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
-	return out
+	slices.SortStableFunc(addrs, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
 }
 
 func loopback(addr string) bool {
@@ -118,7 +246,7 @@ func loopback(addr string) bool {
 
 // Handle serves a protocol; see node.Streams. At most 256 streams are served
 // at once, all protocols together; more are reset.
-func (n *Node) Handle(p string, h func(peer string, s node.Stream)) {
+func (n *Host) Handle(p string, h func(peer string, s node.Stream)) {
 	n.host.SetStreamHandler(protocol.ID(p), func(s network.Stream) {
 		select {
 		case n.slots <- struct{}{}:
@@ -132,7 +260,7 @@ func (n *Node) Handle(p string, h func(peer string, s node.Stream)) {
 }
 
 // Open opens a stream; see node.Streams.
-func (n *Node) Open(ctx context.Context, to, p string) (node.Stream, error) {
+func (n *Host) Open(ctx context.Context, to, p string) (node.Stream, error) {
 	id, err := peer.Decode(to)
 	if err != nil {
 		return nil, fmt.Errorf("open %s to %s: %w", p, to, err)
@@ -146,7 +274,7 @@ func (n *Node) Open(ctx context.Context, to, p string) (node.Stream, error) {
 
 // Connect dials and keeps; see node.Peers. A peer that does not answer now is
 // an error, and kept all the same.
-func (n *Node) Connect(ctx context.Context, addr string) error {
+func (n *Host) Connect(ctx context.Context, addr string) error {
 	if err := n.peers.keep(addr); err != nil {
 		return err
 	}
@@ -161,7 +289,7 @@ func (n *Node) Connect(ctx context.Context, addr string) error {
 }
 
 // Connected lists the peers connected now, sorted.
-func (n *Node) Connected() []string {
+func (n *Host) Connected() []string {
 	var out []string
 	for _, p := range n.host.Network().Peers() {
 		out = append(out, p.String())
@@ -170,9 +298,22 @@ func (n *Node) Connected() []string {
 	return out
 }
 
+// Reached are full multiaddrs at which a connected peer may be dialled: as it
+// has told itself, which is not verified.
+func (n *Host) Reached(id string) (out []string) {
+	p, err := peer.Decode(id)
+	if err != nil {
+		return nil
+	}
+	for _, a := range n.host.Peerstore().Addrs(p) {
+		out = append(out, a.String()+"/p2p/"+id)
+	}
+	return out
+}
+
 // OnConnect is as node.Peers says; a peer counts as connected once it has
 // said which protocols it speaks.
-func (n *Node) OnConnect(f func(peer string)) { n.peers.onConnect(f) }
+func (n *Host) OnConnect(f func(peer string)) { n.peers.onConnect(f) }
 
 // wait for all of the peers' goroutines.
 func (p *peers) wait() { p.wg.Wait() }

@@ -96,7 +96,7 @@ func (t *topics) leave(topic string) {
 }
 
 // Publish signs and sends; see node.Topics.
-func (n *Node) Publish(ctx context.Context, topic string, data []byte) error {
+func (n *Host) Publish(ctx context.Context, topic string, data []byte) error {
 	if len(data) > node.MaxMessage {
 		return fmt.Errorf("publish %d bytes to %s: over %d", len(data), topic, node.MaxMessage)
 	}
@@ -114,7 +114,7 @@ func (n *Node) Publish(ctx context.Context, topic string, data []byte) error {
 }
 
 // Subscribe calls h until ctx ends or n closes; see node.Topics.
-func (n *Node) Subscribe(ctx context.Context, topic string, h func(peer string, data []byte) bool) error {
+func (n *Host) Subscribe(ctx context.Context, topic string, h func(peer string, data []byte) bool) error {
 	t, err := n.topics.join(topic)
 	if err != nil {
 		return fmt.Errorf("subscribe to %s: %w", topic, err)
