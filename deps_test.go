@@ -58,6 +58,7 @@ var direct = []struct {
 	{"github.com/libp2p/go-libp2p-kad-dht", []string{"node/embedded", "bench/stock"}, "boxo and libp2p stay behind our small interfaces"},
 	{"github.com/libp2p/go-libp2p-pubsub", []string{"node/embedded", "bench/stock"}, "boxo and libp2p stay behind our small interfaces"},
 	{"github.com/ipfs/boxo/bitswap", []string{"node/embedded"}, "boxo and libp2p stay behind our small interfaces"},
+	{"github.com/ipfs/boxo/pinning/remote", []string{"node/pinning"}, "a Pinning Service is asked in one room"},
 	{"github.com/ipfs/kubo", []string{"node/kubo"}, "an attached Kubo is one kind of node"},
 	{"github.com/hajimehoshi/go-mp3", []string{"internal/audio/gomp3"}, "a decoder that can panic lives in its own cell"},
 	{"github.com/jfreymuth/vorbis", []string{"internal/audio/vorbis"}, "a decoder that can panic lives in its own cell"},

@@ -29,12 +29,17 @@ type Config struct {
 	Follow *follow.Follower
 	// Names keeps, answers for and re-puts the records. Required.
 	Names *ipns.Namer
+	// Elsewhere is a service that keeps copies.
+	Elsewhere Elsewhere
 	// Log, when nil, drops everything.
 	Log *slog.Logger
 }
 
 // Archivist archives names. Safe for concurrent use.
-type Archivist struct{ cfg Config }
+type Archivist struct {
+	cfg    Config
+	copies copies
+}
 
 // Report is what is held of one name.
 type Report struct {
@@ -60,6 +65,9 @@ type Report struct {
 	// Past those that are, oldest first.
 	History int
 	Past    []follow.Past
+	// Elsewhere is the state of the copy that is furthest behind, as a service
+	// last told it; empty without one, or before.
+	Elsewhere string
 }
 
 // Options say how Archive goes about it.
@@ -70,6 +78,8 @@ type Options struct {
 	// History, when set, is how many past versions to keep from now on; nil
 	// leaves that as it is.
 	History *int
+	// Placed waits until what is held is pinned elsewhere, too.
+	Placed bool
 	// Progress, when set, is called from one goroutine at a time.
 	Progress func(ipns.Name, follow.Progress)
 }
@@ -79,7 +89,10 @@ func New(cfg Config) *Archivist {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Archivist{cfg}
+	if cfg.Elsewhere.Looking <= 0 {
+		cfg.Elsewhere.Looking = looking
+	}
+	return &Archivist{cfg: cfg, copies: copies{states: map[ipns.Name]string{}}}
 }
 
 // Archive follows each target (a name or link, as follow.Follow takes) and
@@ -112,6 +125,9 @@ func (a *Archivist) Archive(ctx context.Context, targets []string, opt Options) 
 			c, err := a.cfg.Follow.Sync(ctx, name, so)
 			if err == nil {
 				err = errors.Join(a.spread(ctx, name, c), c.Refusal())
+			}
+			if err == nil && opt.Placed && a.cfg.Elsewhere.Copies != nil {
+				err = a.placed(ctx, name)
 			}
 			if err != nil {
 				errs[i] = fmt.Errorf("archive: %w", err)
@@ -169,6 +185,7 @@ func (a *Archivist) report(name ipns.Name) (r Report, err error) {
 	if rec, err := a.cfg.Names.Newest(name); err == nil {
 		r.RecordSeq, r.RecordEnd = rec.Seq, rec.EOL
 	}
+	r.Elsewhere = a.copies.of(name)
 	if r.Past, err = a.cfg.Follow.History(name); err != nil {
 		return r, fmt.Errorf("report: %w", err)
 	}
@@ -199,6 +216,13 @@ func (a *Archivist) Verify(ctx context.Context, names []ipns.Name, progress func
 	return k.Sum(), nil
 }
 
-// Run keeps what is followed in sync until ctx ends; its error is ctx's. The
-// Namer's Run beside it keeps the records alive.
-func (a *Archivist) Run(ctx context.Context) error { return a.cfg.Follow.Run(ctx) }
+// Run keeps what is followed in sync, here and elsewhere, until ctx ends; its
+// error is ctx's. The Namer's Run beside it keeps the records alive.
+func (a *Archivist) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	if a.cfg.Elsewhere.Copies != nil {
+		wg.Go(func() { a.keepCopies(ctx) })
+	}
+	return a.cfg.Follow.Run(ctx)
+}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"time"
 
 	"playnode/archivist"
 	"playnode/follow"
 	"playnode/ipns"
+	"playnode/node/pinning"
 )
 
 // What an archivist asks.
@@ -44,6 +47,9 @@ type Archived struct {
 	// those that are, oldest first.
 	History int           `json:"history"`
 	Past    []PastVersion `json:"past"`
+	// Elsewhere is how its copy at the Pinning Service stands, by that one's
+	// word: queued, pinning, pinned or failed; empty without one.
+	Elsewhere string `json:"elsewhere,omitempty"`
 }
 
 // PastVersion is a version that was the newest once, and is still held.
@@ -84,7 +90,7 @@ func (d *Daemon) archive(ctx context.Context, req ArchiveRequest, emit func(Even
 	reports, err := n.archivist.Archive(ctx, req.Names, archivist.Options{
 		// With the record held and no peer given, that record is enough.
 		Ask:     len(req.Node.Peers) > 0 || len(d.repo.Config.Peers) > 0,
-		History: req.History,
+		History: req.History, Placed: req.Once,
 		Progress: func(name ipns.Name, p follow.Progress) {
 			alive()
 			emit(Event{Progress: &Progress{What: "archive " + name.String(), Done: int64(p.Blocks - p.Missing), Total: int64(p.Blocks), Unit: "blocks"}})
@@ -94,6 +100,27 @@ func (d *Daemon) archive(ctx context.Context, req ArchiveRequest, emit func(Even
 		return nil, waited(ctx, err)
 	}
 	return d.archivedAll(reports), nil
+}
+
+// elsewhere is the Pinning Service of the settings, if any.
+func (d *Daemon) elsewhere(n floor) (archivist.Elsewhere, error) {
+	cfg := d.repo.Config
+	if cfg.PinningService == "" {
+		return archivist.Elsewhere{}, nil
+	}
+	token := cfg.PinningToken
+	if cfg.PinningTokenFile != "" {
+		data, err := os.ReadFile(cfg.PinningTokenFile)
+		if err != nil {
+			return archivist.Elsewhere{}, usage("pinning-token-file: %v", err)
+		}
+		token = strings.TrimSpace(string(data))
+	}
+	s, err := pinning.New(pinning.Config{URL: cfg.PinningService, Token: token, Owner: n.ID()})
+	if err != nil {
+		return archivist.Elsewhere{}, usage("%v", err)
+	}
+	return archivist.Elsewhere{Copies: s, Origins: n.Addrs, Meet: n.Connect}, nil
 }
 
 // archives lists what is held of every name followed here.
@@ -114,7 +141,7 @@ func (d *Daemon) archivedAll(reports []archivist.Report) []Archived {
 	for _, r := range reports {
 		a := Archived{
 			Name: r.Name.String(), Seq: r.Seq, Blocks: int64(r.Blocks), Bytes: r.Bytes, Missing: int64(r.Missing),
-			History: r.History, Past: []PastVersion{},
+			History: r.History, Past: []PastVersion{}, Elsewhere: r.Elsewhere,
 		}
 		if r.Envelope.Defined() {
 			a.Manifest = r.Envelope.String()

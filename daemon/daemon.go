@@ -32,7 +32,6 @@ import (
 	"playnode/ipns"
 	"playnode/lease"
 	"playnode/node"
-	"playnode/node/embedded"
 	nodehttp "playnode/node/http"
 	"playnode/node/kubo"
 	"playnode/player"
@@ -93,7 +92,7 @@ type Daemon struct {
 
 // network is the node and what is made of it.
 type network struct {
-	node      *embedded.Node
+	node      floor
 	fetch     *fetch.Scheduler
 	origins   *origins
 	names     *ipns.Namer
@@ -206,15 +205,7 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	if err != nil {
 		return nil, err
 	}
-	listen := cfg.Listen
-	if !d.opt.Serve && len(listen) == 0 {
-		// Enough for others to send us what we ask for; nobody is told.
-		listen = []string{"/ip4/127.0.0.1/tcp/0"}
-	}
-	n, err := embedded.New(ctx, embedded.Config{
-		Dir: d.repo.NodeDir(), Identity: key, Listen: listen, Peers: cfg.Peers,
-		Network: embedded.Network(cfg.Network), Bootstrap: cfg.Bootstrap, Log: d.log,
-	})
+	n, err := d.openNode(ctx, cfg, key)
 	if err != nil {
 		return nil, fmt.Errorf("start node: %w", err)
 	}
@@ -225,13 +216,10 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	}()
 	w := &network{node: n, fetch: fetch.New(fetch.Config{Local: n, Now: d.now})}
 	w.origins = &origins{fetch: w.fetch, local: cfg.Network == "none"}
-	w.fetch.Add(fetch.Source{Name: "bitswap", Getter: company{n, w.origins}})
+	w.fetch.Add(fetch.Source{Name: n.Source(), Getter: company{n, w.origins}})
 	fetch.ServeHave(fetch.HaveConfig{Streams: n, Blocks: n, Now: d.now, Log: d.log})
 	w.served.holders, w.served.mute = fetch.NewHolders(n, n), map[string]bool{}
-	var routers []ipns.Router
-	if cfg.Network == "public" {
-		routers = append(routers, ipns.DHT(n))
-	}
+	routers := n.Routers()
 	for _, o := range cfg.Origins {
 		if err := w.origins.add(o, false); err != nil {
 			return nil, fmt.Errorf("use origin %s: %w", o, err)
@@ -246,7 +234,7 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 		routers = append(routers, ipns.Delegated(o, r))
 	}
 	for _, o := range cfg.KuboNames {
-		k, err := kubo.NewNames(o)
+		k, err := kubo.NewNames(o, cfg.KuboAuth)
 		if err != nil {
 			return nil, fmt.Errorf("use %w", err)
 		}
@@ -283,7 +271,11 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 		d.settle(c)
 		w.search.changed()
 	})
-	w.archivist = archivist.New(archivist.Config{Follow: w.follow, Names: w.names, Log: d.log})
+	elsewhere, err := d.elsewhere(n)
+	if err != nil {
+		return nil, err
+	}
+	w.archivist = archivist.New(archivist.Config{Follow: w.follow, Names: w.names, Elsewhere: elsewhere, Log: d.log})
 	if w.publisher, err = d.openPublisher(w); err != nil {
 		return nil, err
 	}
@@ -360,7 +352,9 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 	g.Go(func() error { return d.keepPublished(ctx, n) })
 	g.Go(func() error { return d.keepTime(ctx) })
 	g.Go(func() error { return n.search.run(ctx) })
-	g.Go(func() error { return d.keepRoom(ctx, n) })
+	if d.repo.Config.Kubo == "" { // a Kubo collects by itself
+		g.Go(func() error { return d.keepRoom(ctx, n) })
+	}
 	g.Go(func() error { return d.keepServed(ctx, n) })
 	g.Go(func() error { return d.keepSound(ctx, n) })
 	if ready != nil {

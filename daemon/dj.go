@@ -17,10 +17,32 @@ func (d *Daemon) openPublisher(n *network) (*publisher.Publisher, error) {
 	read := func(ctx context.Context, c cid.Cid) ([]byte, error) {
 		return n.fetch.Get(ctx, c, node.Want{Class: node.Now})
 	}
-	return publisher.New(publisher.Config{
-		Keys: d.keys, Blocks: n.node, Held: n.node, Read: read, Store: d.repo.Bucket("library"), Names: n.names, Now: d.now,
+	var names publisher.Names = n.names
+	if d.repo.Config.Kubo != "" {
+		names = pinned{n.names, d, n.node}
+	}
+	p, err := publisher.New(publisher.Config{
+		Keys: d.keys, Blocks: n.node, Held: n.node, Read: read, Store: d.repo.Bucket("library"), Names: names, Now: d.now,
 		NameLife: d.repo.Config.NameLife, Audio: d.audio(), Log: d.log,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return p, d.moved(n, p)
+}
+
+// moved refuses a Kubo that has not what was published from the repo's own
+// store: half a catalogue would be made of it.
+func (d *Daemon) moved(n *network, p *publisher.Publisher) error {
+	head, _, err := p.Head()
+	if err != nil || !head.Defined() || d.repo.Config.Kubo == "" {
+		return err
+	}
+	has, err := n.node.Has(context.Background(), head)
+	if err == nil && !has {
+		err = usage("that Kubo has not what you have published from here: take it there first, without --kubo: playnode export %s FILE.car; then ipfs dag import FILE.car", d.keys.Name())
+	}
+	return err
 }
 
 // id says who this repo is.

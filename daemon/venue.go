@@ -154,7 +154,7 @@ func (d *Daemon) follows(_ context.Context, _ struct{}, _ func(Event)) ([]Follow
 	return out, nil
 }
 
-func (d *Daemon) unfollow(ctx context.Context, req UnfollowRequest, _ func(Event)) (struct{}, error) {
+func (d *Daemon) unfollow(ctx context.Context, req UnfollowRequest, emit func(Event)) (struct{}, error) {
 	n, err := d.net()
 	if err != nil {
 		return struct{}{}, err
@@ -164,7 +164,13 @@ func (d *Daemon) unfollow(ctx context.Context, req UnfollowRequest, _ func(Event
 		return struct{}{}, usage("%v", err)
 	}
 	defer n.search.changed()
-	return struct{}{}, n.follow.Unfollow(ctx, name)
+	if err := n.follow.Unfollow(ctx, name); err != nil {
+		return struct{}{}, err
+	}
+	if err := n.archivist.Forget(ctx, name); err != nil {
+		emit(Event{Note: fmt.Sprintf("the Pinning Service may still have it: %v", err)})
+	}
+	return struct{}{}, nil
 }
 
 // status is the whole box on one page.

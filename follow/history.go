@@ -196,12 +196,31 @@ func (f *Follower) unpin(ctx context.Context, name ipns.Name, heads []cid.Cid, p
 		stay[p.pin(name)] = true
 	}
 	for _, p := range pins {
-		own := p.Name == pinOf(name, cid.Undef).Name || strings.HasPrefix(p.Name, pastPin(name))
-		if own && !stay[p] {
+		if ours(name, p) && !stay[p] {
 			if err := f.cfg.Pinner.Unpin(ctx, p); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// ours tells whether p is a pin of a version of name.
+func ours(name ipns.Name, p node.Pin) bool {
+	return p.Name == pinOf(name, cid.Undef).Name || strings.HasPrefix(p.Name, pastPin(name))
+}
+
+// Pinned lists the pins of name's versions: the newest that is whole, and past
+// ones that are kept.
+func (f *Follower) Pinned(ctx context.Context, name ipns.Name) (own []node.Pin, err error) {
+	pins, err := f.cfg.Pinner.Pins(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list pins of %s: %w", name, err)
+	}
+	for _, p := range pins {
+		if ours(name, p) {
+			own = append(own, p)
+		}
+	}
+	return own, nil
 }

@@ -108,7 +108,16 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, opt Op
 	head, dj, backup := n.head, n.row.DJ, n.row.Backup
 	n.filling = false
 	f.mu.Unlock()
-	if !opt.Ask && head != nil && head.Whole && head.Envelope.Cid == rec.Value {
+	kept := !opt.Ask && head != nil && head.Whole && head.Envelope.Cid == rec.Value
+	if kept {
+		// A store that others use as well may have been told otherwise.
+		pins, err := f.cfg.Pinner.Pins(ctx)
+		if err != nil {
+			return nil, err
+		}
+		kept = slices.Contains(pins, pinOf(name, rec.Value))
+	}
+	if kept {
 		if err := f.renew(ctx, n, name, rec); err != nil {
 			return nil, err
 		}

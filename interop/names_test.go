@@ -181,7 +181,7 @@ func TestStockNamePut(t *testing.T) {
 	}
 	other.resolved(pub.Name, "/ipfs/"+pub.Manifest)
 
-	names, err := kuborpc.NewNames(other.rpc())
+	names, err := kuborpc.NewNames(other.rpc(), "")
 	b.ok(err)
 	raw, err := names.Record(b.ctx, pub.Name)
 	b.ok(err)

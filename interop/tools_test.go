@@ -114,7 +114,8 @@ func (b *bench) npm(script string, stdin []byte, args ...string) []byte {
 type kubo struct {
 	b    *bench
 	repo string
-	cmd  *exec.Cmd
+	cmd  *exec.Cmd     // nil: it does not run
+	done chan struct{} // closed when cmd has printed its last
 }
 
 // kubo starts a daemon on loopback until the test ends. Settings, as a key and
@@ -133,6 +134,15 @@ func (b *bench) kubo(name string, settings ...[2]string) *kubo {
 	for _, s := range settings {
 		k.run(nil, "config", "--json", s[0], s[1])
 	}
+	k.start()
+	b.Cleanup(func() { k.stop(os.Interrupt) })
+	return k
+}
+
+// start runs the daemon until stop.
+func (k *kubo) start() {
+	b := k.b
+	b.Helper()
 	k.cmd = k.command("daemon")
 	stdout, err := k.cmd.StdoutPipe()
 	b.ok(err)
@@ -146,18 +156,23 @@ func (b *bench) kubo(name string, settings ...[2]string) *kubo {
 		k.cmd.Wait()
 		b.Fatalf("kubo is not ready: %s", stderr.Bytes())
 	}
-	done := make(chan struct{})
+	k.done = make(chan struct{})
 	go func() {
 		for lines.Scan() {
 		}
-		close(done)
+		close(k.done)
 	}()
-	b.Cleanup(func() {
-		k.cmd.Process.Signal(os.Interrupt)
-		<-done
-		k.cmd.Wait()
-	})
-	return k
+}
+
+// stop ends the daemon by a signal, unless it has ended.
+func (k *kubo) stop(s os.Signal) {
+	if k.cmd == nil {
+		return
+	}
+	k.cmd.Process.Signal(s)
+	<-k.done
+	k.cmd.Wait()
+	k.cmd = nil
 }
 
 func (k *kubo) command(args ...string) *exec.Cmd {

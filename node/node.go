@@ -7,8 +7,8 @@
 // peer says; a block is bytes that hash to their CID, and no more than that.
 //
 // Implementations: node/memory (one process, for tests and simulated worlds),
-// node/embedded (a whole libp2p and bitswap peer), node/kubo (a running Kubo
-// by its RPC) and node/http (a client of trustless gateways). All pass the
+// node/embedded (a whole libp2p and bitswap peer, and without blocks its host
+// alone), node/kubo (a running Kubo by its RPC) and node/http (a client of trustless gateways). All pass the
 // kit in node/nodetest.
 package node
 
@@ -122,7 +122,42 @@ type Pinner interface {
 	Pins(ctx context.Context) ([]Pin, error)
 }
 
-// Held is all that is on this box, pinned or not.
+// Copy is a pin that a service elsewhere was asked for.
+type Copy struct {
+	// ID is what the service calls it.
+	ID  string
+	Pin Pin
+	// State is one of the states below, by the service's own word.
+	State string
+	// Ours tells that it was asked for by this box.
+	Ours bool
+	// Delegates are the service's peers that will fetch it, not verified.
+	Delegates []string
+}
+
+// The states of a Copy.
+const (
+	CopyQueued  = "queued"
+	CopyPinning = "pinning"
+	CopyPinned  = "pinned"
+	CopyFailed  = "failed"
+)
+
+// Copies is a service elsewhere that pins what it is asked to, in its own time.
+type Copies interface {
+	// Copies lists the pins of a name.
+	Copies(ctx context.Context, name string) ([]Copy, error)
+	// Of lists those of a root, whoever asked for it under whatever name.
+	Of(ctx context.Context, root cid.Cid) ([]Copy, error)
+	// Add asks for one more, whose blocks are had at origins, full
+	// multiaddrs. It does not wait for them.
+	Add(ctx context.Context, p Pin, origins []string) (Copy, error)
+	// Remove takes back what was asked for; what is gone is no error.
+	Remove(ctx context.Context, id string) error
+}
+
+// Held is all that is on this box, pinned or not; of a store that others use
+// as well, what our pins reach.
 type Held interface {
 	// Each calls f for each block held, in no order, until f fails, whose
 	// error it returns. Blocks that come or go meanwhile may or may not be
@@ -134,7 +169,8 @@ type Held interface {
 	// every call has named for the store's grace, and that no peer has asked
 	// for or been told of in that time, are deleted and counted; one that was
 	// put or read here meanwhile is not. So a peer that was told of a block
-	// can still have it, and what is just being written is safe.
+	// can still have it, and what is just being written is safe. A store that
+	// others use as well leaves all of it to their collection, and frees none.
 	Release(ctx context.Context, unwanted []cid.Cid) (freed int, bytes int64, err error)
 }
 
@@ -191,7 +227,8 @@ type Topics interface {
 type Peers interface {
 	// ID is our own peer id.
 	ID() string
-	// Addrs are full multiaddrs that end in /p2p/ID, TCP first.
+	// Addrs are full multiaddrs that end in /p2p/ID, TCP first. Where blocks are
+	// with another peer, an attached Kubo, those of that one are among them.
 	Addrs() []string
 	// Connect dials a full multiaddr and keeps the peer connected,
 	// redialling with backoff while the node lives.

@@ -23,7 +23,10 @@ serves both. With a daemon running, the daemon goes on with it; without one,
 this command does, until ^C. It has no key and cannot read what it keeps.
 
 With --history the versions that are superseded from now on stay too: the last
-N of them, or all. The setting stays until it is given anew.`,
+N of them, or all. The setting stays until it is given anew.
+
+With --kubo the blocks and pins are in a running Kubo. With --pinning-service
+they are asked for there as well: of an IPFS Cluster, or a company.`,
 		Args: atLeast(1, "a name (k51...) or a link (playnode://...)"),
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.open(c)
@@ -72,6 +75,9 @@ N of them, or all. The setting stays until it is given anew.`,
 
 func (a *app) archived(r daemon.Archived) {
 	a.printf("%s  revision %d: %d blocks, %s, %d missing\n", r.Name, r.Seq, r.Blocks, size(r.Bytes), r.Missing)
+	if r.Elsewhere != "" {
+		a.printf("  at the Pinning Service: %s\n", r.Elsewhere)
+	}
 	if r.Record != nil {
 		a.printf("  record %d, good until %s\n", r.Record.Seq, day(r.Record.End))
 	}

@@ -28,6 +28,9 @@ func (n *nodeFlags) add(c *cobra.Command) {
 	f.StringArray("origin", nil, "a trustless gateway to ask for blocks as well (repeatable)")
 	f.StringArray("router", nil, "a delegated routing server to give and ask for name records (repeatable)")
 	f.StringArray("kubo-names", nil, "the RPC of a Kubo to give and ask for name records, such as http://127.0.0.1:5001 (repeatable)")
+	f.String("kubo", "", "the RPC of a running Kubo that holds blocks and pins in place of this repo, such as http://127.0.0.1:5001")
+	f.String("pinning-service", "", "a Pinning Service that pins what is archived as well; its token is the setting pinning-token, or in pinning-token-file")
+	f.String("pinning-token-file", "", "the file that the Pinning Service's token is in")
 	n.timeout = duration(time.Minute)
 	f.Var(&n.timeout, "timeout", "how long to wait while nothing arrives")
 }

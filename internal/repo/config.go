@@ -42,6 +42,17 @@ type Config struct {
 	// KuboNames are the RPCs of Kubos that are given name records (name put)
 	// and asked for them.
 	KuboNames []string `mapstructure:"kubo-names"`
+	// Kubo is the RPC of a running Kubo that holds the blocks and pins, in
+	// place of the repo's own store; empty for that. KuboAuth, which no flag
+	// sets, is what opens it and those of KuboNames.
+	Kubo     string `mapstructure:"kubo"`
+	KuboAuth string `mapstructure:"kubo-auth" json:"-"`
+	// PinningService is a Pinning Service that is asked to pin what is
+	// archived, as well; PinningToken, or what the file of PinningTokenFile
+	// holds, opens it. No flag sets the token.
+	PinningService   string `mapstructure:"pinning-service"`
+	PinningToken     string `mapstructure:"pinning-token" json:"-"`
+	PinningTokenFile string `mapstructure:"pinning-token-file"`
 	// NameLife is how long a record of the DJ's name is good for at the
 	// least; it is signed anew when half of that is over.
 	NameLife time.Duration `mapstructure:"name-life"`
@@ -79,7 +90,8 @@ type Config struct {
 var defaults = map[string]any{
 	"network": "public", "listen": []string{}, "http": "", "gateway": "", "metrics": "",
 	"peer": []string{}, "bootstrap": []string{}, "origin": []string{},
-	"router": []string{}, "kubo-names": []string{}, "name-life": "30d", "store-limit": "0", "copies": 2, "mirrors": []string{}, "mirror-car": true,
+	"router": []string{}, "kubo-names": []string{}, "kubo": "", "kubo-auth": "",
+	"pinning-service": "", "pinning-token": "", "pinning-token-file": "", "name-life": "30d", "store-limit": "0", "copies": 2, "mirrors": []string{}, "mirror-car": true,
 	"sink": "default", "loudness": "-16", "rate": 0, "crossfade": ByPlaylist, "latency": "200ms", "volume": 100, "volume-ceiling": 100,
 	"audio.mp3": "exact", "log-level": "info",
 }
@@ -123,6 +135,8 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 		HTTP: v.GetString("http"), Gateway: v.GetString("gateway"), Metrics: v.GetString("metrics"),
 		Peers: list(v, "peer"), Bootstrap: list(v, "bootstrap"), Origins: list(v, "origin"),
 		Routers: list(v, "router"), KuboNames: list(v, "kubo-names"),
+		Kubo: v.GetString("kubo"), KuboAuth: v.GetString("kubo-auth"),
+		PinningService: v.GetString("pinning-service"), PinningToken: v.GetString("pinning-token"), PinningTokenFile: v.GetString("pinning-token-file"),
 		Sink: v.GetString("sink"), Loudness: v.GetString("loudness"), Rate: v.GetInt("rate"),
 		Latency: v.GetDuration("latency"),
 		Volume:  v.GetInt("volume"), VolumeCeiling: v.GetInt("volume-ceiling"),
@@ -204,6 +218,9 @@ func (c Config) validate() error {
 		if !filepath.IsAbs(dir) {
 			return fmt.Errorf("setting mirrors: %q does not begin at the root", dir)
 		}
+	}
+	if c.Kubo != "" && c.StoreLimit > 0 {
+		return errors.New("setting store-limit: it bounds the repo's own store; of a Kubo's repo that is Datastore.StorageMax in its config, and ipfs daemon --enable-gc")
 	}
 	if c.Copies < 1 {
 		return fmt.Errorf("setting copies: %d is not at least 1", c.Copies)

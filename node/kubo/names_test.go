@@ -18,7 +18,7 @@ func TestHostileRPC(t *testing.T) {
 	answer := func(w http.ResponseWriter, r *http.Request) {}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(w, r) }))
 	defer s.Close()
-	n, err := NewNames(s.URL + "/")
+	n, err := NewNames(s.URL+"/", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestHostileRPC(t *testing.T) {
 
 func TestNewNames(t *testing.T) {
 	for _, bad := range []string{"", "127.0.0.1:5001", "/ip4/127.0.0.1/tcp/5001", "ftp://x", "http://", "http://x?y", "http://x#y"} {
-		if _, err := NewNames(bad); err == nil || !strings.Contains(err.Error(), "http://127.0.0.1:5001") {
+		if _, err := NewNames(bad, ""); err == nil || !strings.Contains(err.Error(), "http://127.0.0.1:5001") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
