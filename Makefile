@@ -27,7 +27,7 @@ test: build ## every test of ours, raced where things happen at once; installs w
 check: ## formatting, vet, staticcheck, walls, package docs, cross builds
 	@scripts/check
 
-interop: build ## our bytes in the hands of stock Kubo, age and npm readers
+interop: build ## our bytes in the hands of stock Kubo, IPFS Cluster, age and npm readers
 	@scripts/interop
 
 fuzz: ## every fuzz target, FUZZTIME each (60s), three a core at once

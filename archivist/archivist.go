@@ -92,7 +92,7 @@ func New(cfg Config) *Archivist {
 	if cfg.Elsewhere.Looking <= 0 {
 		cfg.Elsewhere.Looking = looking
 	}
-	return &Archivist{cfg: cfg, copies: copies{states: map[ipns.Name]string{}}}
+	return &Archivist{cfg: cfg, copies: copies{states: map[ipns.Name]string{}, failed: map[cid.Cid]int{}}}
 }
 
 // Archive follows each target (a name or link, as follow.Follow takes) and

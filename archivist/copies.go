@@ -41,7 +41,10 @@ type Elsewhere struct {
 type copies struct {
 	mu     sync.Mutex // guards states
 	states map[ipns.Name]string
-	busy   sync.Mutex // held by the place that runs
+	busy   sync.Mutex // held by the place that runs; guards failed
+	// failed are the looks to let pass before a root that has failed is asked
+	// for anew.
+	failed map[cid.Cid]int
 }
 
 func (c *copies) set(name ipns.Name, state string) {
@@ -107,30 +110,42 @@ func rank(state string) int {
 }
 
 // ask finds p among what is there, or else asks for it. What has failed is
-// asked for anew.
+// asked for anew, but not again and again: one box of many that is away may be
+// all that has. What was asked before goes only after. a.copies.busy is held.
 func (a *Archivist) ask(ctx context.Context, p node.Pin, there []node.Copy) (node.Copy, error) {
 	service := a.cfg.Elsewhere.Copies
-	same := func(c node.Copy) bool { return c.Pin.Root.Equals(p.Root) && c.State != node.CopyFailed }
-	if i := slices.IndexFunc(there, same); i >= 0 {
+	same := func(c node.Copy) bool { return c.Pin.Root.Equals(p.Root) }
+	good := func(c node.Copy) bool { return same(c) && c.State != node.CopyFailed }
+	if i := slices.IndexFunc(there, good); i >= 0 {
+		delete(a.copies.failed, p.Root)
 		return there[i], nil
 	}
 	others, err := service.Of(ctx, p.Root)
 	if err != nil {
 		return node.Copy{}, err
 	}
-	if i := slices.IndexFunc(others, same); i >= 0 {
+	if i := slices.IndexFunc(others, good); i >= 0 {
+		delete(a.copies.failed, p.Root)
 		return others[i], nil
 	}
-	for _, c := range others {
-		if c.Ours {
-			if err := service.Remove(ctx, c.ID); err != nil {
-				return node.Copy{}, err
-			}
+	before := slices.Concat(there, others)
+	if i := slices.IndexFunc(before, same); i >= 0 {
+		if left := a.copies.failed[p.Root]; left > 0 {
+			a.copies.failed[p.Root]--
+			return before[i], nil
 		}
+		a.copies.failed[p.Root] = int(checking / a.cfg.Elsewhere.Looking)
 	}
 	c, err := service.Add(ctx, p, a.cfg.Elsewhere.Origins())
 	if err != nil {
 		return node.Copy{}, err
+	}
+	for _, old := range before {
+		if old.Ours && same(old) && old.ID != c.ID {
+			if err := service.Remove(ctx, old.ID); err != nil {
+				return node.Copy{}, err
+			}
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, meeting)
 	defer cancel()
@@ -199,9 +214,9 @@ func (a *Archivist) keepCopies(ctx context.Context) {
 				a.cfg.Log.Warn("not pinned elsewhere", "err", err)
 			}
 			last[s.Name], wait[s.Name] = now, 0
-			if err != nil || state == node.CopyPinned || state == node.CopyFailed {
+			if err != nil || state == node.CopyPinned {
 				wait[s.Name] = int(checking / a.cfg.Elsewhere.Looking)
-				if err != nil || state == node.CopyFailed {
+				if err != nil {
 					wait[s.Name] /= 10
 				}
 			}

@@ -216,11 +216,11 @@ func TestClusterKeepsCopies(t *testing.T) {
 	if held.Manifest != pub.Manifest || held.Elsewhere != "pinned" {
 		t.Fatalf("%+v", held)
 	}
-	for i, k := range kubos {
-		if !k.holds(pub.Manifest) {
-			t.Errorf("kubo %d does not hold %s", i, pub.Manifest)
-		}
+	// The Cluster speaks for those of its peers that have heard of the pin.
+	both := func(root string) func() bool {
+		return func() bool { return kubos[0].holds(root) && kubos[1].holds(root) }
 	}
+	b.until("held by both", both(pub.Manifest))
 	if got := peers[1].ctl("pin", "ls", pub.Manifest); !strings.Contains(got, "playnode/"+pub.Name) {
 		t.Errorf("ipfs-cluster-ctl pin ls: %s", got)
 	}
@@ -234,6 +234,7 @@ func TestClusterKeepsCopies(t *testing.T) {
 	if got := peers[0].ctl("pin", "ls"); strings.Contains(got, first) || !strings.Contains(got, pub.Manifest) || !strings.Contains(got, "another's") {
 		t.Errorf("ipfs-cluster-ctl pin ls: %s", got)
 	}
+	b.until("held by both", both(pub.Manifest))
 	b.until("unpinned", func() bool { return !kubos[0].holds(first) && !kubos[1].holds(first) })
 	b.ok(a.Stop())
 	b.ok(d.Stop())
