@@ -20,9 +20,14 @@ import (
 // those that we refuse; what it gives back our Namer believes.
 func TestKuboTakesTheVectors(t *testing.T) {
 	b := newBench(t)
-	k := b.kubo("kubo", [2]string{"Ipns.UsePubsub", "true"}, [2]string{"Routing.Type", `"none"`}) // a DHT would wait for others
-	names, err := kuborpc.NewNames(k.rpc(), "")
-	b.ok(err)
+	var names *kuborpc.Names
+	anew := func(name string) {
+		k := b.kubo(name, [2]string{"Ipns.UsePubsub", "true"}, [2]string{"Routing.Type", `"none"`}) // a DHT would wait for others
+		var err error
+		names, err = kuborpc.NewNames(k.rpc(), "")
+		b.ok(err)
+	}
+	anew("kubo")
 	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize)) // the vectors'
 	name, err := ipns.NameOf(key.Public().(ed25519.PublicKey))
 	b.ok(err)
@@ -50,6 +55,7 @@ func TestKuboTakesTheVectors(t *testing.T) {
 		if rec, err := asked(); err != nil || rec.Seq != 5 {
 			t.Errorf("%s had from kubo: %+v, %v", vector.file, rec, err)
 		}
+		anew(vector.file) // of two that are of one sequence it takes the first
 	}
 }
 
