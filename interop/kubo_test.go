@@ -278,6 +278,48 @@ func TestArchiveInKubo(t *testing.T) {
 	}
 }
 
+// A DJ whose node is a stock Kubo publishes into it: her newest version is pinned
+// there, a collection leaves it whole, and a venue has it from her link. What she
+// had published without is refused until it was taken there.
+func TestPublishInKubo(t *testing.T) {
+	b := newBench(t)
+	files := shipped(b, "1-lamp.flac", "2-harbour.mp3")
+	dj := b.box("dj")
+	var pub published
+	b.ok(dj.JSON(b.ctx, &pub, "publish", files[0]))
+	k := b.kubo("kubo")
+	out, err := dj.Run(b.ctx, "publish", files[1], "--kubo", k.rpc())
+	b.ok(err)
+	if out.Code != 64 || !bytes.Contains(out.Stderr, []byte("ipfs dag import")) {
+		t.Errorf("exit %d: %s", out.Code, out.Stderr)
+	}
+	car := filepath.Join(b.dir, "move.car")
+	b.run(dj.Command(b.ctx, "export", pub.Name, car), nil)
+	k.run(nil, "dag", "import", car)
+	first := pub.Manifest
+	b.ok(dj.JSON(b.ctx, &pub, "publish", files[1], "--kubo", k.rpc()))
+	if tracks := pub.Playlists[0].Tracks; len(tracks) != 2 {
+		t.Fatalf("%+v", pub)
+	}
+	got := k.pinLs()
+	if !strings.Contains(got, pub.Manifest+" recursive playnode/own/") || strings.Contains(got, first+" recursive playnode") {
+		t.Errorf("ipfs pin ls --names:\n%s", got)
+	}
+	k.run(nil, "repo", "gc", "--quiet")
+	if !k.holds(pub.Manifest) {
+		t.Error("a collection took what is published")
+	}
+
+	b.start(dj, "--kubo", k.rpc())
+	var link struct{ Link string }
+	b.ok(dj.JSON(b.ctx, &link, "share", "main"))
+	var held archived
+	b.ok(b.box("venue").JSON(b.ctx, &held, "follow", "--once", link.Link))
+	if held.Manifest != pub.Manifest || held.Missing != 0 {
+		t.Errorf("%+v", held)
+	}
+}
+
 // calls are all that an attached Kubo is ever asked.
 var calls = []string{
 	"version", "id", "stats/bitswap", "repo/stat", "swarm/connect", "swarm/peering/add", "refs",

@@ -132,7 +132,7 @@ func OpenHost(cfg Config) (*Host, error) {
 // peers are to find. On an error too the Host, unless nil, is to be closed.
 func listen(cfg Config) (*Host, error) {
 	if cfg.Identity == nil {
-		return nil, errors.New("Identity is required")
+		return nil, errors.New("a host needs an Identity")
 	}
 	if cfg.Network == "" {
 		cfg.Network = Public

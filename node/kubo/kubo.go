@@ -121,7 +121,7 @@ func (n *Node) whoami(ctx context.Context) (id string, addrs []string, err error
 		return "", nil, err
 	}
 	if who.ID == "" {
-		return "", nil, errors.New("Kubo does not say who it is")
+		return "", nil, errors.New("the Kubo does not say who it is")
 	}
 	return who.ID, who.Addresses[:min(len(who.Addresses), maxAddrs)], nil
 }

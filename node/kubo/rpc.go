@@ -119,7 +119,7 @@ func (r *rpc) send(ctx context.Context, what, query, kind string, body io.Reader
 	said := failure{}
 	switch {
 	case res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden:
-		return nil, fmt.Errorf("Kubo at %s lets nobody in without the right secret (API.Authorizations in its config): set kubo-auth to bearer:TOKEN or basic:USER:PASSWORD (%s: %.100q)", r.at, res.Status, text)
+		return nil, fmt.Errorf("the Kubo at %s lets nobody in without the right secret (API.Authorizations in its config): set kubo-auth to bearer:TOKEN or basic:USER:PASSWORD (%s: %.100q)", r.at, res.Status, text)
 	case res.StatusCode == http.StatusInternalServerError && json.Unmarshal(text, &said) == nil && said.Message != "":
 		return nil, &said
 	}
