@@ -39,6 +39,13 @@ func main() {
 		}
 		return
 	}
+	if len(os.Args) == 4 && os.Args[1] == "download" { // a child of fetching's
+		if err := downloadFile(os.Args[2], os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	var c Config
 	flag.StringVar(&c.Playnode, "playnode", "bin/playnode", "our binary")
 	flag.StringVar(&c.Tools, "tools", "", "directory with bin/ipfs and bin/age")
@@ -64,6 +71,11 @@ func run(ctx context.Context, c Config) error {
 	var err error
 	if c.Playnode, err = filepath.Abs(c.Playnode); err != nil {
 		return err
+	}
+	if c.Tools != "" {
+		if c.Tools, err = filepath.Abs(c.Tools); err != nil {
+			return err
+		}
 	}
 	dir, err := os.MkdirTemp("", "playnode-bench")
 	if err != nil {

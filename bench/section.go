@@ -21,6 +21,7 @@ var sections = []section{
 	{"leases", "Leases", (*runner).leases, (*runner).leasesPage},
 	{"names", "Names", (*runner).names, (*runner).namesPage},
 	{"sound", "Sound", (*runner).sound, (*runner).soundPage},
+	{"fetch", "Fetching", (*runner).fetching, (*runner).fetchingPage},
 	{"search", "Search", (*runner).searching, (*runner).searchingPage},
 }
 

@@ -2,12 +2,15 @@ package publisher
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/ipfs/go-cid"
+	"golang.org/x/sync/errgroup"
 
+	"playnode/internal/audio"
 	"playnode/internal/repo"
 	"playnode/internal/seal"
 	"playnode/ipns"
@@ -157,5 +160,50 @@ func BenchmarkOneTrack(b *testing.B) {
 				add = add[1:]
 			})
 		})
+	}
+}
+
+// BenchmarkSeal seals the files of PLAYNODE_BENCH_FILES, or one of its own,
+// into the store, as publish does beside its analysis.
+func BenchmarkSeal(b *testing.B) {
+	w := newBench(b, 1, 0)
+	files := filepath.SplitList(os.Getenv("PLAYNODE_BENCH_FILES"))
+	if len(files) == 0 {
+		files = []string{filepath.Join(b.TempDir(), "noise.wav")}
+		header := "RIFF\x24\x00\x40\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x02\x00\x44\xac\x00\x00\x10\xb1\x02\x00\x04\x00\x10\x00data\x00\x00\x40\x00"
+		w.ok(os.WriteFile(files[0], append([]byte(header), make([]byte, 4<<20)...), 0o600))
+	}
+	var size int64
+	for _, f := range files {
+		st, err := os.Stat(f)
+		w.ok(err)
+		size += st.Size()
+	}
+	b.SetBytes(size)
+	to := w.p.cfg.Keys.archive().Recipient()
+	for b.Loop() {
+		var g errgroup.Group
+		g.SetLimit(w.p.cfg.Workers)
+		for _, path := range files {
+			g.Go(func() error {
+				f, err := os.Open(path)
+				if err != nil {
+					return err
+				}
+				defer f.Close()
+				st, err := f.Stat()
+				if err != nil {
+					return err
+				}
+				src, err := audio.Ingest(b.Context(), f, st.Size(), filepath.Base(path))
+				if err != nil {
+					return err
+				}
+				defer src.Close()
+				_, _, _, err = w.p.sealBytes(b.Context(), src, to, func(int64) {})
+				return err
+			})
+		}
+		w.ok(g.Wait())
 	}
 }

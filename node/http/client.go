@@ -150,11 +150,22 @@ func (c *Client) do(req *http.Request, limit int64) (data []byte, kind string, e
 	if res.StatusCode != http.StatusOK {
 		return nil, "", fmt.Errorf("status %s: %w", res.Status, node.ErrNotFound)
 	}
-	if data, err = io.ReadAll(io.LimitReader(res.Body, limit+1)); err != nil {
+	if data, err = readBody(res, limit+1); err != nil {
 		if ctx.Err() != nil {
 			return nil, "", ctx.Err()
 		}
 		return nil, "", fmt.Errorf("%w: %w", node.ErrNotFound, err)
 	}
 	return data, res.Header.Get("Content-Type"), nil
+}
+
+// readBody reads at most limit bytes of an answer, with one allocation where
+// it says how long it is.
+func readBody(res *http.Response, limit int64) ([]byte, error) {
+	if res.ContentLength <= 0 || res.ContentLength > limit {
+		return io.ReadAll(io.LimitReader(res.Body, limit))
+	}
+	data := make([]byte, res.ContentLength)
+	_, err := io.ReadFull(res.Body, data)
+	return data, err
 }

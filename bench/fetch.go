@@ -1,0 +1,338 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	box "playnode/testnet/binary"
+)
+
+const (
+	// noise is how long each file is that is fetched, in bytes.
+	noise = 10 << 20
+	// diskRounds is how often 100 MiB are fetched; 1 GiB is once. farRounds is
+	// how often 10 MiB are over the wire with a delay.
+	diskRounds, farRounds = 5, 7
+)
+
+// fetching measures what it takes to have a catalogue, disk to disk and from
+// afar, and what it takes to seal one.
+func (r *runner) fetching() error {
+	for _, s := range []struct {
+		name          string
+		files, rounds int
+	}{{"100 MiB", 10, diskRounds}, {"1 GiB", 102, 1}} {
+		if err := r.fromDisk(s.name, s.files, s.rounds); err != nil {
+			return err
+		}
+	}
+	if err := r.fromAfar(); err != nil {
+		return err
+	}
+	return r.sealing()
+}
+
+// makeNoise writes n WAV files of which no two blocks are alike.
+func makeNoise(dir string, n int) (files []string, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	rng := rand.New(rand.NewPCG(uint64(n), 1))
+	for i := range n {
+		data := silence((noise - 44) / 4)
+		for at := 44; at+8 <= len(data); at += 8 {
+			binary.LittleEndian.PutUint64(data[at:], rng.Uint64()&0x1fff1fff1fff1fff)
+		}
+		file := filepath.Join(dir, fmt.Sprintf("%03d.wav", i))
+		if err := os.WriteFile(file, data, 0o644); err != nil {
+			return nil, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+// source is a DJ who has published files, and her daemon.
+type source struct {
+	box.Box
+	daemon         *box.Daemon
+	name, manifest string
+}
+
+func (r *runner) source(dir string, files []string, flags ...string) (*source, error) {
+	s := &source{Box: box.Box{Program: r.Playnode, Repo: filepath.Join(dir, "dj")}}
+	if err := s.JSON(r.ctx, nil, "init", "--network", "none"); err != nil {
+		return nil, err
+	}
+	var pub struct{ Name, Manifest string }
+	if err := s.JSON(r.ctx, &pub, append([]string{"publish"}, files...)...); err != nil {
+		return nil, err
+	}
+	s.name, s.manifest = pub.Name, pub.Manifest
+	var err error
+	s.daemon, err = s.Start(r.ctx, flags...)
+	return s, err
+}
+
+// filled times a new venue's follow, its daemon running with flags.
+func (r *runner) filled(what, program, repo string, s *source, flags ...string) error {
+	v := box.Box{Program: program, Repo: repo}
+	if err := v.JSON(r.ctx, nil, "init", "--network", "none"); err != nil {
+		return err
+	}
+	d, err := v.Start(r.ctx, append([]string{"--listen", "/ip4/127.0.0.1/tcp/0"}, flags...)...)
+	if err != nil {
+		return err
+	}
+	err = r.time(what, func() error { return v.JSON(r.ctx, nil, "follow", s.name, "--once") })
+	if peak := memory(d.PID(), "VmHWM"); err == nil && peak > 0 {
+		r.keep(what+" MB", peak)
+	}
+	return errors.Join(err, d.Stop(), os.RemoveAll(repo))
+}
+
+// fromDisk has the contenders take turns at n files, all on loopback.
+func (r *runner) fromDisk(size string, n, rounds int) error {
+	dir := filepath.Join(r.dir, "fetch"+strconv.Itoa(n))
+	defer os.RemoveAll(dir)
+	files, err := makeNoise(filepath.Join(dir, "files"), n)
+	if err != nil {
+		return err
+	}
+	s, err := r.source(dir, files, "--listen", "/ip4/127.0.0.1/tcp/0", "--gateway", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer s.daemon.Stop()
+	a, err := r.kubo(filepath.Join(dir, "kubo-a"))
+	if err != nil {
+		return err
+	}
+	var root strings.Builder
+	if err := a.run(&root, "add", "-Q", "-r", "--cid-version=1", "--raw-leaves", "--chunker=size-262144", filepath.Join(dir, "files")); err != nil {
+		return err
+	}
+	stop, addr, _, err := a.daemon()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for i := range rounds {
+		repo := func(name string) string { return filepath.Join(dir, name+strconv.Itoa(i)) }
+		for _, step := range []func() error{
+			func() error {
+				return r.filled("fetch peers "+size, r.Playnode, repo("venue"), s, "--peer", s.daemon.Addrs[0])
+			},
+			func() error {
+				return r.pinned("fetch kubo "+size, repo("kubo-b"), addr, strings.TrimSpace(root.String()))
+			},
+			func() error {
+				return r.pinned("fetch to kubo "+size, repo("kubo-c"), s.daemon.Addrs[0], s.manifest)
+			},
+			func() error {
+				return r.filled("fetch gateway "+size, r.Playnode, repo("far"), s, "--origin", "http://"+s.daemon.Gateway)
+			},
+			func() error { return r.downloaded("fetch http "+size, filepath.Join(dir, "files"), repo("http"), n) },
+		} {
+			if err := step(); err != nil {
+				return err
+			}
+			exec.CommandContext(r.ctx, "sync").Run()
+		}
+	}
+	return nil
+}
+
+// pinned times a new Kubo's pin of root, which the peer at addr has.
+func (r *runner) pinned(what, repo, addr, root string) error {
+	k, err := r.kubo(repo)
+	if err != nil {
+		return err
+	}
+	stop, _, _, err := k.daemon()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(repo)
+	defer stop()
+	if err := k.run(nil, "swarm", "connect", addr); err != nil {
+		return err
+	}
+	return r.time(what, func() error { return k.run(nil, "pin", "add", root) })
+}
+
+// downloaded times plain HTTP of n files, each hashed and synced.
+func (r *runner) downloaded(what, from, to string, n int) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: http.FileServer(http.Dir(from))}
+	go server.Serve(l)
+	defer server.Close()
+	if err := os.Mkdir(to, 0o755); err != nil {
+		return err
+	}
+	defer os.RemoveAll(to)
+	return r.time(what, func() error {
+		for i := range n {
+			name := fmt.Sprintf("%03d.wav", i)
+			if err := download(r.ctx, "http://"+l.Addr().String()+"/"+name, filepath.Join(to, name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// fromAfar fetches one file over a wire of 25 ms each way.
+func (r *runner) fromAfar() error {
+	wire, err := openFar(r.ctx)
+	if err != nil {
+		return fmt.Errorf("a wire with a delay: %w", err)
+	}
+	defer wire.close()
+	dir := filepath.Join(r.dir, "afar")
+	defer os.RemoveAll(dir)
+	files, err := makeNoise(filepath.Join(dir, "files"), 1)
+	if err != nil {
+		return err
+	}
+	s, err := r.source(dir, files, "--listen", "/ip4/"+nearHost+"/tcp/0", "--gateway", nearHost+":0")
+	if err != nil {
+		return err
+	}
+	defer s.daemon.Stop()
+	// Programs at the far end are started by a script.
+	program := filepath.Join(dir, "playnode")
+	script := "#!/bin/sh\nexec " + strings.Join(wire.command(r.Playnode), " ") + ` "$@"` + "\n"
+	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", nearHost+":0")
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: http.FileServer(http.Dir(filepath.Join(dir, "files")))}
+	go server.Serve(l)
+	defer server.Close()
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	for i := range farRounds {
+		repo := filepath.Join(dir, "venue"+strconv.Itoa(i))
+		if err := r.time("far http", func() error {
+			args := append(wire.command(self), "download", "http://"+l.Addr().String()+"/000.wav", filepath.Join(dir, "downloaded"))
+			if out, err := exec.CommandContext(r.ctx, args[0], args[1:]...).CombinedOutput(); err != nil {
+				return fmt.Errorf("%w: %s", err, out)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		if err := r.filled("far gateway", program, repo, s, "--origin", "http://"+s.daemon.Gateway); err != nil {
+			return err
+		}
+		if err := r.filled("far peer", program, repo, s, "--peer", s.daemon.Addrs[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sealing measures seal and DAG alone beside `ipfs add` of the same bytes.
+func (r *runner) sealing() error {
+	dir := filepath.Join(r.dir, "seal")
+	defer os.RemoveAll(dir)
+	files, err := makeNoise(dir, 10)
+	if err != nil {
+		return err
+	}
+	for i := range diskRounds {
+		k, err := r.kubo(filepath.Join(dir, "kubo"+strconv.Itoa(i)))
+		if err != nil {
+			return err
+		}
+		if err := r.time("import kubo", func() error {
+			return k.run(nil, append([]string{"add", "-Q", "--cid-version=1", "--raw-leaves", "--chunker=size-262144", "--pin=false"}, files...)...)
+		}); err != nil {
+			return err
+		}
+		cmd := exec.CommandContext(r.ctx, "go", "test", "./publisher", "-run", "^$", "-bench", "^BenchmarkSeal$", "-benchtime", "1x")
+		cmd.Env = append(os.Environ(), "PLAYNODE_BENCH_FILES="+strings.Join(files, string(filepath.ListSeparator)))
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("measure sealing: %w: %s", err, out)
+		}
+		found := false
+		for line := range strings.Lines(string(out)) {
+			f := strings.Fields(line)
+			if len(f) < 4 || !strings.HasPrefix(f[0], "BenchmarkSeal") || f[3] != "ns/op" {
+				continue
+			}
+			ns, err := strconv.ParseFloat(f[2], 64)
+			if err != nil {
+				return err
+			}
+			found = true
+			r.keep("import ours", ns/1e9)
+			fmt.Fprintf(os.Stderr, "  %-28s %8.3f s\n", "import ours", ns/1e9)
+		}
+		if !found {
+			return fmt.Errorf("measure sealing: %s", out)
+		}
+	}
+	return nil
+}
+
+// downloadFile is a child of fromAfar's.
+func downloadFile(url, path string) error { return download(context.Background(), url, path) }
+
+func (r *runner) fetchingPage(b *bytes.Buffer) {
+	fmt.Fprintf(b, "Files of noise, 10 MiB each, sealed or plain; the venue's disk is synced as it is in use. The contenders took turns: %d rounds of 100 MiB, one of 1 GiB.\n\n", diskRounds)
+	fmt.Fprintf(b, "| disk to disk, loopback, seconds | 100 MiB | 1 GiB |\n|---|---:|---:|\n")
+	for _, row := range [][2]string{
+		{"fetch peers", "`playnode follow --once`, from a peer"}, {"fetch gateway", "`playnode follow --once`, from a gateway"},
+		{"fetch kubo", "`ipfs pin add`, Kubo to Kubo"}, {"fetch to kubo", "`ipfs pin add`, ours to Kubo"}, {"fetch http", "plain HTTP, sha256, fsync"},
+	} {
+		fmt.Fprintf(b, "| %s | %.2f | %.2f |\n", row[1], r.median(row[0]+" 100 MiB"), r.median(row[0]+" 1 GiB"))
+	}
+	fmt.Fprintf(b, "| a venue's peak memory from a peer, from a gateway, MB | %.0f, %.0f | %.0f, %.0f |\n", r.median("fetch peers 100 MiB MB"), r.median("fetch gateway 100 MiB MB"), r.median("fetch peers 1 GiB MB"), r.median("fetch gateway 1 GiB MB"))
+	fmt.Fprintf(b, "\nA new venue, 25 ms away each way: a network namespace behind two TUN devices, whose packets a program hands on after that time, without loss or limit; %d rounds.\n\n", farRounds)
+	fmt.Fprintf(b, "| 10 MiB at 50 ms | seconds |\n|---|---:|\n")
+	for _, row := range [][2]string{{"far gateway", "`playnode follow --once`, from a gateway"}, {"far peer", "`playnode follow --once`, from a peer"}, {"far http", "plain HTTP, sha256, fsync"}} {
+		fmt.Fprintf(b, "| %s | %.2f |\n", row[1], r.median(row[0]))
+	}
+	fmt.Fprintf(b, "\n| import of 100 MiB | seconds |\n|---|---:|\n")
+	for _, row := range [][2]string{{"import ours", "sealed, cut into blocks and stored, as `publish` does after its analysis"}, {"import kubo", "`ipfs add` of the plain files, stock Kubo"}} {
+		fmt.Fprintf(b, "| %s | %.2f |\n", row[1], r.median(row[0]))
+	}
+	var goals []goal
+	atMost := func(what, ours, theirs string, times float64) {
+		ratio := r.median(ours) / r.median(theirs)
+		goals = append(goals, goal{what, fmt.Sprintf("%.2f times", ratio), ratio <= times})
+	}
+	for _, size := range []string{"100 MiB", "1 GiB"} {
+		atMost(size+" from a peer faster than Kubo to Kubo", "fetch peers "+size, "fetch kubo "+size, 1)
+		atMost(size+" from a peer in at most twice the time of plain HTTP", "fetch peers "+size, "fetch http "+size, 2)
+	}
+	best := "far gateway"
+	if r.median("far peer") < r.median(best) {
+		best = "far peer"
+	}
+	atMost("10 MiB at 50 ms in at most 1.3 times the time of plain HTTP", best, "far http", 1.3)
+	atMost("sealing in at most the time of `ipfs add`", "import ours", "import kubo", 1)
+	writeGoals(b, goals...)
+}
