@@ -152,11 +152,22 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, opt Op
 	if err != nil {
 		return nil, err
 	}
-	if opt.Ask && f.learned(ctx, n, backup, v) {
-		return f.sync(ctx, n, name, opt)
-	}
+	// A backup name that v was the first to tell of is asked for meanwhile.
+	filling, stop := context.WithCancel(ctx)
+	defer stop()
+	elsewhere := make(chan bool, 1)
+	go func() {
+		newer := opt.Ask && f.learned(ctx, n, backup, v)
+		if newer {
+			stop()
+		}
+		elsewhere <- newer
+	}()
 	for try := 1; ; try++ {
-		err := f.fill(ctx, w, v)
+		err := f.fill(filling, w, v)
+		if try == 1 && <-elsewhere {
+			return f.sync(ctx, n, name, opt)
+		}
 		if err == nil {
 			err = f.cfg.Pinner.Pin(ctx, pinOf(name, v.envelope))
 		}
