@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	box "playnode/testnet/binary"
 )
@@ -24,6 +25,8 @@ const (
 	// diskRounds is how often 100 MiB are fetched; 1 GiB is once. farRounds is
 	// how often 10 MiB are over the wire with a delay.
 	diskRounds, farRounds = 5, 7
+	// stuck is how long a contender may take before it is given up.
+	stuck = 10 * time.Minute
 )
 
 // fetching measures what it takes to have a catalogue, disk to disk and from
@@ -169,6 +172,9 @@ func (r *runner) pinned(what, repo, addr, root string) error {
 	if err := k.run(nil, "swarm", "connect", addr); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(r.ctx, stuck)
+	defer cancel()
+	k.ctx = ctx
 	return r.time(what, func() error { return k.run(nil, "pin", "add", root) })
 }
 
