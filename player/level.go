@@ -68,6 +68,7 @@ func levelOf(i *manifests.Info) (l strength) {
 type set struct {
 	first, last int // places in the order
 	level       strength
+	whole       bool // nothing was missing of it when its first track began
 }
 
 // together tells whether b, which comes after a, has its level: it goes on
@@ -95,7 +96,7 @@ type order struct {
 	items   []item
 
 	mu    sync.Mutex              // guards what follows
-	infos map[int]*manifests.Info // by place, without what is large
+	infos map[int]*manifests.Info // by place, as far as levels need them
 	sets  []set
 }
 
@@ -116,25 +117,27 @@ func (p *Player) brief(ctx context.Context, ps *pass, k int) (*manifests.Info, e
 	if i, err = ps.unlocked.Info(*it.entry, sealed); err != nil {
 		return nil, err
 	}
-	small := *i
-	small.Cover, small.Index, small.Waveform = nil, nil, nil
+	small := &manifests.Info{
+		Album: i.Album, Disc: i.Disc, Number: i.Number, Tags: i.Tags, Codec: i.Codec, Delay: i.Delay,
+		Rate: i.Rate, Channels: i.Channels, Samples: i.Samples, Loudness: i.Loudness,
+	}
 	o.mu.Lock()
 	if o.infos == nil {
 		o.infos = map[int]*manifests.Info{}
 	}
-	o.infos[k] = &small
+	o.infos[k] = small
 	o.mu.Unlock()
-	return &small, nil
+	return small, nil
 }
 
 // level is that of the set which place k of a pass is in. Where metadata is
-// not here, and does not come in time, a set ends; what is found out of the
-// rest of it later has its level.
-func (p *Player) level(ctx context.Context, ps *pass, k int) (strength, error) {
+// not here, and does not come in time, a set ends; if it is to sound, what is
+// found out of the rest of it later has its level, until it begins anew.
+func (p *Player) level(ctx context.Context, ps *pass, k int, sounds bool) (strength, error) {
 	o := ps.order
 	o.mu.Lock()
 	for _, s := range o.sets {
-		if s.first <= k && k <= s.last {
+		if s.first <= k && k <= s.last && (s.whole || s.first < k) {
 			o.mu.Unlock()
 			return s.level, nil
 		}
@@ -144,14 +147,15 @@ func (p *Player) level(ctx context.Context, ps *pass, k int) (strength, error) {
 	if err != nil {
 		return strength{}, err
 	}
-	s := set{first: k, last: k, level: levelOf(own)}
+	s := set{first: k, last: k, level: levelOf(own), whole: true}
 	join := func(a, b int) *manifests.Info { // the one of the neighbours a, b that is new
 		ia, err := p.brief(ctx, ps, a)
-		if err != nil {
+		ib, berr := p.brief(ctx, ps, b)
+		if err != nil || berr != nil {
+			s.whole = false
 			return nil
 		}
-		ib, err := p.brief(ctx, ps, b)
-		if err != nil || ps.items[a].mixing != ps.items[b].mixing || !together(ia, ib, ps.items[a].mixing.Album) {
+		if ps.items[a].mixing != ps.items[b].mixing || !together(ia, ib, ps.items[a].mixing.Album) {
 			return nil
 		}
 		if a < s.first {
@@ -179,14 +183,21 @@ func (p *Player) level(ctx context.Context, ps *pass, k int) (strength, error) {
 	defer o.mu.Unlock()
 	maps.DeleteFunc(o.infos, func(k int, _ *manifests.Info) bool { return k < s.first-1 || k > s.last+1 })
 	for i := range o.sets {
-		if x := &o.sets[i]; x.first <= s.last && s.first <= x.last { // a part of it has sounded
+		x := &o.sets[i]
+		if x.first > s.last || s.first > x.last {
+			continue
+		}
+		if k > x.first { // a part of it has sounded
 			s.level.power, s.level.seconds = x.level.power, x.level.seconds
 			s.level.peak = max(s.level.peak, x.level.peak)
-			x.first, x.last, x.level = min(x.first, s.first), max(x.last, s.last), s.level
-			return s.level, nil
+			s.first, s.last, s.whole = min(x.first, s.first), max(x.last, s.last), false
 		}
+		*x = s
+		return s.level, nil
 	}
-	o.sets = append(o.sets, s)
+	if s.whole || sounds {
+		o.sets = append(o.sets, s)
+	}
 	return s.level, nil
 }
 
@@ -200,7 +211,7 @@ func (b *Playback) levelled(ctx context.Context, ps *pass, k int, d *deck) float
 	if ps.order != nil {
 		ctx, cancel := context.WithTimeout(ctx, levelPatience)
 		defer cancel()
-		if s, err := b.p.level(ctx, ps, k); err == nil {
+		if s, err := b.p.level(ctx, ps, k, true); err == nil {
 			l = s
 		}
 	}

@@ -272,10 +272,13 @@ func (p *Player) Prepare(ctx context.Context) {
 	}
 	defer g.close()
 	for _, ps := range g.passes {
-		if len(ps.items) > 0 {
-			if _, err := p.level(ctx, ps, 0); err != nil {
-				p.cfg.Log.Debug("level of the first track", "err", err)
-			}
+		if len(ps.items) == 0 {
+			continue
 		}
+		soon, cancel := context.WithTimeout(ctx, levelPatience)
+		if _, err := p.level(soon, ps, 0, false); err != nil {
+			p.cfg.Log.Debug("level of the first track", "err", err)
+		}
+		cancel()
 	}
 }
