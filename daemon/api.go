@@ -386,7 +386,7 @@ type Sink struct {
 
 // Fault is something that went wrong while playing.
 type Fault struct {
-	// Kind is "track", "sink" or "lease".
+	// Kind is "track", "sink", "lease" or "disk".
 	Kind    string    `json:"kind"`
 	CID     string    `json:"cid,omitempty"`
 	Message string    `json:"message"`

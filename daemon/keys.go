@@ -51,9 +51,7 @@ func (d *Daemon) keepTime(ctx context.Context) error {
 	for {
 		select {
 		case <-ticks:
-			if err := errors.Join(d.venue.Sweep(), d.venue.Persist()); err != nil {
-				d.log.Error("keep time", "err", err)
-			}
+			d.kept("keep time", errors.Join(d.venue.Sweep(), d.venue.Persist()))
 		case <-ctx.Done():
 			return nil
 		}

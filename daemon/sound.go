@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -181,7 +180,7 @@ func (d *Daemon) play(ctx context.Context, req PlayRequest, emit func(Event)) (P
 	}
 	d.settleAll(n)
 	if req.Volume != nil && !isFile(req.Sink) { // kept as ctl's is
-		if err := d.saveVolume(*req.Volume); err != nil {
+		if _, err := d.saveVolume(*req.Volume); err != nil {
 			return Played{}, err
 		}
 		req.Volume = nil
@@ -204,11 +203,26 @@ func (d *Daemon) play(ctx context.Context, req PlayRequest, emit func(Event)) (P
 	if err != nil {
 		return Played{}, err
 	}
-	if err := d.sound.rows.Put(onRow, on); err != nil {
-		return Played{}, err
-	}
-	d.detach(n, p)
+	kept := make(chan struct{})
+	d.detach(n, p, kept) // the sound does not wait for the disk
+	defer close(kept)
+	d.kept("remember what plays", d.sound.rows.Put(onRow, on))
 	return Played{}, nil
+}
+
+// kept tells of a disk that has not taken what was to outlive this process, as
+// one that is full. The music goes on.
+func (d *Daemon) kept(what string, err error) {
+	n, nerr := d.net()
+	switch {
+	case nerr != nil && err != nil:
+		d.log.Error(what, "err", err)
+	case nerr != nil:
+	case err != nil:
+		n.player.Fault("disk", fmt.Errorf("%s: %w", what, err))
+	default:
+		n.player.Mend("disk")
+	}
 }
 
 // filled is a request with the settings where it says nothing.
@@ -324,17 +338,17 @@ func (d *Daemon) run(ctx context.Context, p *playing) (Played, error) {
 	return Played{Samples: res.Samples, Joins: res.Joins, Skipped: res.Skipped}, err
 }
 
-// detach runs a playback for as long as the daemon does.
-func (d *Daemon) detach(n *network, p *playing) {
+// detach runs a playback for as long as the daemon does. kept is closed when
+// it has been remembered.
+func (d *Daemon) detach(n *network, p *playing, kept <-chan struct{}) {
 	d.sound.wg.Go(func() {
 		_, err := d.run(d.life, p)
+		<-kept
 		if d.life.Err() == nil && !errors.Is(err, errTaken) { // it is over
 			if err != nil {
 				d.log.Error("play", "err", err)
 			}
-			if err := d.sound.rows.Delete(onRow); err != nil {
-				d.log.Error("play", "err", err)
-			}
+			d.kept("forget what played", d.sound.rows.Delete(onRow))
 		}
 	})
 }
@@ -366,119 +380,14 @@ func (d *Daemon) goOn(n *network, sink string) {
 	if err == nil && (sink == "" || sink == req.Sink) && !d.sound.plays(req.Sink) {
 		var p *playing
 		if p, err = d.open(n.player.Open, req, nil); err == nil {
-			d.detach(n, p)
+			kept := make(chan struct{})
+			close(kept)
+			d.detach(n, p, kept)
 		}
 	}
 	if err != nil {
 		d.log.Error("go on playing", "err", err)
 	}
-}
-
-// ctl drives the loudspeaker's playback, and answers with the state after.
-func (d *Daemon) ctl(ctx context.Context, req CtlRequest, _ func(Event)) (Sound, error) {
-	p := d.sound.speaker()
-	if req.Do == "block" || req.Do == "unblock" {
-		return d.setBlocked(ctx, p, req)
-	}
-	if req.Do == "volume" {
-		if err := d.saveVolume(req.Volume); err != nil {
-			return Sound{}, err
-		}
-	}
-	if p == nil {
-		if req.Do == "now" || req.Do == "volume" {
-			return d.stopped(), nil
-		}
-		return Sound{}, &Error{Kind: Failed, Message: "nothing is playing; start it: playnode play --detach"}
-	}
-	var st player.State
-	var err error
-	switch req.Do {
-	case "now":
-		st = p.State()
-	case "next":
-		st, err = p.Next(ctx)
-	case "prev":
-		st, err = p.Prev(ctx)
-	case "pause":
-		st, err = p.Pause(ctx)
-	case "resume":
-		st, err = p.Resume(ctx)
-	case "seek":
-		st, err = p.Seek(ctx, req.At)
-	case "volume":
-		st, err = p.SetVolume(req.Volume)
-	case "stop":
-		if err := d.sound.rows.Delete(onRow); err != nil {
-			return Sound{}, err
-		}
-		st, err = p.Stop(ctx)
-	default:
-		return Sound{}, usage("%q is none of next, prev, pause, resume, stop, seek, volume, block, unblock, now", req.Do)
-	}
-	if err != nil && !errors.Is(err, player.ErrStopped) {
-		return Sound{}, err
-	}
-	return d.sound.state(st), nil
-}
-
-func (d *Daemon) saveVolume(v int) error {
-	if v < 0 || v > 100 {
-		return usage("a volume is from 0 to 100")
-	}
-	v = min(v, d.repo.Config.VolumeCeiling)
-	if err := d.sound.rows.Put(volumeRow, []byte(strconv.Itoa(v))); err != nil {
-		return err
-	}
-	d.sound.mu.Lock()
-	defer d.sound.mu.Unlock()
-	d.sound.saved = v
-	return nil
-}
-
-// setBlocked keeps a track from ever being played here, or lets it again.
-func (d *Daemon) setBlocked(ctx context.Context, p *playing, req CtlRequest) (Sound, error) {
-	text := req.Track
-	if text == "now" && p != nil {
-		text = p.State().CID
-	}
-	c, err := cid.Decode(text)
-	if err != nil {
-		return Sound{}, usage("%q is no track's CID; playnode ctl now shows that of the one that is heard", text)
-	}
-	key := blockRow + c.String()
-	if req.Do == "block" {
-		err = d.sound.rows.Put(key, []byte(d.now().UTC().Format(time.RFC3339)))
-	} else {
-		err = d.sound.rows.Delete(key)
-	}
-	if err != nil {
-		return Sound{}, err
-	}
-	d.sound.mu.Lock()
-	if req.Do == "block" {
-		d.sound.block[c.String()] = true
-	} else {
-		delete(d.sound.block, c.String())
-	}
-	d.sound.mu.Unlock()
-	if p == nil {
-		return d.stopped(), nil
-	}
-	st, err := p.Unwanted(ctx)
-	if err != nil && !errors.Is(err, player.ErrStopped) {
-		return Sound{}, err
-	}
-	return d.sound.state(st), nil
-}
-
-// sinks are the loudspeakers here.
-func (d *Daemon) sinks(ctx context.Context, _ struct{}, _ func(Event)) ([]Sink, error) {
-	out := []Sink{}
-	for _, s := range player.Devices(ctx) {
-		out = append(out, Sink{Sink: s.Sink, About: s.About, Rate: s.Rate, Default: s.Default})
-	}
-	return out, nil
 }
 
 func faults(all []player.Fault) []Fault {

@@ -10,7 +10,7 @@ const maxFaults = 32
 
 // Fault is something that went wrong while playing, for people.
 type Fault struct {
-	// Kind is "track", "sink" or "lease".
+	// Kind is "track", "sink", "lease" or one of Player.Fault's.
 	Kind string
 	// Track is the CID of a track; "" for the rest.
 	Track   string
@@ -31,6 +31,13 @@ func (p *Player) Faults() []Fault {
 	slices.Reverse(out)
 	return out
 }
+
+// Fault remembers one that was met around the sound, such as a disk that is
+// full.
+func (p *Player) Fault(kind string, err error) { p.fault(kind, "", err) }
+
+// Mend says that those of a kind are over.
+func (p *Player) Mend(kind string) { p.mend(kind, "") }
 
 // fault remembers one. The same again is counted.
 func (p *Player) fault(kind, track string, err error) {
