@@ -42,7 +42,7 @@ arm: ## the tests of internal/audio as arm64 and arm, under qemu
 bench: build ## measures this machine against Kubo, age and HTTP: BENCH.md (SECTION=leases,names for those alone)
 	@scripts/bench $(SECTION)
 
-soak: ## a day of playing with faults thrown in, and a week offline, on a fast clock (SOAK=24h)
+soak: ## a day of playing with faults thrown in, and seven days offline, on a fast clock (SOAK=24h)
 	PLAYNODE_SOAK=$(SOAK) $(GO) test ./player -run 'TestSoak|TestWeekOffline' -v -count=1 -timeout 3h
 
 testnet: ## the lived scenarios (SCENARIO="name ..." for some), by a build whose clock can be set

@@ -4,9 +4,12 @@ import "time"
 
 // leeway is how many frames of what sounds may be mixed now. Where its deck
 // has decoded no more, so much is kept back as a fade takes, should no more
-// come.
+// come; but not of a beginning, when the sink has nothing else.
 func (b *Playback) leeway() int {
 	v, t := b.mix.cur, b.sound.Load()
+	if b.mix.sent-v.begin < t.frames(pressedAt) {
+		return blockFrames
+	}
 	if !t.card || b.mix.in != nil || b.mix.owed != nil || v.over != nil || len(v.full) > 0 {
 		return blockFrames
 	}

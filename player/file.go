@@ -36,8 +36,9 @@ type file struct {
 	pace     float64 // bytes a second of sound
 	tree     *unixfs.File
 
-	mu      sync.Mutex // guards futures
+	mu      sync.Mutex // guards what follows
 	futures map[int]*future
+	read    int // the leaf read last
 }
 
 // future is a leaf that is on its way.
@@ -132,8 +133,19 @@ func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// look asks for the leaves that will be heard soon after byte at of leaf i.
+// look asks for the leaves that will be heard soon after byte at of leaf i, and
+// lets go of those before the last where one is read after the other.
 func (f *file) look(i int, at int64) {
+	f.mu.Lock()
+	if i == f.read+1 {
+		for k := range f.futures {
+			if k < i-1 {
+				delete(f.futures, k)
+			}
+		}
+	}
+	f.read = i
+	f.mu.Unlock()
 	for k := i + 1; k < len(f.tree.Leaves) && k <= i+maxAhead; k++ {
 		in := time.Duration(float64(f.tree.Leaves[k].At-at) / f.pace * float64(time.Second))
 		if in > ahead && k > i+1 {

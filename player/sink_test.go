@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"playnode/internal/audio/wav"
@@ -205,5 +206,19 @@ func TestALSAOverPulse(t *testing.T) {
 		},
 		Rate: 44100, Card: true, Latency: testLatency, Loses: 2205, // the plugin begins before it has sound
 		Heard: func() []byte { return heard()[from:] },
+	})
+}
+
+// A flush gives back what the clock has not reached, to the frame: a cut goes on from there.
+func TestFlushToTheFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newPaced(t.Context(), nullSink{rate: 44100}, time.Second)
+		if err := s.Write(make([]float32, 10_000*Channels)); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(100 * time.Millisecond)
+		if d, n := s.Delay(), s.Flush(); d != 5590 || n != d || s.Delay() != 0 {
+			t.Errorf("%d frames to be heard, %d dropped, then %d; want 5590 and none", d, n, s.Delay())
+		}
 	})
 }
