@@ -11,7 +11,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -38,6 +40,55 @@ type Config struct {
 	Now func() time.Time
 	// After is a timer; nil means time.After.
 	After func(time.Duration) <-chan time.Time
+
+	// Streams, when set, has blocks exchanged with peers by BlocksProtocol:
+	// they are asked before all Sources, and given what Local holds. Peers is
+	// required with it.
+	Streams node.Streams
+	Peers   Neighbours
+	// Near tells whether a peer is on our own network, and costs nothing to
+	// ask; nil means that none is.
+	Near func(peer string) bool
+	// Meet dials a full multiaddr that a peer has told of, once; nil means
+	// that only those are asked who are connected by themselves.
+	Meet func(ctx context.Context, addr string) error
+	// Upload and Download bound what the exchange sends and receives, in
+	// bytes a second; 0 means no bound. Sources are not bounded by them.
+	Upload, Download int64
+	// Rand breaks ties and shuffles; nil means one that is seeded anew.
+	Rand *rand.Rand
+	// Log, when nil, drops everything.
+	Log *slog.Logger
+}
+
+// Neighbours is who is connected; node.Peers is one.
+type Neighbours interface {
+	// ID is our own peer id, Addrs how others reach us.
+	ID() string
+	Addrs() []string
+	Connected() []string
+	// OnConnect calls f, in a goroutine of its own, for each peer that
+	// connects from now on, and once for each connected now.
+	OnConnect(f func(peer string))
+}
+
+// The rows of Counts that the exchange's bytes are in.
+const (
+	FromLAN   = "lan"   // peers that Config.Near tells of
+	FromSwarm = "swarm" // other peers
+)
+
+// Swarm is what the exchange has done so far, in bytes of blocks.
+type Swarm struct {
+	// Asked is how many peers are asked now, Given to how many it is given.
+	Asked, Given int
+	// Sent is what others were given; of Received, Duplicate had come already.
+	Sent, Received, Duplicate int64
+	// Referred counts wants that were answered by naming others, Rescued
+	// blocks asked of one more because the first was late.
+	Referred, Rescued int64
+	// Liars counts peers dropped for wrong bytes.
+	Liars int
 }
 
 // Count is what one source has given.
@@ -132,6 +183,26 @@ func (s *Scheduler) Get(ctx context.Context, c cid.Cid, w node.Want) ([]byte, er
 	}
 	return f.data, nil
 }
+
+// Ask is Get that does not wait: done is called once, from any goroutine, with
+// what Get would return. It is called before Ask returns when the block is here.
+// Many blocks asked for at once are fetched in the order that serves the swarm:
+// by class, then by deadline, then the rarest first.
+func (s *Scheduler) Ask(ctx context.Context, c cid.Cid, w node.Want, done func(data []byte, err error)) {
+	go func() { done(s.Get(ctx, c, w)) }()
+}
+
+// Put stores blocks as Config.Local does, and tells the peers that wait for
+// them: for what comes by another way than Get.
+func (s *Scheduler) Put(ctx context.Context, blocks ...node.Block) error {
+	return s.cfg.Local.Put(ctx, blocks...)
+}
+
+// Swarm tells what the exchange has done.
+func (s *Scheduler) Swarm() Swarm { return Swarm{} }
+
+// Close ends the exchange, and whatever is still asked for with it.
+func (s *Scheduler) Close() error { return nil }
 
 // flight is one block under way, for one or more passengers.
 type flight struct {
