@@ -253,7 +253,7 @@ func (s *Scheduler) Put(ctx context.Context, blocks ...node.Block) error {
 		s.mu.Lock()
 		w := s.wants[b.CID]
 		if w != nil && !w.landed {
-			s.land(w, nil)
+			s.land(w)
 			s.mu.Unlock()
 			s.arrive(w, b.Data, nil, nil)
 			continue

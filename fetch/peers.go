@@ -38,7 +38,8 @@ type peers struct {
 	opening int
 	met     map[string]*acquaintance // connected, or told of, and not open
 	liars   map[string]bool
-	meeting int
+	meeting int        // goroutines that dial
+	named   []referral // to be dialled
 	leaf    int64     // about how large a leaf is
 	active  time.Time // when something was last wanted
 }

@@ -171,10 +171,15 @@ func (s *Scheduler) rescue(w *want, now time.Time) {
 		s.look(w, last.due)
 		return
 	}
-	if p := last.peer; p != nil && !w.urgent(now) && w.Deadline.IsZero() && now.Sub(p.heard) < bear[min(w.Class, node.Later)] {
-		last.due = p.heard.Add(bear[min(w.Class, node.Later)]) // bytes are coming; ours will
-		s.look(w, last.due)
-		return
+	if p := last.peer; p != nil && !w.urgent(now) && w.Deadline.IsZero() {
+		silence := bear[min(w.Class, node.Later)]
+		if w.Class >= node.Later {
+			silence = stalled // then its stream ends anyhow
+		}
+		if last.due = p.heard.Add(silence); last.due.After(now) { // bytes are coming; ours will
+			s.look(w, last.due)
+			return
+		}
 	}
 	if len(w.asks) < abreast {
 		n := len(w.asks)
@@ -287,7 +292,7 @@ func (s *Scheduler) answered(a *ask, data []byte, err error) {
 		s.drop(a)
 	}
 	if good && !w.landed {
-		s.land(w, nil)
+		s.land(w)
 		go s.keep(w, data)
 		s.feed(a.from, now)
 		return

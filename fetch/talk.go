@@ -68,29 +68,39 @@ func (s *Scheduler) join(id string) {
 	s.part(p, err)
 }
 
-// meet dials a peer that another has named, and asks it as well.
+// meet dials peers that others have named, one after the other, and has them
+// asked as well.
 func (s *Scheduler) meet(r referral) {
+	for more := true; more; {
+		err := s.dial(r)
+		s.mu.Lock()
+		now := s.cfg.Now()
+		if a := s.peers.met[r.peer]; a != nil {
+			a.busy = false
+		}
+		if err != nil {
+			s.cool(r.peer, coldest/5)
+			s.lost(r.peer, now)
+		}
+		s.reach(now)
+		if more = len(s.peers.named) > 0 && s.open(); more {
+			r, s.peers.named = s.peers.named[0], s.peers.named[1:]
+		} else {
+			s.peers.meeting--
+		}
+		s.mu.Unlock()
+	}
+}
+
+func (s *Scheduler) dial(r referral) (err error) {
 	ctx, cancel := s.within(meeting)
 	defer cancel()
-	var err error
 	for _, a := range r.addrs {
 		if err = s.cfg.Meet(ctx, a); err == nil || ctx.Err() != nil {
 			break
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.peers.meeting--
-	now := s.cfg.Now()
-	if a := s.peers.met[r.peer]; a != nil {
-		a.busy = false
-	}
-	if err != nil {
-		s.cool(r.peer, coldest/5)
-		s.lost(r.peer, now)
-		return
-	}
-	s.reach(now)
+	return err
 }
 
 // lost looks again at what was put off in favour of a peer that cannot be
@@ -390,10 +400,14 @@ func (s *Scheduler) putOff(p *peer, number uint32, wait time.Duration, refs []re
 		if m != nil && m.until.After(now) || len(s.peers.open) >= maxPeers {
 			continue
 		}
-		if s.cfg.Meet == nil || len(r.addrs) == 0 || s.peers.meeting >= maxMeeting || m == nil && !s.remember(r.peer) {
+		if s.cfg.Meet == nil || len(r.addrs) == 0 || len(s.peers.named) >= maxPeers || m == nil && !s.remember(r.peer) {
 			continue
 		}
 		s.peers.met[r.peer].busy = true
+		if s.peers.meeting >= maxMeeting {
+			s.peers.named = append(s.peers.named, r)
+			continue
+		}
 		s.peers.meeting++
 		go s.meet(r)
 	}
@@ -503,7 +517,7 @@ func (s *Scheduler) brought(p *peer, a *ask, data []byte) error {
 		k := s.counts[p.row]
 		k.Blocks++
 		k.Bytes += int64(len(data))
-		s.land(w, nil)
+		s.land(w)
 		go s.keep(w, data)
 	}
 	s.fill(p, now)

@@ -124,7 +124,7 @@ func (s *Scheduler) leave(w *want, p *passenger, err error) {
 	if i >= 0 {
 		w.passengers = slices.Delete(w.passengers, i, i+1)
 		if len(w.passengers) == 0 && !w.landed {
-			s.land(w, nil)
+			s.land(w)
 			delete(s.wants, w.id)
 		}
 	}
@@ -134,16 +134,16 @@ func (s *Scheduler) leave(w *want, p *passenger, err error) {
 	}
 }
 
-// land ends all asks for w but the one that has brought it, and takes it off
-// the list. It stays in wants until it is stored. s.mu is held.
-func (s *Scheduler) land(w *want, by *ask) {
+// land ends all asks for w and takes it off the list. It stays in wants until
+// it is stored. s.mu is held.
+func (s *Scheduler) land(w *want) {
 	w.landed = true
+	var free []*peer
 	for _, a := range slices.Clone(w.asks) {
-		if a != by {
-			s.drop(a)
+		if s.drop(a); a.peer != nil {
+			free = append(free, a.peer)
 		}
 	}
-	w.asks = nil
 	last := s.list[len(s.list)-1]
 	s.list[w.at], last.at = last, w.at
 	s.list[len(s.list)-1] = nil
@@ -151,6 +151,9 @@ func (s *Scheduler) land(w *want, by *ask) {
 	delete(s.numbers, w.number)
 	if len(s.list) == 0 {
 		s.rest()
+	}
+	for _, p := range free {
+		s.fill(p, s.cfg.Now())
 	}
 }
 
@@ -196,7 +199,7 @@ func (s *Scheduler) fail(w *want) {
 	if w.last != nil && errors.Is(w.last, node.ErrVerify) {
 		err = fmt.Errorf("%w: %w", node.ErrNotFound, w.last)
 	}
-	s.land(w, nil)
+	s.land(w)
 	go s.arrive(w, nil, err, nil)
 }
 
