@@ -217,10 +217,13 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	}
 	defer func() {
 		if err != nil {
-			n.Close()
+			n.Close() // ends the exchange's streams, too
 		}
 	}()
-	w := &network{node: n, fetch: fetch.New(fetch.Config{Local: n, Now: d.now})}
+	w := &network{node: n, fetch: fetch.New(fetch.Config{
+		Local: n, Now: d.now, Streams: n, Peers: n, Near: n.Near, Meet: n.Meet,
+		Upload: cfg.UploadLimit, Download: cfg.DownloadLimit, Log: d.log,
+	})}
 	w.fetch.Add(fetch.Source{Name: "bitswap", Getter: n})
 	fetch.ServeHave(fetch.HaveConfig{Streams: n, Blocks: n, Now: d.now, Log: d.log})
 	w.served.holders, w.served.mute = fetch.NewHolders(n, n), map[string]bool{}
@@ -264,7 +267,7 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 		w.names.Watch(name, nil)
 	}
 	if w.follow, err = follow.New(follow.Config{
-		Names: w.names, Fetch: w.fetch, Blocks: n, Pinner: n, Held: n, Store: d.repo.Bucket("follow"),
+		Names: w.names, Fetch: w.fetch, Many: w.fetch, Blocks: n, Pinner: n, Held: n, Store: d.repo.Bucket("follow"),
 		Now: d.now, Synchronised: d.synchronised, Peers: n, Log: d.log,
 		Judge: func(c *follow.Catalogue) error { return d.believe(n, c) },
 		Limit: cfg.StoreLimit, Keep: func(c cid.Cid) follow.Priority { return w.keeps.of(c) }, Own: func() ([]cid.Cid, error) { return w.publisher.Roots() },
@@ -302,7 +305,7 @@ func (d *Daemon) Close() error {
 	d.sound.close()
 	err := d.venue.Persist()
 	if n != nil {
-		err = errors.Join(err, n.names.Close(), n.search.close(), n.node.Close())
+		err = errors.Join(err, n.names.Close(), n.search.close(), n.fetch.Close(), n.node.Close())
 	}
 	return errors.Join(err, d.repo.Close())
 }

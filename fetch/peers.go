@@ -40,8 +40,8 @@ type peers struct {
 	liars   map[string]bool
 	meeting int        // goroutines that dial
 	named   []referral // to be dialled
-	leaf    int64     // about how large a leaf is
-	active  time.Time // when something was last wanted
+	leaf    int64      // about how large a leaf is
+	active  time.Time  // when something was last wanted
 }
 
 // acquaintance is a peer that may be asked, once its stream is open.
