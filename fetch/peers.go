@@ -52,7 +52,7 @@ type acquaintance struct {
 }
 
 func newPeers() peers {
-	return peers{byID: map[string]*peer{}, met: map[string]*acquaintance{}, liars: map[string]bool{}}
+	return peers{leaf: 256 << 10, byID: map[string]*peer{}, met: map[string]*acquaintance{}, liars: map[string]bool{}}
 }
 
 // peer is one whose blocks we ask for. Its fields are guarded by Scheduler.mu.
@@ -137,26 +137,26 @@ func (p *peer) oldest() *ask {
 
 // window is how many blocks p is asked for at once: as many as its line takes
 // while the next are asked for.
-func (p *peer) window() int {
+func (p *peer) window(leaf int64) int {
 	if p.rate == 0 {
 		if p.near {
 			return 8
 		}
 		return 4
 	}
-	return min(max(2, 1+int(p.rate*(p.latency()+pipe).Seconds()/(256<<10))), maxWindow)
+	return min(max(2, 1+int(p.rate*(p.latency()+pipe).Seconds()/float64(leaf))), maxWindow)
 }
 
-// room tells whether p may be asked for w as well.
-func (p *peer) room(w *want, now time.Time) bool {
+// room tells whether p may be asked for w as well, a leaf being about so large.
+func (p *peer) room(w *want, leaf int64, now time.Time) bool {
 	n := len(p.asks)
 	switch {
 	case w.urgent(now):
 		return n < maxWindow+16
 	case w.Class == node.Next:
-		return n < p.window()+4
+		return n < p.window(leaf)+4
 	}
-	return n < p.window()
+	return n < p.window(leaf)
 }
 
 func (p *peer) remember(a *ask, now time.Time) {

@@ -55,7 +55,7 @@ func (s *Scheduler) bestUnknown(w *want, now time.Time) *peer {
 // mayAsk tells whether p has room for w, has not put it off, is not asked for
 // it now, and is not to be spared. s.mu is held.
 func (s *Scheduler) mayAsk(w *want, p *peer, now time.Time) bool {
-	if !p.room(w, now) || !s.roomInAll(w, now) || p.asks[w.number] != nil {
+	if !p.room(w, s.peers.leaf, now) || !s.roomInAll(w, now) || p.asks[w.number] != nil {
 		return false
 	}
 	o := w.offBy(p)
@@ -134,15 +134,19 @@ func (s *Scheduler) relieve(p *peer, now time.Time) {
 			continue
 		}
 		a := w.asks[0]
+		if w.relieved || now.Sub(a.sent) < relieving || now.Sub(a.sent) < 3*a.took {
+			continue
+		}
 		mine := p.eta(a.size)
 		theirs := a.peer.latency() + time.Duration(float64(a.peer.ahead(a))/a.peer.speed()*float64(time.Second)) // from now on
-		if g := theirs - 2*mine - relieving; g > gain {
+		if g := theirs - 2*mine; g > gain {
 			last, gain = a, g
 		}
 	}
 	if last == nil {
 		return
 	}
+	last.w.relieved = true
 	if last.peer.oldest() != last { // not begun there
 		w := last.w
 		s.drop(last)
@@ -153,14 +157,15 @@ func (s *Scheduler) relieve(p *peer, now time.Time) {
 	s.swarm.Rescued++
 }
 
-// relieving is how much sooner an idle peer must be to take a block over.
-const relieving = 250 * time.Millisecond
+// relieving is how long a block must have been asked for before another takes
+// it over.
+const relieving = time.Second
 
 // askPeer asks p for w. s.mu is held.
 func (s *Scheduler) askPeer(w *want, p *peer, now time.Time) {
 	size := s.guessSize(w)
 	eta := p.eta(size)
-	a := &ask{w: w, peer: p, sent: now, size: size}
+	a := &ask{w: w, peer: p, sent: now, size: size, took: eta}
 	late := max(3*eta, 30*time.Millisecond)
 	if w.Class == node.Now {
 		late = min(late, bear[node.Now])
@@ -183,9 +188,6 @@ func (s *Scheduler) askPeer(w *want, p *peer, now time.Time) {
 func (s *Scheduler) guessSize(w *want) int64 {
 	if w.id.Prefix().Codec != cid.Raw {
 		return 8 << 10
-	}
-	if s.peers.leaf == 0 {
-		return 256 << 10
 	}
 	return s.peers.leaf
 }

@@ -501,9 +501,6 @@ func (s *Scheduler) brought(p *peer, a *ask, data []byte) error {
 	s.swarm.Received += int64(len(data))
 	if len(data) >= 16<<10 {
 		s.peers.leaf += (int64(len(data)) - s.peers.leaf) / 8
-		if s.peers.leaf < 16<<10 {
-			s.peers.leaf = int64(len(data))
-		}
 	}
 	if p.asks[w.number] == a {
 		s.unask(a)

@@ -83,11 +83,14 @@ func (k *crowd) fail(err error) {
 	}
 }
 
-// wait is for all that are sought. Its error is nil where another's has ended
-// them.
-func (k *crowd) wait() error {
+// wait is for all that are sought, or, where something else has failed, for
+// their end. Its error is nil where another's has ended them.
+func (k *crowd) wait(failed bool) error {
 	if k == nil {
 		return nil
+	}
+	if failed {
+		k.end()
 	}
 	k.wg.Wait()
 	k.end()

@@ -184,9 +184,9 @@ func (w *walk) edge(ctx context.Context, e manifests.Entry, last bool) error {
 	return refuse("file is over %d levels deep", maxDepth)
 }
 
-// track has all leaves here, as tasks of g or of many; done is called when the
-// last has arrived.
-func (w *walk) track(ctx context.Context, g *errgroup.Group, many *crowd, e manifests.Entry, done func()) error {
+// track has all leaves here, as tasks of g or of many, whose context is most;
+// done is called when the last has arrived.
+func (w *walk) track(ctx, most context.Context, g *errgroup.Group, many *crowd, e manifests.Entry, done func()) error {
 	var left atomic.Int64
 	left.Store(1) // the walk itself
 	finish := func() {
@@ -204,7 +204,7 @@ func (w *walk) track(ctx context.Context, g *errgroup.Group, many *crowd, e mani
 			}
 			left.Add(1)
 			if many != nil && !w.holds(ctx, c) {
-				if err := many.seek(ctx, c, size, priority, finish); err != nil {
+				if err := many.seek(most, c, size, priority, finish); err != nil {
 					return fmt.Errorf("track %s: %w", e.Track, err)
 				}
 				return ctx.Err()
@@ -279,17 +279,17 @@ func (w *walk) tracks(ctx context.Context, entries []manifests.Entry) error {
 			return err
 		}
 	}
+	many, ctx := w.crowd(ctx) // whose end is g's too, and not the other way: g ends first
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(w.f.cfg.Parallel)
-	many, gctx := w.crowd(gctx)
 	var err error
 	for _, e := range entries {
-		if err = w.track(gctx, g, many, e, w.whole); err != nil {
+		if err = w.track(gctx, ctx, g, many, e, w.whole); err != nil {
 			break
 		}
 	}
 	e := g.Wait()
-	if own := many.wait(); own != nil {
+	if own := many.wait(e != nil || err != nil); own != nil {
 		return own
 	}
 	if e != nil {
