@@ -21,6 +21,7 @@ import (
 //	         3 want    (number:4 class:1 digest:32)*n
 //	         4 cancel  (number:4)*n                 of wants
 //	         5 done    (digest:32)*n                 held here by now, wherever from
+//	         7 got     (number:4)*n                 blocks that have come whole
 //	         6 hurry   as want                       a want that is open has this class now
 //	giver    17 held   base:4  count:2  bitmap:ceil(count/8)  answers an ask, bit i%8 of byte i/8
 //	         18 gain   (number:4)*n                 asked about, not held then, held now
@@ -53,6 +54,7 @@ const (
 	frameCancel = 4
 	frameDone   = 5
 	frameHurry  = 6
+	frameGot    = 7
 	frameHeld   = 17
 	frameGain   = 18
 	frameBlock  = 19
@@ -67,7 +69,7 @@ const (
 // longest is each frame's longest body.
 var longest = map[byte]int{
 	frameHello: 1 + maxAddrs*(1+maxAddr), frameAsk: 4 + 32*maxAsk, frameWant: wantSize * maxOrders,
-	frameCancel: 4 * maxNumbers, frameDone: 32 * maxAsk, frameHurry: wantSize * maxOrders,
+	frameCancel: 4 * maxNumbers, frameDone: 32 * maxAsk, frameHurry: wantSize * maxOrders, frameGot: 4 * maxNumbers,
 	frameHeld: 4 + 2 + maxAsk/8, frameGain: 4 * maxNumbers, frameBlock: 4 + node.MaxBlock, frameNot: 4 * maxNumbers,
 	frameLater: 4 + 4 + 1 + maxReferred*(1+maxID+1+maxAddrs*(1+maxAddr)), frameBusy: 0,
 }

@@ -2,7 +2,6 @@ package fetch
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"slices"
@@ -26,7 +25,7 @@ const (
 	// giveAbreast bounds the reads of our disk for others.
 	giveAbreast = 8
 	// busyAfter is the silence after which one who waits hears that we live.
-	busyAfter = 3 * time.Second
+	busyAfter = time.Second
 	// recent is how many bytes of the latest blocks are kept in memory.
 	recent = 8 << 20
 )
@@ -49,6 +48,7 @@ type giver struct {
 	sent     int64
 	referred int64
 	ringing  bool
+	turns    turns
 }
 
 // watcher is one who is told when a block comes.
@@ -74,7 +74,10 @@ type client struct {
 	used    time.Time // a frame came last
 	wrote   time.Time // something was last written
 	writing bool
-	left    float64 // digests that may be asked about, as of at
+	granted int                  // turns
+	flying  map[uint32]time.Time // blocks given in turns, since when
+	slow    bool                 // it is given to beside the turns
+	left    float64              // digests that may be asked about, as of at
 	at      time.Time
 }
 
@@ -148,8 +151,7 @@ func (s *Scheduler) give(peer string, st node.Stream) {
 	g := s.giver
 	now := g.cfg.Now()
 	c := &client{
-		peer: peer, stream: st, kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), gone: make(chan struct{}),
-		used: now, wrote: now, left: askBurst, at: now,
+		peer: peer, stream: st, kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), gone: make(chan struct{}), used: now, wrote: now, left: askBurst, at: now,
 	}
 	if !g.admit(c, now) {
 		st.Reset()
@@ -205,6 +207,7 @@ func (g *giver) part(c *client) {
 		g.ledger.undo(o.digest, c.peer)
 	}
 	c.orders = nil
+	g.leave(c)
 	if c.watched > 0 {
 		for d, ws := range g.watch {
 			ws = slices.DeleteFunc(ws, func(w watcher) bool { return w.c == c })
@@ -221,13 +224,14 @@ func (g *giver) part(c *client) {
 func (g *giver) ring() {
 	for {
 		select {
-		case <-g.cfg.After(time.Second):
+		case <-g.cfg.After(leastTurn):
 		case <-g.down:
 			return
 		}
 		g.mu.Lock()
 		now := g.cfg.Now()
 		for _, c := range g.clients {
+			g.overdue(c, now)
 			switch {
 			case c.writing && now.Sub(c.wrote) >= givingUp:
 				c.stream.Reset()
@@ -310,6 +314,15 @@ func (g *giver) hear(c *client, kind byte, body []byte) error {
 			return err
 		}
 		g.cancel(c, numbers)
+		return nil
+	case frameGot:
+		numbers, err := parseNumbers(body)
+		if err != nil {
+			return err
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.arrived(c, numbers, g.cfg.Now())
 		return nil
 	case frameDone:
 		digests, err := parseDigests(body)
@@ -450,106 +463,6 @@ func (g *giver) cancel(c *client, numbers []uint32) {
 			c.orders = slices.Delete(c.orders, i, i+1)
 		}
 	}
-}
-
-// speak writes what there is to say, and gives, the most urgent first.
-func (g *giver) speak(c *client) {
-	var b []byte
-	for {
-		select {
-		case <-c.hasty:
-		case <-c.kick:
-			select {
-			case <-g.cfg.After(lazily):
-			case <-c.hasty:
-			case <-c.gone:
-				return
-			}
-		case <-c.gone:
-			return
-		}
-		for {
-			var next order
-			var any bool
-			b, next, any = g.compose(c, b[:0])
-			if len(b) == 0 && !any {
-				break
-			}
-			if !g.line.takeAll(node.Now, len(b)) || !g.write(c, b) || any && !g.hand(c, next) {
-				c.stream.Reset() // listen tells
-				return
-			}
-		}
-	}
-}
-
-// compose appends all small frames, and takes the most urgent order.
-func (g *giver) compose(c *client, b []byte) (_ []byte, next order, any bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	b = append(b, c.small...)
-	b = appendNumbers(b, frameNot, c.nots)
-	b = appendNumbers(b, frameGain, c.gains)
-	c.small, c.nots, c.gains = c.small[:0], c.nots[:0], c.gains[:0]
-	if len(c.orders) == 0 {
-		return b, order{}, false
-	}
-	best := 0
-	for i, o := range c.orders {
-		if o.class < c.orders[best].class {
-			best = i
-		}
-	}
-	next = c.orders[best]
-	c.orders = slices.Delete(c.orders, best, best+1)
-	return b, next, true
-}
-
-// write writes b, and is seen to.
-func (g *giver) write(c *client, b []byte) bool {
-	if len(b) == 0 {
-		return true
-	}
-	g.mu.Lock()
-	c.writing, c.wrote = true, g.cfg.Now()
-	g.mu.Unlock()
-	_, err := c.stream.Write(b)
-	g.mu.Lock()
-	c.writing, c.wrote = false, g.cfg.Now()
-	g.mu.Unlock()
-	return err == nil
-}
-
-// hand gives one block, or says that it is not held.
-func (g *giver) hand(c *client, o order) bool {
-	data, err := g.read(o.digest)
-	g.mu.Lock()
-	if err != nil {
-		c.nots = append(c.nots, o.number)
-		g.ledger.undo(o.digest, c.peer)
-		g.mu.Unlock()
-		return true
-	}
-	g.ledger.sized(o.digest, len(data))
-	g.mu.Unlock()
-	head := binary.BigEndian.AppendUint32(appendHead(nil, frameBlock, 4+len(data)), o.number)
-	rest := append(head, data[:min(len(data), g.line.piece()-len(head))]...)
-	left := data[len(rest)-len(head):]
-	for len(rest) > 0 {
-		if !g.line.take(o.class, len(rest)) || !g.write(c, rest) {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			g.ledger.undo(o.digest, c.peer)
-			return false
-		}
-		n := min(len(left), g.line.piece())
-		rest, left = left[:n], left[n:]
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.sent += int64(len(data))
-	g.ledger.gave(o.digest, g.cfg.Now())
-	return true
 }
 
 // read reads a block that is held.

@@ -13,6 +13,9 @@ const (
 	maxLedger, maxGained, maxHolders = 1 << 16, 1 << 15, 4
 	// smallBlock is the size, in bytes, up to which a block is given to anyone.
 	smallBlock = 16 << 10
+	// spread is to how many at once a block goes that came from others: those
+	// can give it on while more would still wait for theirs.
+	spread = 2
 	// onItsWay is how long one waits who asks for a block that is being given.
 	onItsWay = 500 * time.Millisecond
 	// longestHold bounds how long a block is put off.
@@ -63,9 +66,6 @@ func (l *ledger) gained(d Digest) {
 // putOff tells whether peer is to have the block later, when, and who has it
 // now, of those for whom there holds; else it notes that it goes to peer.
 func (l *ledger) putOff(o order, peer string, now time.Time, there func(string) bool) (wait time.Duration, to []string, off bool) {
-	if l.from[o.digest] {
-		return 0, nil, false
-	}
 	e := l.rows[o.digest]
 	if e == nil {
 		for d, old := range l.rows { // any; who is forgotten is given once more
@@ -86,7 +86,11 @@ func (l *ledger) putOff(o order, peer string, now time.Time, there func(string) 
 	}
 	if o.class > node.Now && !o.alone && len(to) > 0 && !slices.Contains(e.to, peer) && (e.size == 0 || e.size > smallBlock) {
 		wait = onItsWay
-		if e.going == 0 {
+		switch {
+		case l.from[o.digest] && e.going < spread:
+			wait = 0
+		case l.from[o.digest]:
+		case e.going == 0:
 			wait = min(hold[o.class]<<min(max(e.times-1, 0), 8), longestHold) - now.Sub(e.gave)
 		}
 		if wait > 0 {

@@ -41,6 +41,7 @@ type peers struct {
 	meeting int        // goroutines that dial
 	named   []referral // to be dialled
 	leaf    int64      // about how large a leaf is
+	began   time.Time  // when something was first wanted
 	active  time.Time  // when something was last wanted
 }
 
@@ -72,6 +73,7 @@ type peer struct {
 	wants   []order
 	hurries []order
 	cancels []uint32
+	got     []uint32
 	done    []Digest
 
 	asks     map[uint32]*ask
@@ -83,6 +85,7 @@ type peer struct {
 	told     time.Time
 	heard    time.Time // last byte
 	gave     time.Time // last block
+	flowed   time.Time // last byte of one
 	hits     int
 	misses   int
 	lies     int // blocks it said it held, and did not give
@@ -223,7 +226,9 @@ func (s *Scheduler) seek(w *want) {
 	if s.cfg.Streams == nil || w.digest == (Digest{}) {
 		return
 	}
-	s.peers.active = w.since
+	if s.peers.active = w.since; len(s.list) == 1 {
+		s.peers.began = w.since
+	}
 	s.reach(w.since)
 	for _, p := range s.peers.open {
 		p.tell(w)
@@ -366,11 +371,17 @@ func (s *Scheduler) inspect(now time.Time) {
 			p.stream.Reset()
 		}
 	}
-	if len(s.peers.open) > 0 {
+	if len(s.peers.open) > 0 && len(s.list) == 0 {
 		s.arm(now.Add(time.Second))
 	}
 	if len(s.list) == 0 {
 		return
+	}
+	for _, p := range s.peers.open {
+		s.fill(p, now)
+	}
+	if len(s.peers.open) > 0 {
+		s.arm(now.Add(moveGain))
 	}
 	s.peers.active = now
 	s.reach(now)

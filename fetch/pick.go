@@ -124,48 +124,47 @@ func (s *Scheduler) fill(p *peer, now time.Time) {
 	}
 }
 
+const (
+	// maxMoves is how often a block may be moved from one peer to another,
+	// moveAge how long it was asked of the first, moveGain how much sooner it
+	// must come.
+	maxMoves          = 4
+	moveAge, moveGain = 300 * time.Millisecond, 250 * time.Millisecond
+)
+
 // relieve has p, who is idle, take over the block that others are furthest
-// from giving, when p would be done with it well before. s.mu is held.
+// from giving, when p would be done with it well before. What is on its way
+// stays. s.mu is held.
 func (s *Scheduler) relieve(p *peer, now time.Time) {
 	var last *ask
-	var gain time.Duration
+	most := moveGain
 	for _, w := range s.list {
-		if len(w.asks) != 1 || w.has&p.bit == 0 || w.asks[0].peer == nil || !s.mayAsk(w, p, now) {
+		if len(w.asks) != 1 || w.has&p.bit == 0 || w.asks[0].peer == nil || w.moves >= maxMoves || !s.mayAsk(w, p, now) {
 			continue
 		}
 		a := w.asks[0]
-		if w.relieved || now.Sub(a.sent) < relieving || now.Sub(a.sent) < 3*a.took {
+		if now.Sub(a.sent) < moveAge || a.peer.oldest() == a && now.Sub(a.peer.flowed) < moveAge {
 			continue
 		}
-		mine := p.eta(a.size)
-		theirs := a.peer.latency() + time.Duration(float64(a.peer.ahead(a))/a.peer.speed()*float64(time.Second)) // from now on
-		if g := theirs - 2*mine; g > gain {
-			last, gain = a, g
+		theirs := time.Duration(float64(a.peer.ahead(a)) / a.peer.speed() * float64(time.Second)) // from now on
+		if gain := theirs - 2*p.eta(a.size); gain > most {
+			last, most = a, gain
 		}
 	}
-	if last == nil {
-		return
-	}
-	last.w.relieved = true
-	if last.peer.oldest() != last { // not begun there
+	if last != nil {
 		w := last.w
+		w.moves++
 		s.drop(last)
 		s.askPeer(w, p, now)
-		return
+		s.swarm.Rescued++
 	}
-	s.askPeer(last.w, p, now)
-	s.swarm.Rescued++
 }
-
-// relieving is how long a block must have been asked for before another takes
-// it over.
-const relieving = time.Second
 
 // askPeer asks p for w. s.mu is held.
 func (s *Scheduler) askPeer(w *want, p *peer, now time.Time) {
 	size := s.guessSize(w)
 	eta := p.eta(size)
-	a := &ask{w: w, peer: p, sent: now, size: size, took: eta}
+	a := &ask{w: w, peer: p, sent: now, size: size}
 	late := max(3*eta, 30*time.Millisecond)
 	if w.Class == node.Now {
 		late = min(late, bear[node.Now])

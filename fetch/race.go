@@ -26,6 +26,8 @@ const (
 	sourceLoad = 32
 	// again bounds the waits before a source that had nothing is asked anew.
 	againSoonest, againLatest = 2 * time.Second, time.Minute
+	// gathering is how long after a beginning peers may yet appear.
+	gathering = 2 * time.Second
 	// soon is when a deadline is near enough to leave no room for manners.
 	soon = 5 * time.Second
 )
@@ -124,6 +126,11 @@ func (s *Scheduler) hope(w *want, now time.Time) (until time.Time, hope bool) {
 		}
 	}
 	patient := w.since.Add(w.patience(w.since, len(s.sources)))
+	if len(s.peers.open) == 0 && w.Class >= node.Soon && !w.urgent(now) {
+		if t := s.peers.began.Add(gathering); t.After(now) {
+			at(t)
+		}
+	}
 	if s.peers.opening > 0 {
 		at(patient)
 	}
@@ -178,6 +185,12 @@ func (s *Scheduler) rescue(w *want, now time.Time) {
 		}
 		if last.due = p.heard.Add(silence); last.due.After(now) { // bytes are coming; ours will
 			s.look(w, last.due)
+			return
+		}
+		if q := s.bestHolder(w, now); q != nil { // nothing comes, so this does not: it moves
+			s.drop(last)
+			s.askPeer(w, q, now)
+			s.swarm.Rescued++
 			return
 		}
 	}

@@ -223,11 +223,12 @@ func (s *Scheduler) compose(p *peer, b []byte) []byte {
 			p.told = s.cfg.Now()
 		}
 	}
+	b = appendNumbers(b, frameGot, p.got)
 	b = appendNumbers(b, frameCancel, p.cancels)
 	b = appendWants(b, frameWant, p.wants)
 	b = appendWants(b, frameHurry, p.hurries)
 	b = appendDone(b, p.done)
-	p.tells, p.wants, p.hurries, p.cancels, p.done = nil, p.wants[:0], p.hurries[:0], p.cancels[:0], p.done[:0]
+	p.tells, p.wants, p.hurries, p.cancels, p.got, p.done = nil, p.wants[:0], p.hurries[:0], p.cancels[:0], p.got[:0], p.done[:0]
 	return b
 }
 
@@ -375,7 +376,9 @@ func (s *Scheduler) putOff(p *peer, number uint32, wait time.Duration, refs []re
 	}
 	w := a.w
 	s.unask(a)
-	p.saved = now.Add(saving)
+	if t := now.Add(3 * min(wait, saving/3)); t.After(p.saved) {
+		p.saved = t
+	}
 	o := w.offBy(p)
 	if o == nil {
 		o = &putOff{peer: p}
@@ -446,6 +449,10 @@ func (s *Scheduler) readBlock(p *peer, n int) error {
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
+	p.got = append(p.got, number)
+	p.poke(true)
+	s.mu.Unlock()
 	if a == nil {
 		s.mu.Lock()
 		s.swarm.Received += int64(n)
@@ -480,6 +487,7 @@ func (s *Scheduler) readBody(p *peer, class node.Class, n int, kept bool) ([]byt
 		got += k
 		s.mu.Lock()
 		p.heard, p.spoke = s.cfg.Now(), true
+		p.flowed = p.heard
 		s.mu.Unlock()
 	}
 	return data, nil

@@ -41,7 +41,7 @@ type want struct {
 	tried           map[*source]time.Time // when those that failed may be tried again; zero for never
 	failed          int
 	last            error // how a source failed
-	relieved        bool  // an idle peer has taken it over once
+	moves           int   // from one peer to another
 	starved         bool  // the source it would be asked of is busy
 	alarm           time.Time
 }
@@ -62,9 +62,8 @@ type ask struct {
 	from *source // when peer is nil
 	end  context.CancelFunc
 	sent time.Time
-	due  time.Time     // it is late from then on
-	size int64         // as was guessed
-	took time.Duration // as was guessed
+	due  time.Time // it is late from then on
+	size int64     // as was guessed
 }
 
 // passenger is one who waits.
