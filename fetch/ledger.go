@@ -15,7 +15,10 @@ const (
 	smallBlock = 16 << 10
 	// spread is to how many at once a block goes that came from others: those
 	// can give it on while more would still wait for theirs.
-	spread = 2
+	spread = 1
+	// slowly is how long a block may be under way to others before it goes to
+	// one more.
+	slowly = 3 * time.Second
 	// onItsWay is how long one waits who asks for a block that is being given.
 	onItsWay = 500 * time.Millisecond
 	// longestHold bounds how long a block is put off.
@@ -45,7 +48,8 @@ type entry struct {
 	size  int      // 0 for not known
 	times int      // it was given
 	gave  time.Time
-	going int // it is being given
+	going int       // it is being given
+	since time.Time // it went to one more
 }
 
 func newLedger() ledger { return ledger{rows: map[Digest]*entry{}, from: map[Digest]bool{}} }
@@ -87,7 +91,8 @@ func (l *ledger) putOff(o order, peer string, now time.Time, there func(string) 
 	if o.class > node.Now && !o.alone && len(to) > 0 && !slices.Contains(e.to, peer) && (e.size == 0 || e.size > smallBlock) {
 		wait = onItsWay
 		switch {
-		case l.from[o.digest] && e.going < spread:
+		case l.from[o.digest] && (e.going < spread || now.Sub(e.since) >= slowly),
+			e.going > 0 && now.Sub(e.since) >= hold[node.Later]:
 			wait = 0
 		case l.from[o.digest]:
 		case e.going == 0:
@@ -98,6 +103,7 @@ func (l *ledger) putOff(o order, peer string, now time.Time, there func(string) 
 		}
 	}
 	e.going++
+	e.since = now
 	l.add(e, peer)
 	return 0, nil, false
 }
