@@ -348,7 +348,7 @@ func TestWhoReachesNobodyIsServed(t *testing.T) {
 		must(t, s1, b, node.Want{Class: node.Later})
 		began := time.Now()
 		must(t, s2, b, node.Want{Class: node.Later})
-		if took := time.Since(began); took > 3*time.Second {
+		if took := time.Since(began); took > alone[node.Later]+time.Second {
 			t.Fatalf("took %v", took)
 		}
 		if d := from.Swarm(); d.Sent != 2*int64(len(b.Data)) {
@@ -588,12 +588,12 @@ func TestEndlessPromises(t *testing.T) {
 		n, s := w.box("box", nil)
 		x := w.stranger("x", func(st node.Stream, o order) { st.Write(appendLater(nil, o.number, 0, nil)) })
 		w.Link(n, x.Node)
-		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		if _, err := s.Get(ctx, b.CID, node.Want{Class: node.Later}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatal(err)
 		}
-		if n := len(x.wants()); n > maxPutOff+2 {
+		if n := len(x.wants()); n < maxPutOff || n > 4*maxPutOff {
 			t.Fatalf("asked %d times", n)
 		}
 	})

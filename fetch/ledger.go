@@ -33,6 +33,15 @@ var hold = [...]time.Duration{
 	node.Later: 10 * time.Second,
 }
 
+// alone is how long it is put off for one who reaches none of those who have
+// it.
+var alone = [...]time.Duration{
+	node.Now:   0,
+	node.Next:  500 * time.Millisecond,
+	node.Soon:  2 * time.Second,
+	node.Later: 3 * time.Second,
+}
+
 // ledger is to whom blocks went that others cannot have had but from here: each
 // is given once, and those who come after are sent to who has it. Guarded by
 // giver.mu.
@@ -88,7 +97,14 @@ func (l *ledger) putOff(o order, peer string, now time.Time, there func(string) 
 			to = append(to, e.to[i])
 		}
 	}
-	if o.class > node.Now && !o.alone && len(to) > 0 && !slices.Contains(e.to, peer) && (e.size == 0 || e.size > smallBlock) {
+	if o.alone {
+		// It may soon reach somebody who has it from those: they go on with it.
+		if wait = alone[o.class] - now.Sub(e.gave); wait > 0 && e.times > 0 && !slices.Contains(e.to, peer) {
+			return wait, nil, true
+		}
+		to = nil
+	}
+	if o.class > node.Now && len(to) > 0 && !slices.Contains(e.to, peer) && (e.size == 0 || e.size > smallBlock) {
 		wait = onItsWay
 		switch {
 		case l.from[o.digest] && (e.going < spread || now.Sub(e.since) >= slowly),

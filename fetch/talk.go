@@ -362,9 +362,10 @@ func (s *Scheduler) unask(a *ask) {
 }
 
 // maxPutOff is how often one block may be put off by one peer, which is asked
-// again after putOffSoonest, and twice that each time.
+// again after putOffSoonest at the least, and twice that each time, up to 32
+// times that.
 const (
-	maxPutOff     = 8
+	maxPutOff     = 16
 	putOffSoonest = 100 * time.Millisecond
 )
 
@@ -385,7 +386,7 @@ func (s *Scheduler) putOff(p *peer, number uint32, wait time.Duration, refs []re
 		w.off = append(w.off, o)
 	}
 	w.said, w.has = w.said|p.bit, w.has|p.bit
-	o.until = now.Add(min(max(wait, putOffSoonest<<o.times), time.Minute))
+	o.until = now.Add(min(max(wait, putOffSoonest<<min(o.times, 5)), time.Minute))
 	if o.times++; o.times > maxPutOff {
 		p.lies++
 		w.has &^= p.bit
@@ -414,7 +415,7 @@ func (s *Scheduler) putOff(p *peer, number uint32, wait time.Duration, refs []re
 		s.peers.meeting++
 		go s.meet(r)
 	}
-	if !slices.ContainsFunc(o.named, s.reachable) {
+	if len(refs) > 0 && !slices.ContainsFunc(o.named, s.reachable) {
 		o.alone, o.until = true, now
 	}
 	s.next(w, now)
