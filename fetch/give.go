@@ -426,7 +426,7 @@ func (g *giver) order(c *client, orders []order) error {
 		if len(c.orders) >= maxOrders {
 			return fmt.Errorf("%w: over %d wants", errFrame, maxOrders)
 		}
-		if wait, to, off := g.ledger.putOff(o, c.peer, now, g.near); off {
+		if wait, to, off := g.ledger.putOff(o, c.peer, now, g.turns.took, g.near); off {
 			var refs []referral
 			for _, p := range to {
 				refs = append(refs, referral{p, g.clients[p].addrs})

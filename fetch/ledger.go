@@ -77,8 +77,12 @@ func (l *ledger) gained(d Digest) {
 }
 
 // putOff tells whether peer is to have the block later, when, and who has it
-// now, of those for whom there holds; else it notes that it goes to peer.
-func (l *ledger) putOff(o order, peer string, now time.Time, there func(string) bool) (wait time.Duration, to []string, off bool) {
+// now, of those for whom there holds; else it notes that it goes to peer. took
+// is about how long a block is under way: where that is long, waits are longer.
+func (l *ledger) putOff(o order, peer string, now time.Time, took time.Duration, there func(string) bool) (wait time.Duration, to []string, off bool) {
+	patient := func(least time.Duration, blocks int) time.Duration {
+		return min(max(least, time.Duration(blocks)*min(took, least)), longestHold)
+	}
 	e := l.rows[o.digest]
 	if e == nil {
 		for d, old := range l.rows { // any; who is forgotten is given once more
@@ -99,7 +103,7 @@ func (l *ledger) putOff(o order, peer string, now time.Time, there func(string) 
 	}
 	if o.alone {
 		// It may soon reach somebody who has it from those: they go on with it.
-		if wait = alone[o.class] - now.Sub(e.gave); wait > 0 && e.times > 0 && !slices.Contains(e.to, peer) {
+		if wait = patient(alone[o.class], 8) - now.Sub(e.gave); wait > 0 && e.times > 0 && !slices.Contains(e.to, peer) {
 			return wait, nil, true
 		}
 		to = nil
@@ -107,12 +111,12 @@ func (l *ledger) putOff(o order, peer string, now time.Time, there func(string) 
 	if o.class > node.Now && len(to) > 0 && !slices.Contains(e.to, peer) && (e.size == 0 || e.size > smallBlock) {
 		wait = onItsWay
 		switch {
-		case l.from[o.digest] && (e.going < spread || now.Sub(e.since) >= slowly),
+		case l.from[o.digest] && (e.going < spread || now.Sub(e.since) >= patient(slowly, 4)),
 			e.going > 0 && now.Sub(e.since) >= hold[node.Later]:
 			wait = 0
 		case l.from[o.digest]:
 		case e.going == 0:
-			wait = min(hold[o.class]<<min(max(e.times-1, 0), 8), longestHold) - now.Sub(e.gave)
+			wait = min(patient(hold[o.class], 16)<<min(max(e.times-1, 0), 8), longestHold) - now.Sub(e.gave)
 		}
 		if wait > 0 {
 			return wait, to, true
