@@ -177,6 +177,13 @@ func (s *Scheduler) Counts() map[string]Count {
 	return out
 }
 
+// count changes one source's row under the lock.
+func (s *Scheduler) count(name string, f func(*Count)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(s.counts[name])
+}
+
 // Swarm tells what the exchange has done.
 func (s *Scheduler) Swarm() Swarm {
 	s.mu.Lock()
@@ -212,11 +219,7 @@ func (s *Scheduler) Get(ctx context.Context, c cid.Cid, w node.Want) ([]byte, er
 func (s *Scheduler) Ask(ctx context.Context, c cid.Cid, w node.Want, done func(data []byte, err error)) {
 	data, err := s.cfg.Local.Read(ctx, c)
 	if err == nil {
-		s.mu.Lock()
-		k := s.counts["local"]
-		k.Blocks++
-		k.Bytes += int64(len(data))
-		s.mu.Unlock()
+		s.count("local", func(k *Count) { k.Blocks++; k.Bytes += int64(len(data)) })
 		done(data, nil)
 		return
 	}

@@ -3,7 +3,6 @@ package fetch
 import (
 	"cmp"
 	"math/bits"
-	"slices"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -202,11 +201,4 @@ func (s *Scheduler) roomInAll(w *want, now time.Time) bool {
 		open += p.asked
 	}
 	return open == 0 || float64(open+s.guessSize(w)) <= s.coming.rate
-}
-
-// sorted are the open peers, the best for something small first. s.mu is held.
-func (ps *peers) sorted() []*peer {
-	out := slices.Clone(ps.open)
-	slices.SortStableFunc(out, func(a, b *peer) int { return cmp.Compare(a.eta(0), b.eta(0)) })
-	return out
 }
