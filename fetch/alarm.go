@@ -75,6 +75,7 @@ func (s *Scheduler) ring() {
 
 // tick looks at all that is due, and at the peers. s.mu is held.
 func (s *Scheduler) tick(now time.Time) {
+	s.inspect(now) // first: who is silent is not only left
 	var due []*want
 	for _, w := range s.list {
 		if !w.alarm.IsZero() && !w.alarm.After(now) {
@@ -84,7 +85,6 @@ func (s *Scheduler) tick(now time.Time) {
 	for _, w := range due {
 		s.consider(w, now)
 	}
-	s.inspect(now)
 	for _, w := range s.list {
 		if !w.alarm.IsZero() {
 			s.arm(w.alarm)

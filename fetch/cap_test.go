@@ -19,6 +19,7 @@ func TestUploadLimit(t *testing.T) {
 		w := newStage(t)
 		blocks := leavesOf(120)
 		giver, s := w.box("giver", func(c *Config) { c.Upload = limit }, blocks...)
+		<-time.After(10 * time.Second) // what was not spent is not spent later
 		type piece struct {
 			at time.Time
 			n  int

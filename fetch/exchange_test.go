@@ -181,7 +181,7 @@ func TestADeadlineIsKept(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		came := make(chan time.Duration, 1)
-		s.Ask(ctx, b.CID, node.Want{Class: node.Later, Deadline: began.Add(8 * time.Second)}, func(_ []byte, err error) {
+		s.Ask(ctx, b.CID, node.Want{Class: node.Later, Deadline: began.Add(4 * time.Second)}, func(_ []byte, err error) {
 			if err != nil {
 				t.Error(err)
 			}
@@ -191,10 +191,10 @@ func TestADeadlineIsKept(t *testing.T) {
 		good := w.stranger("good", quick(b))
 		w.Link(n, good.Node)
 		took := <-came
-		if took > 8*time.Second || len(good.wants()) != 1 || len(mute.wants()) != 1 {
+		if took > 4*time.Second || len(good.wants()) != 1 || len(mute.wants()) != 1 {
 			t.Fatalf("took %v, the good one was asked %d times, the mute one %d", took, len(good.wants()), len(mute.wants()))
 		}
-		if s.Swarm().Rescued != 1 || took < 2*time.Second {
+		if s.Swarm().Rescued != 1 || took < time.Second {
 			t.Fatalf("%v: %+v", took, s.Swarm())
 		}
 	})
@@ -221,10 +221,10 @@ func TestFewAreAskedForOneBlock(t *testing.T) {
 		for _, x := range all {
 			asked += len(x.wants())
 		}
-		if asked < 2 || asked > abreast {
+		if asked < 2 || asked > 3 {
 			t.Fatalf("%d were asked", asked)
 		}
-		if d := s.Swarm(); d.Duplicate > int64((abreast-1)*len(b.Data)) || d.Received != d.Duplicate+int64(len(b.Data)) {
+		if d := s.Swarm(); d.Duplicate > int64(2*len(b.Data)) || d.Received != d.Duplicate+int64(len(b.Data)) {
 			t.Fatalf("%+v", d)
 		}
 	})
@@ -279,6 +279,10 @@ func TestAStallIsLeft(t *testing.T) {
 		}
 		if took := time.Since(began); took > stalled+5*time.Second {
 			t.Fatalf("took %v", took)
+		}
+		<-time.After(time.Second)
+		if d := s.Swarm(); d.Asked != 1 {
+			t.Fatalf("the stuck one's stream is still there: %+v", d)
 		}
 	})
 }

@@ -385,12 +385,6 @@ func (g *giver) pace(c *client, n int) error {
 }
 
 func (g *giver) holds(d Digest) bool {
-	g.mu.Lock()
-	_, ok := g.cache[d]
-	g.mu.Unlock()
-	if ok {
-		return true
-	}
 	has, err := g.cfg.Local.Has(context.Background(), cidOf(d))
 	return err == nil && has
 }
@@ -470,7 +464,7 @@ func (g *giver) read(d Digest) ([]byte, error) {
 	g.mu.Lock()
 	data, ok := g.cache[d]
 	g.mu.Unlock()
-	if ok {
+	if ok && g.holds(d) { // what was let go is not given
 		return data, nil
 	}
 	select {

@@ -188,6 +188,7 @@ func (s *Scheduler) rescue(w *want, now time.Time) {
 			return
 		}
 		if q := s.bestHolder(w, now); q != nil { // nothing comes, so this does not: it moves
+			p.lag = max(p.lag, silence)
 			s.drop(last)
 			s.askPeer(w, q, now)
 			s.swarm.Rescued++

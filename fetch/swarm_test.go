@@ -34,29 +34,35 @@ func leaves(n int) []node.Block {
 	return out
 }
 
+// slow is how much slower the clock of a box goes than the machine's, so that
+// a machine that is busy with other things is not taken for peers that are late.
+const slow = 8
+
+var epoch = time.Now()
+
 // box is a whole node on loopback and its scheduler.
 type box struct {
 	*embedded.Node
 	*fetch.Scheduler
 }
 
-func newBox(t *testing.T, bitswap bool, peers ...string) *box {
+func newBox(t *testing.T) *box {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	n, err := embedded.New(t.Context(), embedded.Config{
-		Dir: t.TempDir(), Identity: key, Network: embedded.None, Peers: peers, Listen: []string{"/ip4/127.0.0.1/tcp/0"},
+		Dir: t.TempDir(), Identity: key, Network: embedded.None, Listen: []string{"/ip4/127.0.0.1/tcp/0"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := fetch.Config{Local: n, Now: time.Now}
-	if !bitswap {
-		cfg.Streams, cfg.Peers, cfg.Near, cfg.Meet = n, n, n.Near, n.Meet
-	}
-	s := fetch.New(cfg)
+	s := fetch.New(fetch.Config{
+		Local: n, Streams: n, Peers: n, Near: n.Near, Meet: n.Meet,
+		Now:   func() time.Time { return epoch.Add(time.Since(epoch) / slow) },
+		After: func(d time.Duration) <-chan time.Time { return time.After(slow * d) },
+	})
 	s.Add(fetch.Source{Name: "bitswap", Getter: n})
 	t.Cleanup(func() { s.Close(); n.Close() })
 	return &box{n, s}
@@ -97,31 +103,28 @@ func TestASourceGivesEachBlockAboutOnce(t *testing.T) {
 	for _, b := range blocks {
 		size += int64(len(b.Data))
 	}
-	source := newBox(t, false)
+	source := newBox(t)
 	if err := source.Node.Put(t.Context(), blocks...); err != nil {
 		t.Fatal(err)
 	}
 	var boxes []*box
 	for range 10 {
-		b := newBox(t, false)
+		b := newBox(t)
 		if err := b.Connect(t.Context(), source.Node.Addrs()[0]); err != nil {
 			t.Fatal(err)
 		}
 		boxes = append(boxes, b)
 	}
-	began := time.Now()
 	fillAll(t, boxes, blocks, node.Later, 1024)
-	took := time.Since(began)
-	var dup, got int64
+	var twice, got int64
 	for _, b := range boxes {
 		s := b.Swarm()
-		dup += s.Duplicate
+		twice += s.Duplicate
 		got += s.Received
-		t.Logf("%+v %+v", s, b.Counts())
 	}
-	sent := source.Swarm().Sent + source.Traffic().Sent
-	t.Logf("source sent %.2f x (%+v, bitswap %d); duplicates %.1f %%; took %v", float64(sent)/float64(size), source.Swarm(), source.Traffic().Sent, 100*float64(dup)/float64(got), took)
-	if float64(sent) > 1.3*float64(size) {
-		t.Errorf("the source sent %.2f times what it has", float64(sent)/float64(size))
+	sent := float64(source.Swarm().Sent+source.Traffic().Sent) / float64(size)
+	t.Logf("the source sent %.2f times what it has, %+v; duplicates %.1f %%", sent, source.Swarm(), 100*float64(twice)/float64(got))
+	if sent > 1.3 { // 1.00 as measured; 8.1 by stock bitswap
+		t.Errorf("the source sent %.2f times what it has", sent)
 	}
 }
