@@ -309,7 +309,7 @@ func TestFalseHoldersAreLeft(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if n := len(boaster.wants()); n > 9+maxWindow {
+		if n := len(boaster.wants()); n > 16 {
 			t.Fatalf("the boaster was asked for %d blocks", n)
 		}
 	})
@@ -368,7 +368,7 @@ func TestNowIsNotPutOff(t *testing.T) {
 		b := leaf(1)
 		source, from := w.box("source", nil, b)
 		for i := range 3 {
-			n, s := w.box(fmt.Sprint("box", i), nil)
+			n, s := w.box(fmt.Sprint("box", i), func(c *Config) { c.Meet = nil })
 			w.Link(n, source)
 			began := time.Now()
 			must(t, s, b, node.Want{Class: node.Now})
