@@ -471,4 +471,12 @@ type Traffic struct {
 	Sent     int64            `json:"sent"`
 	Received int64            `json:"received"`
 	BySource map[string]int64 `json:"bySource"`
+	// Duplicate of Received had come already. Referred counts wants of other
+	// playnodes that were answered by naming who has the block, Rescued blocks
+	// asked of one more because the first was late, Liars peers dropped for
+	// wrong bytes.
+	Duplicate int64 `json:"duplicate"`
+	Referred  int64 `json:"referred"`
+	Rescued   int64 `json:"rescued"`
+	Liars     int   `json:"liars"`
 }

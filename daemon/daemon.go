@@ -211,10 +211,14 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	}
 	defer func() {
 		if err != nil {
-			n.Close()
+			n.Close() // ends the exchange's streams, too
 		}
 	}()
-	w := &network{node: n, fetch: fetch.New(fetch.Config{Local: n, Now: d.now})}
+	exchange := fetch.Config{Local: n, Now: d.now, Upload: cfg.UploadLimit, Download: cfg.DownloadLimit, Log: d.log}
+	if own, ok := n.(whole); ok { // an attached Kubo's blocks go by its bitswap
+		exchange.Streams, exchange.Peers, exchange.Near, exchange.Meet = own, own, own.Near, own.Meet
+	}
+	w := &network{node: n, fetch: fetch.New(exchange)}
 	w.origins = &origins{fetch: w.fetch, local: cfg.Network == "none"}
 	w.fetch.Add(fetch.Source{Name: n.Source(), Getter: company{n, w.origins}})
 	fetch.ServeHave(fetch.HaveConfig{Streams: n, Blocks: n, Now: d.now, Log: d.log})
@@ -254,7 +258,7 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 		w.names.Watch(name, nil)
 	}
 	if w.follow, err = follow.New(follow.Config{
-		Names: w.names, Fetch: w.fetch, Blocks: n, Pinner: n, Held: n, Store: d.repo.Bucket("follow"),
+		Names: w.names, Fetch: w.fetch, Many: w.fetch, Blocks: n, Pinner: n, Held: n, Store: d.repo.Bucket("follow"),
 		Now: d.now, Synchronised: d.synchronised, Peers: n, Log: d.log,
 		Judge: func(c *follow.Catalogue) error { return d.believe(n, c) },
 		Bulk:  fetch.NewBulk(w.fetch), Origin: func(url string) {
@@ -301,7 +305,7 @@ func (d *Daemon) Close() error {
 	d.sound.close()
 	err := d.venue.Persist()
 	if n != nil {
-		err = errors.Join(err, n.names.Close(), n.search.close(), n.node.Close())
+		err = errors.Join(err, n.names.Close(), n.search.close(), n.fetch.Close(), n.node.Close())
 	}
 	return errors.Join(err, d.repo.Close())
 }

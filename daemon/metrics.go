@@ -45,6 +45,10 @@ var (
 	peerCount     = gauge("peers", "Peers connected now.")
 	sentBytes     = gauge("sent_bytes_total", "Bytes of blocks sent since the start.")
 	receivedBytes = gauge("received_bytes_total", "Bytes of blocks received since the start.", "source")
+	duplicates    = gauge("duplicate_bytes_total", "Bytes of blocks received that had come already.")
+	referred      = gauge("referred_total", "Wants of others that were answered by naming who has the block.")
+	rescued       = gauge("rescued_total", "Blocks asked of one more because the first asked was late.")
+	liars         = gauge("liars_total", "Peers dropped for wrong bytes.")
 )
 
 // gauges reads the values when it is asked for them.
@@ -92,4 +96,8 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 	for source, bytes := range t.BySource {
 		tell(receivedBytes, prometheus.CounterValue, float64(bytes), source)
 	}
+	tell(duplicates, prometheus.CounterValue, float64(t.Duplicate))
+	tell(referred, prometheus.CounterValue, float64(t.Referred))
+	tell(rescued, prometheus.CounterValue, float64(t.Rescued))
+	tell(liars, prometheus.CounterValue, float64(t.Liars))
 }

@@ -21,7 +21,10 @@ func (d *Daemon) settings(context.Context, struct{}, func(Event)) (repo.Config, 
 // its node is already made. Those of a single request may differ.
 func SameSettings(ctx context.Context, c Client, dir string, flags *pflag.FlagSet) error {
 	node := pflag.NewFlagSet("node", pflag.ContinueOnError)
-	for _, name := range []string{"listen", "http", "gateway", "metrics", "store-limit", "network", "bootstrap", "origin", "router", "kubo-names", "kubo", "pinning-service", "pinning-token-file"} {
+	for _, name := range []string{
+		"listen", "http", "gateway", "metrics", "store-limit", "upload-limit", "download-limit", "network", "bootstrap", "origin", "router", "kubo-names",
+		"kubo", "pinning-service", "pinning-token-file",
+	} {
 		if f := flags.Lookup(name); f != nil {
 			node.AddFlag(f)
 		}
@@ -42,7 +45,8 @@ func SameSettings(ctx context.Context, c Client, dir string, flags *pflag.FlagSe
 		want, have any
 	}{
 		{"listen", want.Listen, have.Listen}, {"http", want.HTTP, have.HTTP},
-		{"gateway", want.Gateway, have.Gateway}, {"metrics", want.Metrics, have.Metrics}, {"store-limit", want.StoreLimit, have.StoreLimit}, {"network", want.Network, have.Network},
+		{"gateway", want.Gateway, have.Gateway}, {"metrics", want.Metrics, have.Metrics}, {"store-limit", want.StoreLimit, have.StoreLimit},
+		{"upload-limit", want.UploadLimit, have.UploadLimit}, {"download-limit", want.DownloadLimit, have.DownloadLimit}, {"network", want.Network, have.Network},
 		{"bootstrap", want.Bootstrap, have.Bootstrap}, {"origin", want.Origins, have.Origins},
 		{"router", want.Routers, have.Routers}, {"kubo-names", want.KuboNames, have.KuboNames},
 		{"kubo", want.Kubo, have.Kubo}, {"pinning-service", want.PinningService, have.PinningService}, {"pinning-token-file", want.PinningTokenFile, have.PinningTokenFile},

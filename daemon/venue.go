@@ -207,7 +207,11 @@ func (d *Daemon) status(ctx context.Context, _ struct{}, emit func(Event)) (Stat
 
 func (n *network) traffic() Traffic {
 	t := n.node.Traffic()
-	out := Traffic{Sent: t.Sent, Received: t.Received, BySource: map[string]int64{}}
+	x := n.fetch.Swarm()
+	out := Traffic{
+		Sent: t.Sent + x.Sent, Received: t.Received + x.Received, BySource: map[string]int64{},
+		Duplicate: x.Duplicate, Referred: x.Referred, Rescued: x.Rescued, Liars: x.Liars,
+	}
 	for name, c := range n.fetch.Counts() {
 		if name != "local" {
 			out.BySource[name] = c.Bytes

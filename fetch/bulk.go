@@ -58,8 +58,8 @@ func (b *Bulk) Stream(ctx context.Context, root cid.Cid, most int64, each func(c
 // quiet tells whether the sources that do not stream have given nothing for
 // as long as the least urgent block bears.
 func (b *Bulk) quiet() bool {
-	given := int64(0)
 	counts := b.s.Counts()
+	given := counts[FromLAN].Blocks + counts[FromSwarm].Blocks
 	for _, src := range b.s.trusted() {
 		if _, ok := src.Getter.(node.Streamer); !ok {
 			given += counts[src.Name].Blocks
@@ -90,6 +90,7 @@ func (b *Bulk) from(ctx context.Context, name string, src node.Streamer, root ci
 			if err := b.s.writer.put(gctx, block); err != nil {
 				return fmt.Errorf("keep %s: %w", block.CID, err)
 			}
+			b.s.gained(block.CID, block.Data)
 			if each != nil {
 				mu.Lock()
 				defer mu.Unlock()
@@ -115,4 +116,17 @@ func (b *Bulk) from(ctx context.Context, name string, src node.Streamer, root ci
 		})
 	}
 	return err
+}
+
+// trusted are the sources that have sent nothing wrong.
+func (s *Scheduler) trusted() []Source {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []Source
+	for _, src := range s.sources {
+		if !s.counts[src.Name].Dropped {
+			out = append(out, src.Source)
+		}
+	}
+	return out
 }

@@ -20,7 +20,10 @@ import (
 	"playnode/node/nodetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// A closed leveldb's pool drains for up to a second of its own.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"))
+}
 
 // source answers after a delay by the virtual clock.
 type source struct {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"playnode/node"
 )
 
-// bear is how long a class bears the silence of the sources already asked
-// before one more is.
+// bear is how long a class bears silence before one more is asked.
 var bear = [...]time.Duration{
 	node.Now:   150 * time.Millisecond,
 	node.Next:  500 * time.Millisecond,
@@ -18,108 +18,367 @@ var bear = [...]time.Duration{
 	node.Later: 5 * time.Second,
 }
 
-// answer is how one ask ended.
-type answer struct {
-	from string
-	data []byte
-	err  error
+const (
+	// abreast is how many are asked for one block at once, at most.
+	abreast = 3
+	// sourceLoad is how many blocks that are in no hurry are asked of one
+	// source at once.
+	sourceLoad = 32
+	// again bounds the waits before a source that had nothing is asked anew.
+	againSoonest, againLatest = 2 * time.Second, time.Minute
+	// gathering is how long after a beginning peers may yet appear.
+	gathering = 2 * time.Second
+	// soon is when a deadline is near enough to leave no room for manners.
+	soon = 5 * time.Second
+)
+
+// source is a Source and what is known of it. Guarded by Scheduler.mu.
+type source struct {
+	Source
+	load int           // asks that run
+	took time.Duration // about how long a block takes; 0 for not known
 }
 
-// race asks sources in order, each after the one before has failed or been
-// silent for too long, and returns the first block that verifies.
-func (s *Scheduler) race(ctx context.Context, f *flight) ([]byte, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	sources := s.trusted()
-	answers := make(chan answer, len(sources)) // every ask can end, listened to or not
-	asked, running := 0, 0
-	var silence <-chan time.Time
-	ask := func() {
-		if asked == len(sources) {
-			silence = nil
-			return
-		}
-		src := sources[asked]
-		asked++
-		running++
-		want := s.wanted(f)
-		go func() {
-			data, err := src.Get(ctx, f.id, want)
-			answers <- answer{src.Name, data, err}
-		}()
-		silence = s.cfg.After(s.patience(want, len(sources)-asked))
-	}
-	ask()
-	var last error
-	for running > 0 {
-		select {
-		case a := <-answers:
-			running--
-			if data, ok := s.judge(ctx, f, a); ok {
-				return data, nil
-			}
-			last = a.err
-			ask()
-		case <-silence:
-			ask()
-		case <-f.hurry:
-			ask()
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-	if last != nil && errors.Is(last, node.ErrVerify) {
-		return nil, fmt.Errorf("%w: %w", node.ErrNotFound, last)
-	}
-	return nil, node.ErrNotFound
+// urgent tells whether w goes before all order.
+func (w *want) urgent(now time.Time) bool {
+	return w.Class == node.Now || !w.Deadline.IsZero() && w.Deadline.Sub(now) < soon
 }
 
-// judge counts one answer and tells whether it is the block.
-func (s *Scheduler) judge(ctx context.Context, f *flight, a answer) ([]byte, bool) {
-	wrong := errors.Is(a.err, node.ErrVerify)
-	if a.err == nil {
-		sum, err := f.id.Prefix().Sum(a.data)
-		wrong = err != nil || !sum.Equals(f.id) || len(a.data) > node.MaxBlock
-	}
-	good := a.err == nil && !wrong
-	s.count(a.from, func(k *Count) {
-		switch {
-		case good:
-			k.Blocks++
-			k.Bytes += int64(len(a.data))
-		case wrong:
-			k.Failed++
-			k.Dropped = true
-		case ctx.Err() == nil:
-			k.Failed++
-		}
-	})
-	return a.data, good
-}
-
-// patience is how long to wait for those asked by now, left more being there.
-func (s *Scheduler) patience(w node.Want, left int) time.Duration {
+// patience is how long w bears silence of those asked by now, left more being
+// there.
+func (w *want) patience(now time.Time, left int) time.Duration {
 	d := bear[min(int(w.Class), len(bear)-1)]
 	if !w.Deadline.IsZero() {
-		d = min(d, w.Deadline.Sub(s.cfg.Now())/time.Duration(left+2))
+		d = min(d, w.Deadline.Sub(now)/time.Duration(left+2))
 	}
 	return max(d, 0)
 }
 
-func (s *Scheduler) trusted() []Source {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []Source
-	for _, src := range s.sources {
-		if !s.counts[src.Name].Dropped {
-			out = append(out, src)
+// consider asks somebody for w if it is time to, and sets the time to look
+// again. s.mu is held.
+func (s *Scheduler) consider(w *want, now time.Time) {
+	if w.landed {
+		return
+	}
+	w.alarm, w.starved = time.Time{}, false
+	if len(w.asks) > 0 {
+		s.rescue(w, now)
+		return
+	}
+	if p := s.bestHolder(w, now); p != nil {
+		s.askPeer(w, p, now)
+		if w.Class == node.Now && p.rate == 0 { // nothing is known: the first of two
+			if q := s.bestHolder(w, now); q != nil {
+				s.askPeer(w, q, now)
+			}
+		}
+		return
+	}
+	until, hope := s.hope(w, now)
+	if w.Class <= node.Next || w.urgent(now) {
+		s.guess(w, now)
+		if len(w.asks) > 0 {
+			return
+		}
+		if w.urgent(now) && s.askSource(w, now) {
+			return // and if a peer says that it has it, that one too
 		}
 	}
-	return out
+	if hope && now.Before(until) {
+		s.look(w, until)
+		return
+	}
+	if s.askSource(w, now) || w.starved {
+		return
+	}
+	s.wait(w, now)
 }
 
-func (s *Scheduler) wanted(f *flight) node.Want {
+// guess asks peers that may have w, nothing being known of it: the best two
+// when it is for the playhead, else one that has mostly had what it was asked
+// for. s.mu is held.
+func (s *Scheduler) guess(w *want, now time.Time) {
+	n := 1
+	if w.Class == node.Now {
+		n = 2
+	}
+	for range n {
+		p := s.bestUnknown(w, now)
+		if p == nil {
+			break
+		}
+		s.askPeer(w, p, now)
+	}
+	if len(w.asks) > 0 && len(w.asks) < n {
+		s.askSource(w, now)
+	}
+}
+
+// hope is until when a peer may yet turn out to be able to give w, if one may.
+// s.mu is held.
+func (s *Scheduler) hope(w *want, now time.Time) (until time.Time, hope bool) {
+	if s.cfg.Streams == nil {
+		return time.Time{}, false
+	}
+	at := func(t time.Time) {
+		if !hope || t.After(until) {
+			until, hope = t, true
+		}
+	}
+	patient := w.since.Add(w.patience(w.since, len(s.sources)))
+	if len(s.peers.open) == 0 && w.Class >= node.Soon && !w.urgent(now) {
+		if t := s.peers.began.Add(gathering); t.After(now) {
+			at(t)
+		}
+	}
+	if s.peers.opening > 0 {
+		at(patient)
+	}
+	for _, p := range s.peers.open {
+		switch {
+		case w.said&p.bit == 0:
+			at(patient)
+		case w.has&p.bit == 0:
+			// It may gain it. Each box draws how long it waits for that, so
+			// that not all of them ask the same source for the same block.
+			at(w.since.Add(time.Duration(float64(patient.Sub(w.since)) * float64(w.rank>>11) / (1 << 53))))
+		default: // it holds it, and is busy or has put us off
+			if o := w.offBy(p); o != nil && o.until.After(now) {
+				at(o.until.Add(time.Millisecond))
+			} else if !w.urgent(now) {
+				at(now.Add(bear[node.Later]))
+			}
+		}
+	}
+	if !w.Deadline.IsZero() && hope {
+		if d := now.Add(w.patience(now, len(s.sources))); d.Before(until) {
+			until = d
+		}
+	}
+	return until, hope
+}
+
+// rescue asks one more for w when those asked are late. s.mu is held.
+func (s *Scheduler) rescue(w *want, now time.Time) {
+	last := w.asks[len(w.asks)-1]
+	if last.peer == nil { // a source: no telling how far it is
+		if p := s.bestHolder(w, now); p != nil {
+			s.askPeer(w, p, now)
+			if w.Class > node.Next && !w.urgent(now) {
+				for _, a := range slices.Clone(w.asks) {
+					if a.from != nil {
+						s.drop(a)
+					}
+				}
+			}
+			return
+		}
+	}
+	if now.Before(last.due) {
+		s.look(w, last.due)
+		return
+	}
+	if p := last.peer; p != nil && !w.urgent(now) && w.Deadline.IsZero() {
+		silence := bear[min(w.Class, node.Later)]
+		if w.Class >= node.Later {
+			silence = stalled // then its stream ends anyhow
+		}
+		if last.due = p.heard.Add(silence); last.due.After(now) { // bytes are coming; ours will
+			s.look(w, last.due)
+			return
+		}
+		if q := s.bestHolder(w, now); q != nil { // nothing comes, so this does not: it moves
+			p.lag = max(p.lag, silence)
+			s.drop(last)
+			s.askPeer(w, q, now)
+			s.swarm.Rescued++
+			return
+		}
+	}
+	if len(w.asks) < abreast {
+		n := len(w.asks)
+		if p := s.bestHolder(w, now); p != nil {
+			s.askPeer(w, p, now)
+		} else if w.Class <= node.Next || w.urgent(now) {
+			if p := s.bestUnknown(w, now); p != nil {
+				s.askPeer(w, p, now)
+			}
+		}
+		if len(w.asks) == n {
+			s.askSource(w, now)
+		}
+		if len(w.asks) > n {
+			s.swarm.Rescued++
+			return
+		}
+	}
+	last.due = now.Add(w.patience(now, 0) + 50*time.Millisecond)
+	s.look(w, last.due)
+}
+
+// hurry has w looked at as it is more urgent now. s.mu is held.
+func (s *Scheduler) hurry(w *want, now time.Time) {
+	for _, a := range w.asks {
+		if a.peer != nil { // it goes before others there
+			a.peer.hurries = append(a.peer.hurries, order{w.number, min(w.Class, node.Later), false, w.digest})
+			a.peer.poke(true)
+		}
+		a.due = now
+	}
+	s.consider(w, now)
+}
+
+// askSource asks the best source that is not asked yet; false when there is
+// none. One that is busy is waited for: w is starved then. s.mu is held.
+func (s *Scheduler) askSource(w *want, now time.Time) bool {
+	var best *source
+	left := 0
+	for _, f := range s.sources {
+		if at, tried := w.tried[f]; tried && (at.IsZero() || now.Before(at)) || s.counts[f.Name].Dropped ||
+			slices.ContainsFunc(w.asks, func(a *ask) bool { return a.from == f }) {
+			continue
+		}
+		left++
+		// In order, unless one before is known to be slower by half.
+		if best == nil || f.took > 0 && best.took > 2*f.took {
+			best = f
+		}
+	}
+	if best == nil {
+		return false
+	}
+	if best.load >= sourceLoad && w.Class > node.Next && !w.urgent(now) {
+		w.starved = true
+		return false
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	a := &ask{w: w, from: best, end: cancel, sent: now, due: now.Add(w.patience(now, left-1))}
+	w.asks = append(w.asks, a)
+	best.load++
+	s.look(w, a.due)
+	get, id, as := best.Get, w.id, w.Want
+	go func() {
+		data, err := get(ctx, id, as)
+		s.answered(a, data, err)
+	}()
+	return true
+}
+
+// answered is how an ask of a source has ended.
+func (s *Scheduler) answered(a *ask, data []byte, err error) {
+	w, wrong := a.w, errors.Is(err, node.ErrVerify)
+	if err == nil {
+		sum, err := w.id.Prefix().Sum(data)
+		wrong = err != nil || !sum.Equals(w.id) || len(data) > node.MaxBlock
+	}
+	good := err == nil && !wrong
+	if wrong && err == nil {
+		err = fmt.Errorf("from %s: %w", a.from.Name, node.ErrVerify)
+	}
+	if good {
+		select {
+		case s.landing <- struct{}{}:
+		case <-s.down:
+			return
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return f.want
+	now := s.cfg.Now()
+	running := slices.Contains(w.asks, a)
+	k := s.counts[a.from.Name]
+	switch {
+	case good:
+		k.Blocks++
+		k.Bytes += int64(len(data))
+		if took := now.Sub(a.sent); a.from.took == 0 {
+			a.from.took = took
+		} else {
+			a.from.took += (took - a.from.took) / 4
+		}
+	case wrong:
+		k.Failed++
+		k.Dropped = true
+	case running:
+		k.Failed++
+	}
+	if running {
+		s.drop(a)
+	}
+	if good && !w.landed {
+		s.land(w)
+		go s.keep(w, data)
+		s.feed(a.from, now)
+		return
+	}
+	if good {
+		s.swarm.Duplicate += int64(len(data))
+		<-s.landing
+	}
+	if running && !w.landed {
+		w.last = err
+		if w.tried == nil {
+			w.tried = map[*source]time.Time{}
+		}
+		w.tried[a.from] = time.Time{}
+		if w.failed++; s.cfg.Streams != nil { // it may get it, as peers may
+			w.tried[a.from] = now.Add(min(againSoonest<<min(w.failed-1, 10), againLatest))
+		}
+		s.next(w, now)
+	}
+	s.feed(a.from, now)
+}
+
+// next asks another for w at once, as one asked has failed. s.mu is held.
+func (s *Scheduler) next(w *want, now time.Time) {
+	for _, a := range w.asks {
+		if a.peer == nil {
+			a.due = now
+		}
+	}
+	s.consider(w, now)
+}
+
+// wait is for a w that nobody can be asked for: until a source is to be tried
+// anew, or a peer comes. Without an exchange it fails. s.mu is held.
+func (s *Scheduler) wait(w *want, now time.Time) {
+	if s.cfg.Streams == nil {
+		s.fail(w)
+		return
+	}
+	for _, at := range w.tried {
+		if !at.IsZero() {
+			s.look(w, at)
+		}
+	}
+}
+
+// feed gives a source that has room what waits for it. s.mu is held.
+func (s *Scheduler) feed(f *source, now time.Time) {
+	for _, w := range slices.Clone(s.list) {
+		if f.load >= sourceLoad {
+			return
+		}
+		if w.starved && len(w.asks) == 0 {
+			s.consider(w, now)
+		}
+	}
+}
+
+// drop ends one ask. s.mu is held.
+func (s *Scheduler) drop(a *ask) {
+	if i := slices.Index(a.w.asks, a); i >= 0 {
+		a.w.asks = slices.Delete(a.w.asks, i, i+1)
+	}
+	if a.peer == nil {
+		a.end()
+		a.from.load--
+		return
+	}
+	if p := a.peer; p.asks[a.w.number] == a {
+		p.forget(a)
+		p.cancels = append(p.cancels, a.w.number)
+		p.crossing = min(p.crossing+1, maxCrossing)
+		p.poke(false)
+	}
 }

@@ -57,7 +57,10 @@ const dialing = 5 * time.Second
 type Config struct {
 	Names *ipns.Namer
 	// Fetch reads blocks from anywhere and keeps them in Blocks.
-	Fetch  node.Getter
+	Fetch node.Getter
+	// Many, when set, is asked in place of Fetch for the tails of tracks, a
+	// thousand at once, so that it may choose their order.
+	Many   Asker
 	Blocks node.Blocks
 	Pinner node.Pinner
 	Held   node.Held

@@ -95,37 +95,56 @@ func (w *walk) record(ctx context.Context, c cid.Cid) ([]byte, error) {
 
 // leaf has a leaf of a track here; here is false where there is no room.
 func (w *walk) leaf(ctx context.Context, c cid.Cid, size uint64, p Priority, class node.Class, tail bool) (here bool, err error) {
-	given := w.f.givenUp(c)
-	has := false
-	if !given {
-		has, err = w.f.cfg.Blocks.Has(ctx, c)
-		has = has && err == nil
-	}
+	has := w.holds(ctx, c)
 	if has && (!w.thorough || w.streamedHere(c)) {
 		w.hold(c, int(size), tail)
 		return true, nil
 	}
 	if !has {
-		release, err := w.f.room(ctx, size, p)
-		if errors.Is(err, ErrFull) {
-			w.lacking.Add(1)
-			return false, nil
-		}
-		if err != nil {
+		release, err := w.place(ctx, c, size, p)
+		if release == nil {
 			return false, err
 		}
 		defer release()
-		w.f.taken(c)
 	}
 	data, err := w.get(ctx, c, node.Want{Class: class})
 	if err != nil {
 		return false, err
 	}
+	return true, w.come(c, size, data, tail)
+}
+
+// holds tells whether a leaf is here, and not given up.
+func (w *walk) holds(ctx context.Context, c cid.Cid) bool {
+	if w.f.givenUp(c) {
+		return false
+	}
+	has, err := w.f.cfg.Blocks.Has(ctx, c)
+	return has && err == nil
+}
+
+// place keeps room for a leaf until release is called, which is nil where
+// there is none.
+func (w *walk) place(ctx context.Context, c cid.Cid, size uint64, p Priority) (release func(), err error) {
+	release, err = w.f.room(ctx, size, p)
+	if errors.Is(err, ErrFull) {
+		w.lacking.Add(1)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	w.f.taken(c)
+	return release, nil
+}
+
+// come counts a leaf that has come.
+func (w *walk) come(c cid.Cid, size uint64, data []byte, tail bool) error {
 	if uint64(len(data)) != size {
-		return false, refuse("leaf %s has %d bytes, not %d", c, len(data), size)
+		return refuse("leaf %s has %d bytes, not %d", c, len(data), size)
 	}
 	w.hold(c, len(data), tail)
-	return true, nil
+	return nil
 }
 
 // branch reads an inner node.
@@ -166,9 +185,9 @@ func (w *walk) edge(ctx context.Context, e manifests.Entry, last bool) error {
 	return refuse("file is over %d levels deep", maxDepth)
 }
 
-// track has all leaves here, in order, as tasks of g; done is called when the
-// last has arrived.
-func (w *walk) track(ctx context.Context, g *errgroup.Group, e manifests.Entry, done func()) error {
+// track has all leaves here, as tasks of g or of many, whose context is most;
+// done is called when the last has arrived.
+func (w *walk) track(ctx, most context.Context, g *errgroup.Group, many *crowd, e manifests.Entry, done func()) error {
 	var left atomic.Int64
 	left.Store(1) // the walk itself
 	finish := func() {
@@ -185,6 +204,12 @@ func (w *walk) track(ctx context.Context, g *errgroup.Group, e manifests.Entry, 
 				return refuse("leaf %s of %d bytes", c, size)
 			}
 			left.Add(1)
+			if many != nil && !w.holds(ctx, c) {
+				if err := many.seek(most, c, size, priority, finish); err != nil {
+					return fmt.Errorf("track %s: %w", e.Track, err)
+				}
+				return ctx.Err()
+			}
 			g.Go(func() error {
 				here, err := w.leaf(ctx, c, size, priority, node.Later, true)
 				if err != nil {
@@ -256,15 +281,20 @@ func (w *walk) tracks(ctx context.Context, entries []manifests.Entry) error {
 			return err
 		}
 	}
+	many, ctx := w.crowd(ctx) // whose end is g's too, and not the other way: g ends first
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(w.f.cfg.Parallel)
 	var err error
 	for _, e := range entries {
-		if err = w.track(gctx, g, e, w.whole); err != nil {
+		if err = w.track(gctx, ctx, g, many, e, w.whole); err != nil {
 			break
 		}
 	}
-	if e := g.Wait(); e != nil {
+	e := g.Wait()
+	if own := many.wait(e != nil || err != nil); own != nil {
+		return own
+	}
+	if e != nil {
 		return e // the first; err may only be its echo
 	}
 	return err

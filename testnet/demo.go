@@ -390,13 +390,16 @@ func (d *demo) account(ctx context.Context) error {
 What happened, in %d seconds:
   played      %d tracks, %d samples at %d Hz, %d joins, %d skipped: %s
   the bytes   `, r.Seconds, r.Tracks, r.Samples, r.Rate, r.Joins, r.Skipped, d.cfg.WAV)
-	if len(r.BySource) == 0 {
-		fmt.Fprint(d.cfg.Out, "none fetched")
-	}
 	sep := ""
 	for from, n := range r.BySource {
+		if n == 0 {
+			continue
+		}
 		fmt.Fprintf(d.cfg.Out, "%s%d by %s from the DJ and the archivist", sep, n, from)
 		sep = ", "
+	}
+	if sep == "" {
+		fmt.Fprint(d.cfg.Out, "none fetched")
 	}
 	fmt.Fprintf(d.cfg.Out, `
   archivist   keeps %d blocks (%d bytes) and serves them to anyone. It sees how many tracks

@@ -23,6 +23,8 @@ func (n *nodeFlags) add(c *cobra.Command) {
 	f.String("gateway", "", "address for the trustless gateway and delegated routing of IPNS records")
 	f.String("metrics", "", "address for /metrics (Prometheus) and /healthz")
 	f.String("store-limit", "0", "how much to hold at most, such as 500GB (0: no limit)")
+	f.String("upload-limit", "0", "how much a second to give other playnodes at most, such as 500kB (0: no limit)")
+	f.String("download-limit", "0", "how much a second to take from other playnodes at most (0: no limit)")
 	f.String("network", "public", "public, lan or none")
 	f.StringArray("bootstrap", nil, "a bootstrap peer instead of the public ones (repeatable)")
 	f.StringArray("origin", nil, "a trustless gateway to ask for blocks as well (repeatable)")

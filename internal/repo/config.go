@@ -74,6 +74,11 @@ type Config struct {
 	// StoreLimit is how many bytes of blocks are held, about; 0 means any
 	// number.
 	StoreLimit int64 `mapstructure:"store-limit"`
+	// UploadLimit and DownloadLimit bound what blocks take of the line when
+	// they are exchanged with other playnodes, in bytes a second; 0 means no
+	// bound.
+	UploadLimit   int64 `mapstructure:"upload-limit"`
+	DownloadLimit int64 `mapstructure:"download-limit"`
 	// Mirrors are folders (absolute) that have the DJ's newest version for web
 	// hosts to serve; MirrorCAR says whether each has it as one file as well.
 	Mirrors   []string `mapstructure:"mirrors"`
@@ -92,6 +97,7 @@ var defaults = map[string]any{
 	"peer": []string{}, "bootstrap": []string{}, "origin": []string{},
 	"router": []string{}, "kubo-names": []string{}, "kubo": "", "kubo-auth": "",
 	"pinning-service": "", "pinning-token": "", "pinning-token-file": "", "name-life": "30d", "store-limit": "0", "copies": 2, "mirrors": []string{}, "mirror-car": true,
+	"upload-limit": "0", "download-limit": "0",
 	"sink": "default", "loudness": "-16", "rate": 0, "crossfade": ByPlaylist, "latency": "200ms", "volume": 100, "volume-ceiling": 100,
 	"audio.mp3": "exact", "log-level": "info",
 }
@@ -147,8 +153,13 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 	if c.NameLife, err = ParseDuration(v.GetString("name-life")); err != nil {
 		return Config{}, fmt.Errorf("setting name-life: %w", err)
 	}
-	if c.StoreLimit, err = parseSize(v.GetString("store-limit")); err != nil {
-		return Config{}, fmt.Errorf("setting store-limit: %w", err)
+	for _, o := range []struct {
+		key string
+		to  *int64
+	}{{"store-limit", &c.StoreLimit}, {"upload-limit", &c.UploadLimit}, {"download-limit", &c.DownloadLimit}} {
+		if *o.to, err = parseSize(v.GetString(o.key)); err != nil {
+			return Config{}, fmt.Errorf("setting %s: %w", o.key, err)
+		}
 	}
 	if c.Crossfade, err = ParseCrossfade(v.GetString("crossfade")); err != nil {
 		return Config{}, fmt.Errorf("setting crossfade: %w", err)
@@ -225,6 +236,14 @@ func (c Config) validate() error {
 	if c.Copies < 1 {
 		return fmt.Errorf("setting copies: %d is not at least 1", c.Copies)
 	}
+	for _, o := range []struct {
+		key   string
+		value int64
+	}{{"upload-limit", c.UploadLimit}, {"download-limit", c.DownloadLimit}} {
+		if o.value != 0 && o.value < leastRate {
+			return fmt.Errorf("setting %s: %d bytes a second is not 0, nor at least %d", o.key, o.value, leastRate)
+		}
+	}
 	if c.Rate != 0 && (c.Rate < 8000 || c.Rate > 384000) {
 		return fmt.Errorf("setting rate: %d Hz is not within 8000 to 384000", c.Rate)
 	}
@@ -244,6 +263,9 @@ func (c Config) validate() error {
 	}
 	return nil
 }
+
+// leastRate is 8 KiB a second: below it a block takes over half a minute.
+const leastRate = 8 << 10
 
 // A record of a day is signed anew every half day; one beyond a year would
 // outlive its catalogue by far.

@@ -1,0 +1,486 @@
+package fetch
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"playnode/node"
+)
+
+const (
+	// maxClients bounds the streams that are given to at once; the idlest goes
+	// when another comes, if it has been so for clientIdle.
+	maxClients = 96
+	clientIdle = time.Minute
+	// askBurst digests may be asked about at once by a stream, askRate a
+	// second after that: what is over waits.
+	askBurst, askRate = 16 * maxAsk, maxAsk
+	// maxWatched bounds the blocks whose coming one stream waits to be told
+	// of, maxWatching those of all.
+	maxWatched, maxWatching = 8192, 1 << 18
+	// giveAbreast bounds the reads of our disk for others.
+	giveAbreast = 8
+	// busyAfter is the silence after which one who waits hears that we live.
+	busyAfter = time.Second
+	// recent is how many bytes of the latest blocks are kept in memory.
+	recent = 8 << 20
+)
+
+// giver gives peers what is held here. Safe for concurrent use.
+type giver struct {
+	cfg          Config
+	line, coming *bucket       // out and in
+	slots        chan struct{} // reads of the disk
+	down         <-chan struct{}
+
+	mu       sync.Mutex // guards what follows, and the clients
+	clients  map[string]*client
+	watching int
+	watch    map[Digest][]watcher
+	ledger   ledger
+	cache    map[Digest][]byte
+	cached   []Digest // oldest first
+	bytes    int
+	sent     int64
+	referred int64
+	ringing  bool
+	turns    turns
+}
+
+// watcher is one who is told when a block comes.
+type watcher struct {
+	c      *client
+	number uint32
+}
+
+// client is one stream that we give to. Guarded by giver.mu.
+type client struct {
+	peer   string
+	stream node.Stream
+	kick   chan struct{} // one slot: there is something to say
+	hasty  chan struct{} // one slot: and at once
+	gone   chan struct{} // closed when the stream has ended
+
+	addrs   []string
+	small   []byte // frames to be written before any block
+	gains   []uint32
+	nots    []uint32
+	orders  []order // to be given, as they came
+	watched int
+	used    time.Time // a frame came last
+	wrote   time.Time // something was last written
+	writing bool
+	granted int                  // turns
+	flying  map[uint32]time.Time // blocks given in turns, since when
+	slow    bool                 // it is given to beside the turns
+	left    float64              // digests that may be asked about, as of at
+	at      time.Time
+}
+
+func newGiver(cfg Config, coming *bucket, down <-chan struct{}) *giver {
+	return &giver{
+		cfg: cfg, line: newBucket(cfg.Upload, cfg, down), coming: coming, slots: make(chan struct{}, giveAbreast), down: down,
+		clients: map[string]*client{}, watch: map[Digest][]watcher{}, cache: map[Digest][]byte{},
+		ledger: newLedger(),
+	}
+}
+
+// tell adds what was given to out.
+func (g *giver) tell(out *Swarm) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out.Given, out.Sent, out.Referred = len(g.clients), g.sent, g.referred
+}
+
+func (g *giver) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range g.clients {
+		c.stream.Reset()
+	}
+}
+
+// gained tells those who wait for a block that it is here, and keeps it at
+// hand. It came from others: it is given to anyone, and not put off.
+func (g *giver) gained(d Digest, data []byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ledger.gained(d)
+	g.remember(d, data)
+	for _, w := range g.watch[d] {
+		w.c.watched--
+		g.watching--
+		w.c.gains = append(w.c.gains, w.number)
+		w.c.poke(false)
+	}
+	delete(g.watch, d)
+}
+
+// remember keeps a block at hand. g.mu is held.
+func (g *giver) remember(d Digest, data []byte) {
+	if g.cache[d] != nil || len(data) == 0 {
+		return
+	}
+	g.cache[d] = data
+	g.cached = append(g.cached, d)
+	for g.bytes += len(data); g.bytes > recent; {
+		old := g.cached[0]
+		g.cached = g.cached[1:]
+		g.bytes -= len(g.cache[old])
+		delete(g.cache, old)
+	}
+}
+
+func (c *client) poke(now bool) {
+	k := c.kick
+	if now {
+		k = c.hasty
+	}
+	select {
+	case k <- struct{}{}:
+	default:
+	}
+}
+
+// give serves one stream of BlocksProtocol.
+func (s *Scheduler) give(peer string, st node.Stream) {
+	g := s.giver
+	now := g.cfg.Now()
+	c := &client{
+		peer: peer, stream: st, kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), gone: make(chan struct{}), used: now, wrote: now, left: askBurst, at: now,
+	}
+	if !g.admit(c, now) {
+		st.Reset()
+		return
+	}
+	go g.speak(c)
+	err := g.listen(c)
+	st.Reset()
+	g.part(c)
+	g.cfg.Log.Debug("giving blocks ended", "peer", peer, "err", err)
+}
+
+// admit gives a stream its place; a peer's new one goes before its old.
+func (g *giver) admit(c *client, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-g.down:
+		return false
+	default:
+	}
+	if old := g.clients[c.peer]; old != nil {
+		old.stream.Reset()
+	} else if len(g.clients) >= maxClients {
+		var idlest *client
+		for _, o := range g.clients {
+			if len(o.orders) == 0 && (idlest == nil || o.used.Before(idlest.used)) {
+				idlest = o
+			}
+		}
+		if idlest == nil || now.Sub(idlest.used) < clientIdle {
+			return false
+		}
+		idlest.stream.Reset()
+		delete(g.clients, idlest.peer)
+	}
+	g.clients[c.peer] = c
+	if !g.ringing {
+		g.ringing = true
+		go g.ring()
+	}
+	return true
+}
+
+func (g *giver) part(c *client) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(c.gone)
+	if g.clients[c.peer] == c {
+		delete(g.clients, c.peer)
+	}
+	for _, o := range c.orders {
+		g.ledger.undo(o.digest, c.peer)
+	}
+	c.orders = nil
+	g.leave(c)
+	if c.watched > 0 {
+		for d, ws := range g.watch {
+			ws = slices.DeleteFunc(ws, func(w watcher) bool { return w.c == c })
+			if g.watch[d] = ws; len(ws) == 0 {
+				delete(g.watch, d)
+			}
+		}
+		g.watching -= c.watched
+	}
+}
+
+// ring lets those who wait know that we live, and ends streams whose other
+// side reads nothing, while there are any.
+func (g *giver) ring() {
+	for {
+		select {
+		case <-g.cfg.After(leastTurn):
+		case <-g.down:
+			return
+		}
+		g.mu.Lock()
+		now := g.cfg.Now()
+		for _, c := range g.clients {
+			g.overdue(c, now)
+			switch {
+			case c.writing && now.Sub(c.wrote) >= givingUp:
+				c.stream.Reset()
+			case !c.writing && len(c.orders) > 0 && now.Sub(c.wrote) >= busyAfter && len(c.small) == 0:
+				c.small = appendHead(c.small, frameBusy, 0)
+				c.poke(true)
+			}
+		}
+		if g.ringing = len(g.clients) > 0; !g.ringing {
+			g.mu.Unlock()
+			return
+		}
+		g.mu.Unlock()
+	}
+}
+
+// listen reads what an asker says until it ends, or breaks a rule.
+func (g *giver) listen(c *client) error {
+	var body []byte
+	for first := true; ; first = false {
+		kind, n, err := readHead(c.stream)
+		if err != nil {
+			return err
+		}
+		if first != (kind == frameHello) {
+			return fmt.Errorf("%w: type %d out of turn", errFrame, kind)
+		}
+		if cap(body) < n {
+			body = make([]byte, n)
+		}
+		body = body[:n]
+		if !g.coming.takeAll(node.Now, n) {
+			return errClosed
+		}
+		if _, err := io.ReadFull(c.stream, body); err != nil {
+			return err
+		}
+		g.mu.Lock()
+		c.used = g.cfg.Now()
+		g.mu.Unlock()
+		if err := g.hear(c, kind, body); err != nil {
+			return err
+		}
+		if cap(body) > 64<<10 {
+			body = nil // asks are large and seldom
+		}
+	}
+}
+
+func (g *giver) hear(c *client, kind byte, body []byte) error {
+	switch kind {
+	case frameHello:
+		addrs, err := parseHello(body, c.peer)
+		if err != nil {
+			return err
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		c.addrs = addrs
+		return nil
+	case frameAsk:
+		base, digests, err := parseAsk(body)
+		if err != nil {
+			return err
+		}
+		return g.answer(c, base, digests)
+	case frameWant, frameHurry:
+		orders, err := parseWants(body)
+		if err != nil {
+			return err
+		}
+		if kind == frameHurry {
+			g.hurry(c, orders)
+			return nil
+		}
+		return g.order(c, orders)
+	case frameCancel:
+		numbers, err := parseNumbers(body)
+		if err != nil {
+			return err
+		}
+		g.cancel(c, numbers)
+		return nil
+	case frameGot:
+		numbers, err := parseNumbers(body)
+		if err != nil {
+			return err
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.arrived(c, numbers, g.cfg.Now())
+		return nil
+	case frameDone:
+		digests, err := parseDigests(body)
+		if err != nil {
+			return err
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		for _, d := range digests {
+			g.ledger.holds(d, c.peer)
+		}
+		return nil
+	}
+	return fmt.Errorf("%w: type %d from an asker", errFrame, kind)
+}
+
+// answer tells which blocks are held, and has the others told of when they
+// come.
+func (g *giver) answer(c *client, base uint32, digests []Digest) error {
+	if err := g.pace(c, len(digests)); err != nil {
+		return err
+	}
+	held := make([]bool, len(digests))
+	for i, d := range digests {
+		if held[i] = g.holds(d); held[i] {
+			continue
+		}
+		if g.await(c, d, base+uint32(i)) {
+			held[i] = g.holds(d) // it may have come before we waited for it
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c.small = appendHeld(c.small, base, held)
+	c.poke(true)
+	return nil
+}
+
+// pace has one who asks too much wait.
+func (g *giver) pace(c *client, n int) error {
+	for {
+		g.mu.Lock()
+		now := g.cfg.Now()
+		c.left = min(askBurst, c.left+max(0, now.Sub(c.at).Seconds())*askRate)
+		c.at = now
+		enough := c.left >= float64(n)
+		if enough {
+			c.left -= float64(n)
+		}
+		g.mu.Unlock()
+		if enough {
+			return nil
+		}
+		select {
+		case <-g.cfg.After(time.Second):
+		case <-g.down:
+			return errClosed
+		}
+	}
+}
+
+func (g *giver) holds(d Digest) bool {
+	has, err := g.cfg.Local.Has(context.Background(), cidOf(d))
+	return err == nil && has
+}
+
+// await has c told when d comes; false when it waits for too much already.
+func (g *giver) await(c *client, d Digest, number uint32) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.clients[c.peer] != c {
+		return false
+	}
+	for i, w := range g.watch[d] {
+		if w.c == c {
+			g.watch[d][i].number = number
+			return true
+		}
+	}
+	if c.watched >= maxWatched || g.watching >= maxWatching {
+		return false
+	}
+	c.watched++
+	g.watching++
+	g.watch[d] = append(g.watch[d], watcher{c, number})
+	return true
+}
+
+// order takes in wants: each is given in its turn, or put off at once.
+func (g *giver) order(c *client, orders []order) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.cfg.Now()
+	for _, o := range orders {
+		if len(c.orders) >= maxOrders {
+			return fmt.Errorf("%w: over %d wants", errFrame, maxOrders)
+		}
+		if wait, to, off := g.ledger.putOff(o, c.peer, now, g.turns.took, g.near); off {
+			var refs []referral
+			for _, p := range to {
+				refs = append(refs, referral{p, g.clients[p].addrs})
+			}
+			c.small = appendLater(c.small, o.number, uint32(wait.Milliseconds()), refs)
+			g.referred++
+			continue
+		}
+		c.orders = append(c.orders, o)
+	}
+	c.poke(true)
+	return nil
+}
+
+// near tells whether a peer is there to be named. g.mu is held.
+func (g *giver) near(peer string) bool { return g.clients[peer] != nil }
+
+func (g *giver) hurry(c *client, orders []order) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, o := range orders {
+		if i := slices.IndexFunc(c.orders, func(q order) bool { return q.number == o.number }); i >= 0 {
+			c.orders[i].class = o.class
+		}
+	}
+}
+
+func (g *giver) cancel(c *client, numbers []uint32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, k := range numbers {
+		if i := slices.IndexFunc(c.orders, func(o order) bool { return o.number == k }); i >= 0 {
+			g.ledger.undo(c.orders[i].digest, c.peer)
+			c.orders = slices.Delete(c.orders, i, i+1)
+		}
+	}
+}
+
+// read reads a block that is held.
+func (g *giver) read(d Digest) ([]byte, error) {
+	g.mu.Lock()
+	data, ok := g.cache[d]
+	g.mu.Unlock()
+	if ok && g.holds(d) { // what was let go is not given
+		return data, nil
+	}
+	select {
+	case g.slots <- struct{}{}:
+	case <-g.down:
+		return nil, errClosed
+	}
+	defer func() { <-g.slots }()
+	data, err := g.cfg.Local.Read(context.Background(), cidOf(d))
+	if err == nil && len(data) > node.MaxBlock {
+		err = node.ErrVerify
+	}
+	if err == nil {
+		g.mu.Lock()
+		g.remember(d, data)
+		g.mu.Unlock()
+	}
+	return data, err
+}

@@ -1,0 +1,167 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// within is a context that ends after d by the injected clock, or with the
+// exchange.
+func (s *Scheduler) within(d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		select {
+		case <-s.cfg.After(d):
+		case <-s.down:
+		case <-ctx.Done():
+		}
+		cancel()
+	}()
+	return ctx, cancel
+}
+
+// join opens a stream to an acquaintance and listens to it until it ends.
+func (s *Scheduler) join(id string) {
+	ctx, cancel := s.within(opening)
+	st, err := s.cfg.Streams.Open(ctx, id, BlocksProtocol)
+	cancel()
+	connected := err == nil || slices.Contains(s.cfg.Peers.Connected(), id)
+	s.mu.Lock()
+	s.peers.opening--
+	now := s.cfg.Now()
+	closed := false
+	select {
+	case <-s.down:
+		closed = true
+	default:
+	}
+	if err != nil || closed {
+		if connected {
+			s.cool(id, 10*coolest)
+		} else {
+			delete(s.peers.met, id)
+		}
+		s.lost(id, now)
+		s.mu.Unlock()
+		if st != nil {
+			st.Reset()
+		}
+		return
+	}
+	delete(s.peers.met, id)
+	p := s.admit(id, st, now)
+	s.mu.Unlock()
+	go s.speak(p)
+	err = s.listen(p)
+	st.Reset()
+	s.part(p, err)
+}
+
+// meet dials peers that others have named, one after the other, and has them
+// asked as well.
+func (s *Scheduler) meet(r referral) {
+	for more := true; more; {
+		err := s.dial(r)
+		s.mu.Lock()
+		now := s.cfg.Now()
+		if a := s.peers.met[r.peer]; a != nil {
+			a.busy = false
+		}
+		if err != nil {
+			s.cool(r.peer, coldest/5)
+			s.lost(r.peer, now)
+		}
+		s.reach(now)
+		if more = len(s.peers.named) > 0 && s.open(); more {
+			r, s.peers.named = s.peers.named[0], s.peers.named[1:]
+		} else {
+			s.peers.meeting--
+		}
+		s.mu.Unlock()
+	}
+}
+
+func (s *Scheduler) dial(r referral) (err error) {
+	ctx, cancel := s.within(meeting)
+	defer cancel()
+	for _, a := range r.addrs {
+		if err = s.cfg.Meet(ctx, a); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return err
+}
+
+// lost looks again at what was put off in favour of a peer that cannot be
+// reached, and at what it might have given. s.mu is held.
+func (s *Scheduler) lost(id string, now time.Time) {
+	for _, w := range slices.Clone(s.list) {
+		for _, o := range w.off {
+			if slices.Contains(o.named, id) && !slices.ContainsFunc(o.named, s.reachable) {
+				o.alone, o.until = true, now
+			}
+		}
+		if len(w.asks) == 0 {
+			s.consider(w, now)
+		}
+	}
+}
+
+// reachable tells whether a peer is asked, or is about to be. s.mu is held.
+func (s *Scheduler) reachable(id string) bool {
+	if s.peers.byID[id] != nil {
+		return true
+	}
+	a := s.peers.met[id]
+	return a != nil && a.busy
+}
+
+// part takes a peer off whose stream has ended.
+func (s *Scheduler) part(p *peer, err error) {
+	s.cfg.Log.Debug("exchange of blocks ended", "peer", p.id, "err", err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(p.gone)
+	now := s.cfg.Now()
+	s.peers.open = slices.DeleteFunc(s.peers.open, func(o *peer) bool { return o == p })
+	delete(s.peers.byID, p.id)
+	s.peers.used &^= p.bit
+	if errors.Is(err, errLiar) {
+		s.swarm.Liars++
+		s.counts[p.row].Failed++
+		for id := range s.peers.liars {
+			if len(s.peers.liars) < maxLiars {
+				break
+			}
+			delete(s.peers.liars, id)
+		}
+		s.peers.liars[p.id] = true
+	} else if s.open() {
+		least := coolest
+		if !p.spoke {
+			least *= 10
+		}
+		s.cool(p.id, least)
+	}
+	for _, w := range s.list {
+		w.told, w.said, w.has = w.told&^p.bit, w.said&^p.bit, w.has&^p.bit
+		w.off = slices.DeleteFunc(w.off, func(o *putOff) bool { return o.peer == p })
+		w.asks = slices.DeleteFunc(w.asks, func(a *ask) bool { return a.peer == p })
+	}
+	s.lost(p.id, now)
+	if len(s.list) == 0 {
+		s.rest()
+	}
+}
+
+// open tells whether Close has not been called.
+func (s *Scheduler) open() bool {
+	select {
+	case <-s.down:
+		return false
+	default:
+		return true
+	}
+}

@@ -1,0 +1,415 @@
+package fetch
+
+import (
+	"math/bits"
+	"slices"
+	"time"
+
+	"playnode/node"
+)
+
+const (
+	// maxPeers bounds the peers that are asked at once, maxMet those that are
+	// remembered as connected, maxLiars those that are not asked any more.
+	maxPeers, maxMet, maxLiars = 32, 512, 4096
+	// maxWindow is how many blocks are asked of one peer at once.
+	maxWindow = 32
+	// pipe is how much of a line's time is kept asked for beyond its delay.
+	pipe = 300 * time.Millisecond
+	// stalled is how long a peer that is asked may be silent, givingUp how
+	// long it may give nothing whatever it says, idle how long a stream
+	// without use is kept.
+	stalled, givingUp, idle = 10 * time.Second, time.Minute, time.Minute
+	// coolest and coldest bound the wait before a peer that failed is tried
+	// again.
+	coolest, coldest = 2 * time.Second, 5 * time.Minute
+	// opening bounds one Open, meeting one Meet.
+	opening, meeting, maxMeeting = 10 * time.Second, 15 * time.Second, 4
+	// saving is how long a peer that has put a block off is taken to save its
+	// line for blocks that nobody else has.
+	saving = 30 * time.Second
+)
+
+// peers is who is asked. Guarded by Scheduler.mu.
+type peers struct {
+	open    []*peer
+	byID    map[string]*peer
+	used    uint64 // bits of open
+	opening int
+	met     map[string]*acquaintance // connected, or told of, and not open
+	liars   map[string]bool
+	meeting int        // goroutines that dial
+	named   []referral // to be dialled
+	leaf    int64      // about how large a leaf is
+	began   time.Time  // when something was first wanted
+	active  time.Time  // when something was last wanted
+}
+
+// acquaintance is a peer that may be asked, once its stream is open.
+type acquaintance struct {
+	busy  bool // it is being opened, or met
+	until time.Time
+	wait  time.Duration
+}
+
+func newPeers() peers {
+	return peers{leaf: 256 << 10, byID: map[string]*peer{}, met: map[string]*acquaintance{}, liars: map[string]bool{}}
+}
+
+// peer is one whose blocks we ask for. Its fields are guarded by Scheduler.mu.
+type peer struct {
+	id     string
+	row    string // of Counts
+	near   bool
+	bit    uint64
+	stream node.Stream
+	kick   chan struct{} // one slot: there is something to say
+	hasty  chan struct{} // one slot: and at once
+	gone   chan struct{} // closed when the stream has ended
+
+	// What is to be said.
+	greeted bool
+	tells   []*want
+	wants   []order
+	hurries []order
+	cancels []uint32
+	got     []uint32
+	done    []Digest
+
+	asks     map[uint32]*ask
+	order    []*ask // the same, as asked
+	asked    int64  // bytes of asks
+	crossing int    // blocks that may come though cancelled
+	lag      time.Duration
+	rate     float64 // bytes a second; 0 for not known
+	told     time.Time
+	heard    time.Time // last byte
+	gave     time.Time // last block
+	flowed   time.Time // last byte of one
+	hits     int
+	misses   int
+	lies     int // blocks it said it held, and did not give
+	saved    time.Time
+	spoke    bool
+}
+
+// saves tells whether p keeps its line for blocks that nobody else has.
+func (p *peer) saves(now time.Time) bool { return !p.saved.IsZero() && now.Before(p.saved) }
+
+func (p *peer) latency() time.Duration {
+	switch {
+	case p.lag > 0:
+		return p.lag
+	case p.near:
+		return 5 * time.Millisecond
+	}
+	return 100 * time.Millisecond
+}
+
+func (p *peer) speed() float64 {
+	switch {
+	case p.rate > 0:
+		return p.rate
+	case p.near:
+		return 20e6
+	}
+	return 1e6
+}
+
+// eta is how long p will take for size more bytes.
+func (p *peer) eta(size int64) time.Duration {
+	return p.latency() + time.Duration(float64(p.asked+size)/p.speed()*float64(time.Second))
+}
+
+// ahead is how many bytes p is asked for until a is done.
+func (p *peer) ahead(a *ask) (n int64) {
+	for _, o := range p.order {
+		if n += o.size; o == a {
+			break
+		}
+	}
+	return n
+}
+
+func (p *peer) oldest() *ask {
+	if len(p.order) == 0 {
+		return nil
+	}
+	return p.order[0]
+}
+
+// window is how many blocks p is asked for at once: as many as its line takes
+// while the next are asked for.
+func (p *peer) window(leaf int64) int {
+	if p.rate == 0 {
+		if p.near {
+			return 8
+		}
+		return 4
+	}
+	return min(max(2, 1+int(p.rate*(p.latency()+pipe).Seconds()/float64(leaf))), maxWindow)
+}
+
+// room tells whether p may be asked for w as well, a leaf being about so large.
+func (p *peer) room(w *want, leaf int64, now time.Time) bool {
+	n := len(p.asks)
+	switch {
+	case w.urgent(now):
+		return n < maxWindow+16
+	case w.Class == node.Next:
+		return n < p.window(leaf)+4
+	}
+	return n < p.window(leaf)
+}
+
+func (p *peer) remember(a *ask, now time.Time) {
+	if len(p.asks) == 0 {
+		p.heard, p.gave = now, now
+	}
+	p.asks[a.w.number] = a
+	p.order = append(p.order, a)
+	p.asked += a.size
+}
+
+func (p *peer) forget(a *ask) {
+	delete(p.asks, a.w.number)
+	if i := slices.Index(p.order, a); i >= 0 {
+		p.order = slices.Delete(p.order, i, i+1)
+	}
+	p.asked -= a.size
+}
+
+// poke has p's writer say what there is to say.
+func (p *peer) poke(now bool) {
+	c := p.kick
+	if now {
+		c = p.hasty
+	}
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// sample notes how quick a block of n bytes came.
+func (p *peer) sample(a *ask, n int, now time.Time) {
+	since := a.sent
+	if p.gave.After(since) {
+		since = p.gave
+	}
+	p.gave = now
+	took := max(now.Sub(since), 50*time.Microsecond)
+	if n < 16<<10 {
+		p.delayed(took)
+		return
+	}
+	r := min(float64(n)/took.Seconds(), 1e9)
+	if p.rate == 0 {
+		p.rate = r
+	} else {
+		p.rate += (r - p.rate) * .3
+	}
+}
+
+// delayed notes how long a short answer took.
+func (p *peer) delayed(took time.Duration) {
+	switch {
+	case p.lag == 0 || took < p.lag:
+		p.lag = max(took, 100*time.Microsecond)
+	default:
+		p.lag += (min(took, 4*p.lag) - p.lag) / 8
+	}
+}
+
+// seek has all peers told of a new want. s.mu is held.
+func (s *Scheduler) seek(w *want) {
+	if s.cfg.Streams == nil || w.digest == (Digest{}) {
+		return
+	}
+	if s.peers.active = w.since; len(s.list) == 1 {
+		s.peers.began = w.since
+	}
+	s.reach(w.since)
+	for _, p := range s.peers.open {
+		p.tell(w)
+	}
+}
+
+// tell has p asked whether it holds w.
+func (p *peer) tell(w *want) {
+	w.told |= p.bit
+	p.tells = append(p.tells, w)
+	p.poke(true)
+}
+
+// met notes a peer that has connected.
+func (s *Scheduler) met(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.peers.byID[id] != nil || s.peers.liars[id] {
+		return
+	}
+	if a := s.peers.met[id]; a != nil {
+		a.until, a.wait = time.Time{}, 0
+	} else if !s.remember(id) {
+		return
+	}
+	if len(s.list) > 0 {
+		s.reach(s.cfg.Now())
+	}
+}
+
+// remember makes an acquaintance of id; false when there are too many. s.mu
+// is held.
+func (s *Scheduler) remember(id string) bool {
+	for other, a := range s.peers.met {
+		if len(s.peers.met) < maxMet {
+			break
+		}
+		if !a.busy {
+			delete(s.peers.met, other)
+		}
+	}
+	if len(s.peers.met) >= maxMet || id == s.cfg.Peers.ID() {
+		return false
+	}
+	s.peers.met[id] = &acquaintance{}
+	return true
+}
+
+// reach opens streams to acquaintances, while there is room. s.mu is held.
+func (s *Scheduler) reach(now time.Time) {
+	if len(s.peers.open)+s.peers.opening >= maxPeers || len(s.peers.met) == 0 {
+		return
+	}
+	var ready []string
+	for id, a := range s.peers.met {
+		if !a.busy && !a.until.After(now) {
+			ready = append(ready, id)
+		}
+	}
+	slices.Sort(ready) // so that a seed decides
+	s.rand.Shuffle(len(ready), func(i, j int) { ready[i], ready[j] = ready[j], ready[i] })
+	if s.cfg.Near != nil {
+		slices.SortStableFunc(ready, func(a, b string) int {
+			switch near := s.cfg.Near(a); {
+			case near == s.cfg.Near(b):
+				return 0
+			case near:
+				return -1
+			}
+			return 1
+		})
+	}
+	for _, id := range ready {
+		if len(s.peers.open)+s.peers.opening >= maxPeers {
+			return
+		}
+		s.peers.met[id].busy = true
+		s.peers.opening++
+		go s.join(id)
+	}
+}
+
+// cool has an acquaintance left alone for a while, ever longer. s.mu is held.
+func (s *Scheduler) cool(id string, least time.Duration) {
+	a := s.peers.met[id]
+	if a == nil {
+		if s.peers.liars[id] || !s.remember(id) {
+			return
+		}
+		a = s.peers.met[id]
+	}
+	a.busy = false
+	a.wait = min(max(2*a.wait, least), coldest)
+	a.until = s.cfg.Now().Add(a.wait)
+	if len(s.list) > 0 {
+		s.arm(a.until)
+	}
+}
+
+// admit gives a stream its place. s.mu is held.
+func (s *Scheduler) admit(id string, st node.Stream, now time.Time) *peer {
+	near := s.cfg.Near != nil && s.cfg.Near(id)
+	p := &peer{
+		id: id, row: FromSwarm, near: near, stream: st, bit: 1 << bits.TrailingZeros64(^s.peers.used),
+		kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), gone: make(chan struct{}),
+		asks: map[uint32]*ask{}, heard: now, gave: now,
+	}
+	if near {
+		p.row = FromLAN
+	}
+	s.peers.used |= p.bit
+	s.peers.open = append(s.peers.open, p)
+	s.peers.byID[id] = p
+	for _, w := range s.list {
+		p.tell(w)
+	}
+	for _, w := range slices.Clone(s.list) {
+		if w.Class == node.Now && len(w.asks) < 2 && w.has == 0 && s.mayAsk(w, p, now) {
+			s.askPeer(w, p, now)
+		}
+		if len(w.asks) == 0 && (w.Class <= node.Next || w.urgent(now)) {
+			s.consider(w, now)
+		}
+	}
+	p.poke(true)
+	s.arm(now.Add(time.Second))
+	return p
+}
+
+// inspect ends streams that are stalled or of no use, and opens others. s.mu
+// is held.
+func (s *Scheduler) inspect(now time.Time) {
+	for _, p := range s.peers.open {
+		o := p.oldest()
+		switch {
+		case o != nil && now.Sub(p.heard) >= stalled, o != nil && now.Sub(p.gave) >= givingUp && now.Sub(o.sent) >= givingUp:
+			s.cfg.Log.Debug("peer is silent", "peer", p.id)
+			p.stream.Reset()
+		case len(s.list) == 0 && now.Sub(s.peers.active) >= idle:
+			p.stream.Reset()
+		}
+	}
+	if len(s.peers.open) > 0 && len(s.list) == 0 {
+		s.arm(now.Add(time.Second))
+	}
+	if len(s.list) == 0 {
+		return
+	}
+	for _, p := range s.peers.open {
+		s.fill(p, now)
+	}
+	if len(s.peers.open) > 0 {
+		s.arm(now.Add(moveGain))
+	}
+	s.peers.active = now
+	s.reach(now)
+	for _, a := range s.peers.met {
+		if !a.busy && a.until.After(now) {
+			s.arm(a.until)
+		}
+	}
+	s.remind(now)
+}
+
+// reminding is how often peers are asked anew about what they did not hold.
+const reminding = 30 * time.Second
+
+// remind asks peers anew: what they hold may have come in ways that they do
+// not tell of. s.mu is held.
+func (s *Scheduler) remind(now time.Time) {
+	for _, p := range s.peers.open {
+		if now.Sub(p.told) < reminding {
+			continue
+		}
+		if !p.told.IsZero() {
+			for _, w := range s.list {
+				if w.has&p.bit == 0 {
+					p.tell(w)
+				}
+			}
+		}
+		p.told = now
+	}
+}

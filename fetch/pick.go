@@ -1,0 +1,204 @@
+package fetch
+
+import (
+	"cmp"
+	"math/bits"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"playnode/node"
+)
+
+// sparing is how long a block that others hold as well is not asked of a peer
+// that saves its line for blocks that nobody else has.
+var sparing = [...]time.Duration{
+	node.Now:   0,
+	node.Next:  time.Second,
+	node.Soon:  5 * time.Second,
+	node.Later: 30 * time.Second,
+}
+
+// bestHolder is who holds w, may be asked and would be done first; nil when
+// there is none. s.mu is held.
+func (s *Scheduler) bestHolder(w *want, now time.Time) *peer {
+	if w.has == 0 {
+		return nil
+	}
+	var best *peer
+	size := s.guessSize(w)
+	for _, p := range s.peers.open {
+		if w.has&p.bit != 0 && s.mayAsk(w, p, now) && (best == nil || p.eta(size) < best.eta(size)) {
+			best = p
+		}
+	}
+	return best
+}
+
+// bestUnknown is the best of those who have not said whether they hold w.
+// s.mu is held.
+func (s *Scheduler) bestUnknown(w *want, now time.Time) *peer {
+	var best *peer
+	size := s.guessSize(w)
+	for _, p := range s.peers.open {
+		if (w.said|w.has)&p.bit != 0 || !s.mayAsk(w, p, now) || w.Class != node.Now && p.misses > p.hits {
+			continue
+		}
+		if best == nil || p.eta(size) < best.eta(size) {
+			best = p
+		}
+	}
+	return best
+}
+
+// mayAsk tells whether p has room for w, has not put it off, is not asked for
+// it now, and is not to be spared. s.mu is held.
+func (s *Scheduler) mayAsk(w *want, p *peer, now time.Time) bool {
+	if !p.room(w, s.peers.leaf, now) || !s.roomInAll(w, now) || p.asks[w.number] != nil {
+		return false
+	}
+	o := w.offBy(p)
+	if o != nil && o.until.After(now) {
+		return false
+	}
+	return o != nil && o.alone || !s.spared(w, p, now)
+}
+
+// spared tells whether w is better asked of others than of p, who saves its
+// line. s.mu is held.
+func (s *Scheduler) spared(w *want, p *peer, now time.Time) bool {
+	if !p.saves(now) || w.urgent(now) || now.Sub(w.held) >= sparing[min(w.Class, node.Later)] {
+		return false
+	}
+	for _, q := range s.peers.open {
+		if q != p && w.has&q.bit != 0 && !q.saves(now) {
+			return true
+		}
+	}
+	return false
+}
+
+// offBy is how p has put w off, if it has.
+func (w *want) offBy(p *peer) *putOff {
+	for _, o := range w.off {
+		if o.peer == p {
+			return o
+		}
+	}
+	return nil
+}
+
+// before tells whether w is asked before v: by class, by deadline, then, for
+// the playhead, as asked, and else the rarest first, each box in an order of
+// its own.
+func (w *want) before(v *want) bool {
+	if w.Class != v.Class {
+		return w.Class < v.Class
+	}
+	if !w.Deadline.Equal(v.Deadline) {
+		return !w.Deadline.IsZero() && (v.Deadline.IsZero() || w.Deadline.Before(v.Deadline))
+	}
+	if w.Class == node.Now {
+		return w.number < v.number
+	}
+	return cmp.Or(cmp.Compare(bits.OnesCount64(w.has), bits.OnesCount64(v.has)), cmp.Compare(w.rank, v.rank)) < 0
+}
+
+// fill gives p as much to do as it has room for. s.mu is held.
+func (s *Scheduler) fill(p *peer, now time.Time) {
+	for {
+		var best *want
+		for _, w := range s.list {
+			if w.has&p.bit != 0 && len(w.asks) == 0 && (best == nil || w.before(best)) && s.mayAsk(w, p, now) {
+				best = w
+			}
+		}
+		if best == nil {
+			break
+		}
+		s.askPeer(best, p, now)
+	}
+	if len(p.asks) == 0 {
+		s.relieve(p, now)
+	}
+}
+
+const (
+	// maxMoves is how often a block may be moved from one peer to another,
+	// moveAge how long it was asked of the first, moveGain how much sooner it
+	// must come.
+	maxMoves          = 4
+	moveAge, moveGain = 300 * time.Millisecond, 250 * time.Millisecond
+)
+
+// relieve has p, who is idle, take over the block that others are furthest
+// from giving, when p would be done with it well before. What is on its way
+// stays. s.mu is held.
+func (s *Scheduler) relieve(p *peer, now time.Time) {
+	var last *ask
+	most := moveGain
+	for _, w := range s.list {
+		if len(w.asks) != 1 || w.has&p.bit == 0 || w.asks[0].peer == nil || w.moves >= maxMoves || !s.mayAsk(w, p, now) {
+			continue
+		}
+		a := w.asks[0]
+		if now.Sub(a.sent) < moveAge || a.peer.oldest() == a && now.Sub(a.peer.flowed) < moveAge {
+			continue
+		}
+		theirs := time.Duration(float64(a.peer.ahead(a)) / a.peer.speed() * float64(time.Second)) // from now on
+		if gain := theirs - 2*p.eta(a.size); gain > most {
+			last, most = a, gain
+		}
+	}
+	if last != nil {
+		w := last.w
+		w.moves++
+		s.drop(last)
+		s.askPeer(w, p, now)
+		s.swarm.Rescued++
+	}
+}
+
+// askPeer asks p for w. s.mu is held.
+func (s *Scheduler) askPeer(w *want, p *peer, now time.Time) {
+	size := s.guessSize(w)
+	eta := p.eta(size)
+	a := &ask{w: w, peer: p, sent: now, size: size}
+	late := max(3*eta, 30*time.Millisecond)
+	if w.Class == node.Now {
+		late = min(late, bear[node.Now])
+	} else {
+		late = max(late, bear[min(w.Class, node.Later)])
+	}
+	if !w.Deadline.IsZero() {
+		late = min(late, max(w.Deadline.Sub(now)/3, 10*time.Millisecond))
+	}
+	a.due = now.Add(late)
+	w.asks = append(w.asks, a)
+	o := w.offBy(p)
+	p.remember(a, now)
+	p.wants = append(p.wants, order{w.number, min(w.Class, node.Later), o != nil && o.alone, w.digest})
+	p.poke(true)
+	s.look(w, a.due)
+}
+
+// guessSize is how large w may be, from what came before. s.mu is held.
+func (s *Scheduler) guessSize(w *want) int64 {
+	if w.id.Prefix().Codec != cid.Raw {
+		return 8 << 10
+	}
+	return s.peers.leaf
+}
+
+// roomInAll tells whether a bound on what comes in leaves room for w: what is
+// asked for comes within a second. s.mu is held.
+func (s *Scheduler) roomInAll(w *want, now time.Time) bool {
+	if s.coming == nil || w.urgent(now) {
+		return true
+	}
+	var open int64
+	for _, p := range s.peers.open {
+		open += p.asked
+	}
+	return open == 0 || float64(open+s.guessSize(w)) <= s.coming.rate
+}

@@ -1,0 +1,371 @@
+package fetch
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"playnode/node"
+)
+
+// lazily is how long what is in no hurry waits for more of its kind.
+const lazily = 20 * time.Millisecond
+
+var errLiar = errors.New("wrong bytes")
+
+// speak writes what there is to say to p.
+func (s *Scheduler) speak(p *peer) {
+	var b []byte
+	for {
+		select {
+		case <-p.hasty:
+		case <-p.kick:
+			select {
+			case <-s.cfg.After(lazily):
+			case <-p.hasty:
+			case <-p.gone:
+				return
+			}
+		case <-p.gone:
+			return
+		}
+		s.mu.Lock()
+		b = s.compose(p, b[:0])
+		s.mu.Unlock()
+		if !s.giver.line.takeAll(node.Now, len(b)) {
+			return
+		}
+		if _, err := p.stream.Write(b); err != nil {
+			p.stream.Reset() // listen tells
+			return
+		}
+	}
+}
+
+// compose appends all that there is to say to p. s.mu is held.
+func (s *Scheduler) compose(p *peer, b []byte) []byte {
+	if !p.greeted {
+		p.greeted = true
+		b = appendHello(b, s.cfg.Peers.Addrs())
+	}
+	p.tells = slices.DeleteFunc(p.tells, func(w *want) bool { return w.landed })
+	for len(p.tells) > 0 {
+		base := p.tells[0].number
+		var run []Digest
+		for len(p.tells) > 0 && len(run) < maxAsk && p.tells[0].number == base+uint32(len(run)) {
+			run = append(run, p.tells[0].digest)
+			p.tells = p.tells[1:]
+		}
+		b = appendAsk(b, base, run)
+		if p.told.IsZero() {
+			p.told = s.cfg.Now()
+		}
+	}
+	b = appendNumbers(b, frameGot, p.got)
+	b = appendNumbers(b, frameCancel, p.cancels)
+	b = appendWants(b, frameWant, p.wants)
+	b = appendWants(b, frameHurry, p.hurries)
+	b = appendDone(b, p.done)
+	p.tells, p.wants, p.hurries, p.cancels, p.got, p.done = nil, p.wants[:0], p.hurries[:0], p.cancels[:0], p.got[:0], p.done[:0]
+	return b
+}
+
+// listen reads what p says until it ends, or breaks a rule.
+func (s *Scheduler) listen(p *peer) error {
+	var body []byte
+	for {
+		kind, n, err := readHead(p.stream)
+		if err != nil {
+			return err
+		}
+		if kind == frameBlock {
+			if err := s.readBlock(p, n); err != nil {
+				return err
+			}
+			continue
+		}
+		if cap(body) < n {
+			body = make([]byte, n)
+		}
+		body = body[:n]
+		if !s.coming.takeAll(node.Now, n) {
+			return errClosed
+		}
+		if _, err := io.ReadFull(p.stream, body); err != nil {
+			return err
+		}
+		if err := s.hear(p, kind, body); err != nil {
+			return err
+		}
+	}
+}
+
+// hear does what a frame other than a block says.
+func (s *Scheduler) hear(p *peer, kind byte, body []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.cfg.Now()
+	p.heard, p.spoke = now, true
+	switch kind {
+	case frameHeld:
+		base, held, err := parseHeld(body)
+		if err != nil {
+			return err
+		}
+		if len(held) <= 64 && !p.told.IsZero() && len(p.asks) == 0 {
+			p.delayed(now.Sub(p.told))
+		}
+		s.learn(p, len(held), func(i int) (uint32, bool) { return base + uint32(i), held[i] }, now)
+	case frameGain:
+		numbers, err := parseNumbers(body)
+		if err != nil {
+			return err
+		}
+		s.learn(p, len(numbers), func(i int) (uint32, bool) { return numbers[i], true }, now)
+	case frameNot:
+		numbers, err := parseNumbers(body)
+		if err != nil {
+			return err
+		}
+		for _, k := range numbers {
+			s.refused(p, k, now)
+		}
+		if p.lies > 8+p.hits/8 {
+			return fmt.Errorf("%d blocks it said it had", p.lies)
+		}
+		s.fill(p, now)
+	case frameLater:
+		number, wait, refs, err := parseLater(body)
+		if err != nil {
+			return err
+		}
+		s.putOff(p, number, time.Duration(wait)*time.Millisecond, refs, now)
+		s.fill(p, now)
+	case frameBusy:
+	default:
+		return fmt.Errorf("%w: type %d from a giver", errFrame, kind)
+	}
+	return nil
+}
+
+// learn notes which of n wants p holds. s.mu is held.
+func (s *Scheduler) learn(p *peer, n int, of func(i int) (number uint32, held bool), now time.Time) {
+	var look []*want
+	for i := range n {
+		number, held := of(i)
+		w := s.numbers[number]
+		if w == nil || w.told&p.bit == 0 {
+			continue
+		}
+		w.said |= p.bit
+		if held {
+			w.has |= p.bit
+			if w.held.IsZero() && !p.saves(now) {
+				w.held = now
+			}
+		}
+		if !held && len(w.asks) == 0 || held && (len(w.asks) > 0 || w.urgent(now)) {
+			look = append(look, w)
+		}
+	}
+	s.fill(p, now)
+	for _, w := range look {
+		s.consider(w, now)
+	}
+}
+
+// refused notes that p does not hold a block after all. s.mu is held.
+func (s *Scheduler) refused(p *peer, number uint32, now time.Time) {
+	a := p.asks[number]
+	if a == nil {
+		return // given up meanwhile
+	}
+	w := a.w
+	p.delayed(now.Sub(a.sent))
+	s.unask(a)
+	p.misses++
+	if w.has&p.bit != 0 {
+		p.lies++
+	}
+	w.said, w.has = w.said|p.bit, w.has&^p.bit
+	s.next(w, now)
+}
+
+// unask takes off an ask that p has answered. s.mu is held.
+func (s *Scheduler) unask(a *ask) {
+	a.peer.forget(a)
+	if i := slices.Index(a.w.asks, a); i >= 0 {
+		a.w.asks = slices.Delete(a.w.asks, i, i+1)
+	}
+}
+
+// maxPutOff is how often one block may be put off by one peer, which is asked
+// again after putOffSoonest at the least, and twice that each time, up to 32
+// times that.
+const (
+	maxPutOff     = 16
+	putOffSoonest = 100 * time.Millisecond
+)
+
+// putOff notes that p gives a block later, and has named others. s.mu is held.
+func (s *Scheduler) putOff(p *peer, number uint32, wait time.Duration, refs []referral, now time.Time) {
+	a := p.asks[number]
+	if a == nil {
+		return
+	}
+	w := a.w
+	s.unask(a)
+	if t := now.Add(3 * min(wait, saving/3)); t.After(p.saved) {
+		p.saved = t
+	}
+	o := w.offBy(p)
+	if o == nil {
+		o = &putOff{peer: p}
+		w.off = append(w.off, o)
+	}
+	w.said, w.has = w.said|p.bit, w.has|p.bit
+	o.until = now.Add(min(max(wait, putOffSoonest<<min(o.times, 5)), time.Minute))
+	if o.times++; o.times > maxPutOff {
+		p.lies++
+		w.has &^= p.bit
+	}
+	o.named, o.alone = o.named[:0], false
+	for _, r := range refs {
+		if r.peer == s.cfg.Peers.ID() || s.peers.liars[r.peer] {
+			continue
+		}
+		o.named = append(o.named, r.peer)
+		if s.reachable(r.peer) {
+			continue
+		}
+		m := s.peers.met[r.peer]
+		if m != nil && m.until.After(now) || len(s.peers.open) >= maxPeers {
+			continue
+		}
+		if s.cfg.Meet == nil || len(r.addrs) == 0 || len(s.peers.named) >= maxPeers || m == nil && !s.remember(r.peer) {
+			continue
+		}
+		s.peers.met[r.peer].busy = true
+		if s.peers.meeting >= maxMeeting {
+			s.peers.named = append(s.peers.named, r)
+			continue
+		}
+		s.peers.meeting++
+		go s.meet(r)
+	}
+	if len(refs) > 0 && !slices.ContainsFunc(o.named, s.reachable) {
+		o.alone, o.until = true, now
+	}
+	s.next(w, now)
+}
+
+// readBlock reads a block of which the frame's length is known.
+func (s *Scheduler) readBlock(p *peer, n int) error {
+	var h [4]byte
+	if n < len(h) {
+		return errFrame
+	}
+	if _, err := io.ReadFull(p.stream, h[:]); err != nil {
+		return err
+	}
+	n -= len(h)
+	number := uint32(h[0])<<24 | uint32(h[1])<<16 | uint32(h[2])<<8 | uint32(h[3])
+	s.mu.Lock()
+	a := p.asks[number]
+	if a == nil {
+		if p.crossing == 0 {
+			s.mu.Unlock()
+			return fmt.Errorf("%w: a block that was not asked for", errFrame)
+		}
+		p.crossing--
+	}
+	class := node.Later
+	if a != nil {
+		class = min(a.w.Class, node.Later)
+	}
+	s.mu.Unlock()
+	data, err := s.readBody(p, class, n, a != nil)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	p.got = append(p.got, number)
+	p.poke(true)
+	s.mu.Unlock()
+	if a == nil {
+		s.mu.Lock()
+		s.swarm.Received += int64(n)
+		s.swarm.Duplicate += int64(n)
+		s.mu.Unlock()
+		return nil
+	}
+	if err := node.Verify(a.w.id, data); err != nil {
+		return fmt.Errorf("%w: %w", errLiar, err)
+	}
+	return s.brought(p, a, data)
+}
+
+// readBody reads n bytes, which take no more memory than have come; unless
+// they are kept they take none.
+func (s *Scheduler) readBody(p *peer, class node.Class, n int, kept bool) ([]byte, error) {
+	piece := s.coming.piece()
+	data := []byte{}
+	for got := 0; got < n; {
+		k := min(piece, n-got)
+		if !s.coming.take(class, k) {
+			return nil, errClosed
+		}
+		at := 0
+		if kept {
+			at = got
+		}
+		data = slices.Grow(data[:at], k)[:at+k]
+		if _, err := io.ReadFull(p.stream, data[at:]); err != nil {
+			return nil, err
+		}
+		got += k
+		s.mu.Lock()
+		p.heard, p.spoke = s.cfg.Now(), true
+		p.flowed = p.heard
+		s.mu.Unlock()
+	}
+	return data, nil
+}
+
+// brought takes in a block that p was asked for and that verifies.
+func (s *Scheduler) brought(p *peer, a *ask, data []byte) error {
+	select {
+	case s.landing <- struct{}{}:
+	case <-s.down:
+		return errClosed
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.cfg.Now()
+	w := a.w
+	p.sample(a, len(data), now)
+	p.hits++
+	s.swarm.Received += int64(len(data))
+	if len(data) >= 16<<10 {
+		s.peers.leaf += (int64(len(data)) - s.peers.leaf) / 8
+	}
+	if p.asks[w.number] == a {
+		s.unask(a)
+	} else if p.crossing > 0 {
+		p.crossing-- // it was cancelled while it came
+	}
+	if w.landed {
+		s.swarm.Duplicate += int64(len(data))
+		<-s.landing
+	} else {
+		k := s.counts[p.row]
+		k.Blocks++
+		k.Bytes += int64(len(data))
+		s.land(w)
+		go s.keep(w, data)
+	}
+	s.fill(p, now)
+	return nil
+}
