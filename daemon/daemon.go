@@ -31,6 +31,7 @@ import (
 	"playnode/internal/seal"
 	"playnode/ipns"
 	"playnode/lease"
+	"playnode/meet"
 	"playnode/node"
 	"playnode/node/embedded"
 	nodehttp "playnode/node/http"
@@ -101,6 +102,8 @@ type network struct {
 	search    *finder
 	keeps     keeps
 	served    served
+	meeting   *meet.Meeting // nil in a fleet
+	met       chan struct{} // closed when meeting has ended
 }
 
 // DefaultRepo is where the repo lies unless told otherwise.
@@ -211,6 +214,7 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	n, err := embedded.New(ctx, embedded.Config{
 		Dir: d.repo.NodeDir(), Identity: key, Listen: listen, Peers: cfg.Peers,
 		Network: embedded.Network(cfg.Network), Bootstrap: cfg.Bootstrap, Log: d.log,
+		Allow: cfg.Allow, Small: small(), Relay: cfg.Relay && d.opt.Serve, Reach: reachOf(cfg.Reach),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start node: %w", err)
@@ -275,7 +279,11 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	w.follow.OnNewer(func(c *follow.Catalogue) {
 		d.settle(c)
 		w.search.changed()
+		w.look()
 	})
+	if err := d.startMeeting(w); err != nil {
+		return nil, err
+	}
 	w.archivist = archivist.New(archivist.Config{Follow: w.follow, Names: w.names, Log: d.log})
 	if w.publisher, err = d.openPublisher(w); err != nil {
 		return nil, err
@@ -302,6 +310,7 @@ func (d *Daemon) Close() error {
 	d.sound.close()
 	err := d.venue.Persist()
 	if n != nil {
+		<-n.met
 		err = errors.Join(err, n.names.Close(), n.search.close(), n.node.Close())
 	}
 	return errors.Join(err, d.repo.Close())

@@ -21,7 +21,7 @@ func (d *Daemon) settings(context.Context, struct{}, func(Event)) (repo.Config, 
 // its node is already made. Those of a single request may differ.
 func SameSettings(ctx context.Context, c Client, dir string, flags *pflag.FlagSet) error {
 	node := pflag.NewFlagSet("node", pflag.ContinueOnError)
-	for _, name := range []string{"listen", "http", "gateway", "metrics", "store-limit", "network", "bootstrap", "origin", "router", "kubo-names"} {
+	for _, name := range []string{"listen", "http", "gateway", "metrics", "store-limit", "network", "bootstrap", "origin", "router", "kubo-names", "relay", "reach", "allow"} {
 		if f := flags.Lookup(name); f != nil {
 			node.AddFlag(f)
 		}
@@ -45,6 +45,7 @@ func SameSettings(ctx context.Context, c Client, dir string, flags *pflag.FlagSe
 		{"gateway", want.Gateway, have.Gateway}, {"metrics", want.Metrics, have.Metrics}, {"store-limit", want.StoreLimit, have.StoreLimit}, {"network", want.Network, have.Network},
 		{"bootstrap", want.Bootstrap, have.Bootstrap}, {"origin", want.Origins, have.Origins},
 		{"router", want.Routers, have.Routers}, {"kubo-names", want.KuboNames, have.KuboNames},
+		{"relay", want.Relay, have.Relay}, {"reach", want.Reach, have.Reach}, {"allow", want.Allow, have.Allow},
 	} {
 		if node.Lookup(f.flag) != nil && !reflect.DeepEqual(f.want, f.have) {
 			return usage("--%s differs from the running daemon's (%s): stop it, or leave the flag out", f.flag, show(f.have))

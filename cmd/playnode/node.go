@@ -28,6 +28,9 @@ func (n *nodeFlags) add(c *cobra.Command) {
 	f.StringArray("origin", nil, "a trustless gateway to ask for blocks as well (repeatable)")
 	f.StringArray("router", nil, "a delegated routing server to give and ask for name records (repeatable)")
 	f.StringArray("kubo-names", nil, "the RPC of a Kubo to give and ask for name records, such as http://127.0.0.1:5001 (repeatable)")
+	f.Bool("relay", false, "relay for followers of the same names that nobody can dial")
+	f.String("reach", "auto", "whether others can dial this box: public, private, or auto to ask peers")
+	f.StringArray("allow", nil, "a peer id, or @FILE of them: have to do with these alone (repeatable)")
 	n.timeout = duration(time.Minute)
 	f.Var(&n.timeout, "timeout", "how long to wait while nothing arrives")
 }

@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/boxo/bitswap"
@@ -24,11 +25,11 @@ import (
 	"github.com/ipfs/boxo/bitswap/network/bsnet"
 	pin "github.com/ipfs/boxo/pinning/pinner"
 	"github.com/ipfs/boxo/pinning/pinner/dspinner"
-	"github.com/ipfs/go-cid"
 	leveldb "github.com/ipfs/go-ds-leveldb"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/routing"
 	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
 
@@ -39,7 +40,8 @@ import (
 type Network string
 
 const (
-	// Public uses the Amino DHT and its bootstrap peers.
+	// Public uses the Amino DHT and its bootstrap peers, and mDNS where the
+	// box is in a private network.
 	Public Network = "public"
 	// LAN uses mDNS and the given peers.
 	LAN Network = "lan"
@@ -54,7 +56,7 @@ type Config struct {
 	// Identity is the libp2p key. Required.
 	Identity ed25519.PrivateKey
 	// Listen are multiaddrs; none means all interfaces, TCP and QUIC, on
-	// ports of the system's choice.
+	// ports of the system's choice. "none" alone: the node only dials.
 	Listen []string
 	// Peers are full multiaddrs that are connected and kept.
 	Peers []string
@@ -62,6 +64,22 @@ type Config struct {
 	Network Network
 	// Bootstrap are full multiaddrs in place of the public bootstrap peers.
 	Bootstrap []string
+	// Prefix, when set, is that of a DHT of one's own ("/fleet"), in which
+	// every node serves; empty is the Amino DHT.
+	Prefix string
+	// Allow are the peer ids that this node has to do with, when it is to
+	// have to do with no others: connections of all others are refused either
+	// way, and there is no DHT.
+	Allow []string
+	// Small are the protocols that may go through a relay; all others, and
+	// blocks, need a direct connection.
+	Small []string
+	// Relay serves as a relay to those who are kept, preferred or allowed.
+	Relay bool
+	// Reach says whether others can dial us; empty: find out.
+	Reach node.Reachability
+	// Room is what libp2p may take of the box; zero: by its size.
+	Room Room
 	// Grace is how long a released block stays; 0 means 2 minutes.
 	Grace time.Duration
 	// Now is the clock of that grace; nil means time.Now.
@@ -74,8 +92,8 @@ type Config struct {
 const closing = 4 * time.Second
 
 // Node is the peer. It is a node.Getter (peers only, never its own disk),
-// node.Blocks, node.Pinner, node.Held, node.Values, node.Streams, node.Topics
-// and node.Peers. Safe for concurrent use.
+// node.Blocks, node.Pinner, node.Held, node.Values, node.Streams, node.Topics,
+// node.Peers, node.Records, node.Reach and node.Finder. Safe for concurrent use.
 type Node struct {
 	log    *slog.Logger
 	ctx    context.Context // ends when the node closes; no request's
@@ -88,13 +106,19 @@ type Node struct {
 	host     host.Host
 	exchange *bitswap.Bitswap
 	dht      *dht.IpfsDHT // nil unless Public
-	mdns     mdns.Service // nil unless LAN
+	mdns     mdns.Service // nil where it is not used
 	peers    *peers
 	topics   *topics
-	provides chan cid.Cid // roots to announce; Public only
-	slots    chan struct{}
-	down     sync.Once
-	downErr  error // of Close's first call
+	provides chan announcement // Public only
+	slots    slots
+	small    map[string]bool // protocols that may go through a relay
+	subnets  subnets
+	owned    owned
+	relays   *relays
+	// reachable is a network.Reachability.
+	reachable atomic.Int32
+	down      sync.Once
+	downErr   error // of Close's first call
 }
 
 // New opens the directory, listens and starts to connect. ctx bounds the
@@ -110,8 +134,11 @@ func New(ctx context.Context, cfg Config) (n *Node, err error) {
 		return nil, fmt.Errorf("open node: network %q is not public, lan or none", cfg.Network)
 	}
 	n = &Node{
-		log: cfg.Log, pinning: make(chan struct{}, 1), slots: make(chan struct{}, maxStreams),
-		provides: make(chan cid.Cid, 1024),
+		log: cfg.Log, pinning: make(chan struct{}, 1), slots: slots{by: map[peer.ID]int{}},
+		provides: make(chan announcement, 1024), small: map[string]bool{},
+	}
+	for _, p := range cfg.Small {
+		n.small[p] = true
 	}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
@@ -130,7 +157,11 @@ func New(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err != nil {
 		return n, err
 	}
-	if n.host, err = newHost(key, cfg); err != nil {
+	allowed, err := newFleet(cfg.Allow)
+	if err != nil {
+		return n, err
+	}
+	if n.host, err = newHost(key, cfg, allowed); err != nil {
 		return n, err
 	}
 	if n.topics, err = newTopics(n.ctx, n.host); err != nil {
@@ -140,8 +171,11 @@ func New(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err != nil {
 		return n, err
 	}
+	if n.relays, err = newRelays(n, cfg, allowed); err != nil {
+		return n, err
+	}
 	var find routing.ContentDiscovery // stays untyped nil without a DHT: bitswap asks
-	if cfg.Network == Public {
+	if cfg.Network == Public && allowed == nil {
 		if err := n.startDHT(cfg); err != nil {
 			return n, err
 		}
@@ -152,8 +186,8 @@ func New(ctx context.Context, cfg Config) (n *Node, err error) {
 		bitswap.WithWantHaveReplaceSize(16<<10),
 		bitswap.TaskWorkerCount(24), bitswap.EngineTaskWorkerCount(24),
 		bitswap.WithClientOption(bsclient.WithoutDuplicatedBlockStats()))
-	if cfg.Network == LAN {
-		n.mdns = mdns.NewMdnsService(n.host, "", finder{n.peers})
+	if cfg.Network == LAN || cfg.Network == Public && allowed == nil && n.subnets.private() {
+		n.mdns = mdns.NewMdnsService(n.host, "", finder{n.peers, allowed, make(chan struct{}, maxDialing)})
 		if err := n.mdns.Start(); err != nil {
 			n.log.Warn("mDNS does not work here; only given peers will be found", "err", err)
 			n.mdns = nil
@@ -215,6 +249,9 @@ func (n *Node) stop() error {
 	}
 	if n.dht != nil {
 		errs = append(errs, n.dht.Close())
+	}
+	if n.relays != nil {
+		errs = append(errs, n.relays.close())
 	}
 	if n.host != nil {
 		errs = append(errs, n.host.Close())

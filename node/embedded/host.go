@@ -11,10 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/protocol"
-	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
@@ -24,46 +21,33 @@ import (
 	"playnode/node"
 )
 
-const (
-	// maxStreams bounds the streams that our own protocols serve at once.
-	maxStreams = 256
-	// lowPeers and highPeers are the watermarks between which peers that
-	// nobody asked to keep are dropped.
-	lowPeers, highPeers = 64, 128
-	// window is the first receive window of a yamux stream, in bytes: each
-	// bitswap message opens a fresh stream, and at 50 ms a window of 256 KiB
-	// is what a block waits for.
-	window = 4 << 20
-	// hostMemory is what libp2p's resource manager may grant, in bytes.
-	hostMemory = 256 << 20
-)
-
 // everywhere is what a node listens on unless told otherwise.
 var everywhere = []string{
 	"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1",
 	"/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1",
 }
 
-func newHost(key crypto.PrivKey, cfg Config) (host.Host, error) {
+// nothing, as the only address to listen on, is for a node that only dials.
+const nothing = "none"
+
+func newHost(key crypto.PrivKey, cfg Config, allowed *fleet) (host.Host, error) {
 	listen := cfg.Listen
 	if len(listen) == 0 {
 		listen = everywhere
 	}
-	conns, err := connmgr.NewConnManager(lowPeers, highPeers, connmgr.WithGracePeriod(20*time.Second))
+	room := cfg.Room.orBox()
+	conns, err := connmgr.NewConnManager(room.low(), room.high(), connmgr.WithGracePeriod(20*time.Second))
 	if err != nil {
 		return nil, err
 	}
-	limits := rcmgr.DefaultLimits
-	libp2p.SetDefaultServiceLimits(&limits)
-	resources, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Scale(hostMemory, 1024)), rcmgr.WithMetricsDisabled())
+	resources, err := room.manager()
 	if err != nil {
 		return nil, err
 	}
 	mux := *yamux.DefaultTransport
-	mux.InitialStreamWindowSize = window
+	mux.InitialStreamWindowSize = room.window()
 	opts := []libp2p.Option{
 		libp2p.Identity(key),
-		libp2p.ListenAddrStrings(listen...),
 		libp2p.Transport(tcp.NewTCPTransport),
 		libp2p.Transport(quic.NewTransport),
 		libp2p.Security(noise.ID, noise.New),
@@ -72,12 +56,31 @@ func newHost(key crypto.PrivKey, cfg Config) (host.Host, error) {
 		libp2p.ResourceManager(resources),
 		libp2p.UserAgent("playnode"),
 		libp2p.DisableMetrics(),
+		libp2p.EnableRelay(), // dials through relays, and is dialled where relays.go has reserved
 	}
-	switch {
-	case cfg.Network != Public:
-		opts = append(opts, libp2p.DisableRelay())
-	case slices.ContainsFunc(listen, func(a string) bool { return !loopback(a) }):
-		opts = append(opts, libp2p.NATPortMap(), libp2p.EnableHolePunching())
+	if slices.Equal(listen, []string{nothing}) {
+		opts = append(opts, libp2p.NoListenAddrs)
+	} else {
+		opts = append(opts, libp2p.ListenAddrStrings(listen...))
+	}
+	if allowed != nil {
+		opts = append(opts, libp2p.ConnectionGater(allowed))
+	}
+	switch cfg.Reach {
+	case node.PublicReach:
+		opts = append(opts, libp2p.ForceReachabilityPublic())
+	case node.PrivateReach:
+		opts = append(opts, libp2p.ForceReachabilityPrivate())
+	}
+	abroad := slices.ContainsFunc(listen, func(a string) bool { return !loopback(a) && a != nothing })
+	if abroad {
+		opts = append(opts, libp2p.EnableHolePunching())
+	}
+	if abroad && cfg.Network == Public {
+		opts = append(opts, libp2p.NATPortMap())
+	}
+	if cfg.Relay || abroad && cfg.Network == Public {
+		opts = append(opts, libp2p.EnableNATService()) // tells others whether they can be dialled
 	}
 	h, err := libp2p.New(opts...)
 	if err != nil {
@@ -114,34 +117,6 @@ func (n *Node) Addrs() []string {
 
 func loopback(addr string) bool {
 	return strings.HasPrefix(addr, "/ip4/127.") || strings.HasPrefix(addr, "/ip6/::1/")
-}
-
-// Handle serves a protocol; see node.Streams. At most 256 streams are served
-// at once, all protocols together; more are reset.
-func (n *Node) Handle(p string, h func(peer string, s node.Stream)) {
-	n.host.SetStreamHandler(protocol.ID(p), func(s network.Stream) {
-		select {
-		case n.slots <- struct{}{}:
-		default:
-			s.Reset()
-			return
-		}
-		defer func() { <-n.slots }()
-		h(s.Conn().RemotePeer().String(), s)
-	})
-}
-
-// Open opens a stream; see node.Streams.
-func (n *Node) Open(ctx context.Context, to, p string) (node.Stream, error) {
-	id, err := peer.Decode(to)
-	if err != nil {
-		return nil, fmt.Errorf("open %s to %s: %w", p, to, err)
-	}
-	s, err := n.host.NewStream(ctx, id, protocol.ID(p))
-	if err != nil {
-		return nil, fmt.Errorf("open %s to %s: %w", p, to, err)
-	}
-	return s, nil
 }
 
 // Connect dials and keeps; see node.Peers. A peer that does not answer now is
