@@ -27,7 +27,7 @@ func (d *Daemon) startMeeting(n *network) error {
 		return nil
 	}
 	m, err := meet.New(meet.Config{
-		Streams: n.node, Peers: n.node, Records: n.node, Reach: n.node, Finder: n.node,
+		Streams: n.node, Peers: n.node, Records: n.node, Company: n.node, Reach: n.node, Finder: n.node,
 		Names: func() []string {
 			names := []string{string(d.keys.Names()[0])} // a DJ is there for her own
 			for _, f := range n.follow.Follows() {

@@ -212,7 +212,7 @@ func (m *Meeting) meet(c *circle, peer string, own *signed) bool {
 	delete(c.told, peer)
 	if !known {
 		c.changed = true
-		m.cfg.Records.Prefer(peer, true)
+		m.cfg.Company.Prefer(peer, true)
 	}
 	return !known
 }

@@ -323,7 +323,7 @@ func TestVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join("..", "testdata", "vectors", "peers.json")
+	path := filepath.Join("testdata", "peers.json")
 	if *update {
 		if err := os.WriteFile(path, append(raw, '\n'), 0o644); err != nil {
 			t.Fatal(err)

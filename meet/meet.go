@@ -36,6 +36,7 @@ type Config struct {
 	Streams node.Streams
 	Peers   node.Peers
 	Records node.Records
+	Company node.Company
 	Reach   node.Reach
 	// Names are those that are followed here, as text, now.
 	Names func() []string
@@ -126,12 +127,13 @@ type party struct {
 	busy  bool
 	mute  time.Time // when it failed to answer well; it is left alone for a while, or until it connects anew
 	asked map[string]time.Time
+	sent  string // the record of ours that it was given
 }
 
 // New makes a Meeting, which answers peers from now on. Run does the rest.
 func New(cfg Config) (*Meeting, error) {
-	if cfg.Streams == nil || cfg.Peers == nil || cfg.Records == nil || cfg.Reach == nil || cfg.Names == nil || cfg.Now == nil {
-		return nil, errors.New("make meeting: Streams, Peers, Records, Reach, Names and Now are required")
+	if cfg.Streams == nil || cfg.Peers == nil || cfg.Records == nil || cfg.Company == nil || cfg.Reach == nil || cfg.Names == nil || cfg.Now == nil {
+		return nil, errors.New("make meeting: Streams, Peers, Records, Company, Reach, Names and Now are required")
 	}
 	if cfg.Degree <= 0 {
 		cfg.Degree = 8
@@ -188,6 +190,7 @@ func (m *Meeting) Run(ctx context.Context) error {
 	defer wg.Wait()
 	defer m.keep() // who was met last is who is dialled first
 	m.cfg.Peers.OnConnect(m.arrived)
+	m.cfg.Records.OnChange(m.Look)
 	for {
 		m.round(ctx, &wg)
 		wait := time.NewTimer(m.cfg.Every*3/4 + rand.N(m.cfg.Every/2))
@@ -262,7 +265,7 @@ func (m *Meeting) expire(connected []string) {
 				delete(c.met, p)
 				c.changed = true
 				if !m.common(p) {
-					m.cfg.Records.Prefer(p, false)
+					m.cfg.Company.Prefer(p, false)
 				}
 			}
 		}
@@ -298,13 +301,15 @@ func (m *Meeting) question(ctx context.Context, wg *sync.WaitGroup, connected []
 			continue
 		}
 		var about []string
-		due := false
+		// What it passes on of us may lead nowhere any more.
+		due, moved := false, m.common(p) && string(m.own(p)) != s.sent
 		for name, c := range m.names {
 			at, before := s.asked[name]
 			_, knows := c.met[p]
 			age := now.Sub(at).Abs()
 			// Who does not know a name may follow it later.
-			if due = due || !before || age > anew || knows && lacking[name] && age > hungry; !before || age > hungry {
+			due = due || !before || age > anew || knows && (moved || lacking[name] && age > hungry)
+			if !before || age > hungry || knows && moved {
 				about = append(about, name)
 			}
 		}
@@ -318,7 +323,7 @@ func (m *Meeting) question(ctx context.Context, wg *sync.WaitGroup, connected []
 		}
 		rand.Shuffle(len(about), func(i, j int) { about[i], about[j] = about[j], about[i] })
 		about = about[:min(len(about), maxTags)]
-		s.busy = true
+		s.busy, s.sent = true, string(m.own(p))
 		for _, name := range about {
 			s.asked[name] = now
 		}

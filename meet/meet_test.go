@@ -69,7 +69,6 @@ type peer struct {
 	*embedded.Node
 	t    *testing.T
 	cfg  embedded.Config
-	name string
 	stop func()
 	*meet.Meeting
 	told chan string // who arrives
@@ -107,7 +106,7 @@ func (p *peer) open() {
 func (p *peer) follow(change func(*meet.Config), names ...string) {
 	p.t.Helper()
 	cfg := meet.Config{
-		Streams: p.Node, Peers: p.Node, Records: p.Node, Reach: p.Node,
+		Streams: p.Node, Peers: p.Node, Records: p.Node, Company: p.Node, Reach: p.Node,
 		Names: func() []string { return names }, Now: time.Now,
 	}
 	if change != nil {

@@ -28,6 +28,9 @@ type Records interface {
 	// whom it tells: of our addresses, those that the like of it can dial.
 	// nil when there are none.
 	Own(to string) []byte
+	// OnChange calls f, in a goroutine of its own, when Own may say something
+	// else than before.
+	OnChange(f func())
 	// Learn verifies a record. Nothing is dialled and nothing kept.
 	Learn(record []byte) (Record, error)
 	// Dial connects to the peer of a record that the peer by gave, which is
@@ -36,6 +39,10 @@ type Records interface {
 	// hosts never: who introduces others is not to scan our network by our
 	// hand. The connection is not kept or redialled.
 	Dial(ctx context.Context, record []byte, by string) error
+}
+
+// Company is whom a node is with.
+type Company interface {
 	// Prefer says that peer has something in common with us, or has not any
 	// more: its connections go after those of others, and it is served when
 	// strangers take all that is for them.

@@ -93,7 +93,7 @@ const closing = 4 * time.Second
 
 // Node is the peer. It is a node.Getter (peers only, never its own disk),
 // node.Blocks, node.Pinner, node.Held, node.Values, node.Streams, node.Topics,
-// node.Peers, node.Records, node.Reach and node.Finder. Safe for concurrent use.
+// node.Peers, node.Records, node.Company, node.Reach and node.Finder. Safe for concurrent use.
 type Node struct {
 	log    *slog.Logger
 	ctx    context.Context // ends when the node closes; no request's

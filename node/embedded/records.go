@@ -74,6 +74,22 @@ func (o *owned) sign(n *Node, addrs []ma.Multiaddr) []byte {
 	return nil
 }
 
+// OnChange is as node.Records says.
+func (n *Node) OnChange(f func()) {
+	n.peers.mu.Lock()
+	defer n.peers.mu.Unlock()
+	n.peers.changes = append(n.peers.changes, f)
+}
+
+// changed tells that our addresses are others.
+func (p *peers) changed() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, f := range p.changes {
+		p.spawn(f)
+	}
+}
+
 // learn verifies a record: whoever signed it speaks of itself.
 func learn(raw []byte) (*peer.PeerRecord, error) {
 	if len(raw) > node.MaxPeerRecord {
@@ -146,7 +162,7 @@ func (n *Node) Dial(ctx context.Context, raw []byte, by string) error {
 // have something in common with us.
 const preference = 100
 
-// Prefer is as node.Records says.
+// Prefer is as node.Company says.
 func (n *Node) Prefer(p string, yes bool) {
 	id, err := peer.Decode(p)
 	if err != nil {

@@ -23,8 +23,9 @@ const (
 	// renewRelay is how often a reservation, good for an hour, is made anew.
 	// It is no date of the relay's: our clock may be wrong.
 	renewRelay = 20 * time.Minute
-	// retryRelay is how soon one that refused is asked again.
-	retryRelay = time.Minute
+	// soonRelay and lateRelay bound the wait before one that refused is asked
+	// again: it may be about to learn that we have something in common.
+	soonRelay, lateRelay = time.Second, 5 * time.Minute
 	// lookRelays is how often we look for relays when nothing tells of any.
 	lookRelays = 30 * time.Second
 	// reserving bounds one reservation.
@@ -81,6 +82,7 @@ func newRelays(n *Node, cfg Config, allowed *fleet) (*relays, error) {
 	}
 	sub, err := n.host.EventBus().Subscribe([]any{
 		new(event.EvtLocalReachabilityChanged), new(event.EvtPeerConnectednessChanged), new(event.EvtPeerIdentificationCompleted),
+		new(event.EvtLocalAddressesUpdated),
 	}, eventbus.BufSize(64))
 	if err != nil {
 		return nil, err
@@ -108,15 +110,17 @@ func (r *relays) look() {
 }
 
 func (r *relays) run(ctx context.Context, events <-chan any) {
-	tick := time.NewTicker(lookRelays)
-	defer tick.Stop()
-	refused := map[peer.ID]time.Time{}
+	refused := map[peer.ID]refusal{}
+	wait := lookRelays
 	for {
+		tick := time.NewTimer(wait)
 		select {
 		case e := <-events:
 			switch e := e.(type) {
 			case event.EvtLocalReachabilityChanged:
 				r.node.reachable.Store(int32(e.Reachability))
+			case event.EvtLocalAddressesUpdated:
+				r.node.peers.changed()
 			case event.EvtPeerConnectednessChanged:
 				if e.Connectedness == network.NotConnected {
 					delete(refused, e.Peer)
@@ -126,14 +130,28 @@ func (r *relays) run(ctx context.Context, events <-chan any) {
 			clear(refused) // somebody is a friend now
 		case <-tick.C:
 		case <-ctx.Done():
+			tick.Stop()
 			return
 		}
+		tick.Stop()
 		r.settle(ctx, refused)
+		wait = lookRelays
+		for _, f := range refused {
+			if left := time.Until(f.until); left > 0 { // else it was asked just now, or is no friend
+				wait = min(wait, left)
+			}
+		}
 	}
 }
 
+// refusal is a relay that would not have us.
+type refusal struct {
+	until time.Time
+	wait  time.Duration
+}
+
 // settle drops relays that are gone, and reserves with as many as are wanted.
-func (r *relays) settle(ctx context.Context, refused map[peer.ID]time.Time) {
+func (r *relays) settle(ctx context.Context, refused map[peer.ID]refusal) {
 	h := r.node.host
 	direct := func(id peer.ID) bool { return h.Network().Connectedness(id) == network.Connected }
 	want := wantRelays
@@ -159,7 +177,7 @@ func (r *relays) settle(ctx context.Context, refused map[peer.ID]time.Time) {
 	r.mu.Unlock()
 	if lack > 0 {
 		for _, id := range h.Network().Peers() {
-			if at, no := refused[id]; lack == 0 || no && time.Since(at) < retryRelay || !direct(id) || !r.any && !r.node.peers.friend(id) || r.has(id) {
+			if lack == 0 || time.Now().Before(refused[id].until) || !direct(id) || !r.any && !r.node.peers.friend(id) || r.has(id) {
 				continue
 			}
 			if speaks, err := h.Peerstore().SupportsProtocols(id, proto.ProtoIDv2Hop); err != nil || len(speaks) == 0 {
@@ -177,10 +195,12 @@ func (r *relays) settle(ctx context.Context, refused map[peer.ID]time.Time) {
 		_, had := r.held[id]
 		if err != nil {
 			r.node.log.Debug("reserve with a relay", "relay", id, "err", err)
-			refused[id] = time.Now()
+			again := min(max(2*refused[id].wait, soonRelay), lateRelay)
+			refused[id] = refusal{time.Now().Add(again), again}
 			delete(r.held, id)
 			h.ConnManager().Unprotect(id, "relay")
 		} else {
+			delete(refused, id)
 			r.held[id] = time.Now()
 			h.ConnManager().Protect(id, "relay")
 		}
@@ -191,6 +211,7 @@ func (r *relays) settle(ctx context.Context, refused map[peer.ID]time.Time) {
 		if err := r.tell.Emit(event.EvtAutoRelayAddrsUpdated{RelayAddrs: r.addrs()}); err != nil {
 			r.node.log.Debug("tell of relays", "err", err)
 		}
+		r.node.peers.changed()
 	}
 }
 
