@@ -35,7 +35,7 @@ type peers struct {
 	kept     map[peer.ID]chan struct{}
 	met      map[peer.ID]network.Connectedness // Connected, or Limited: through a relay alone
 	arrivals []func(string)
-	changes  []func() // when our addresses are others
+	changes  []func()         // when our addresses are others
 	liked    map[peer.ID]bool // of Prefer
 	lan      map[peer.ID]bool // whom mDNS found
 }

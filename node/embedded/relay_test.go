@@ -96,6 +96,16 @@ func TestRelay(t *testing.T) {
 	if _, err := venue.Open(t.Context(), dj.ID(), bulkProtocol); !errors.Is(err, node.ErrNotFound) {
 		t.Errorf("a bulk stream through a relay: %v", err)
 	}
+	// Who comes through a relay may be anywhere: not on its word is an address
+	// of this box dialled, as it is on that of the hub, which is here.
+	other := start(t, config(t, hub.Addrs()[0]))
+	meet(t, other, hub)
+	if err := venue.Dial(t.Context(), other.Own(hub.ID()), dj.ID()); !errors.Is(err, node.ErrNotFound) {
+		t.Errorf("dialled on the word of one who is elsewhere: %v", err)
+	}
+	if err := venue.Dial(t.Context(), other.Own(hub.ID()), hub.ID()); err != nil {
+		t.Errorf("not dialled on the word of one who is here: %v", err)
+	}
 	b := node.NewBlock(cid.Raw, []byte("block"))
 	if err := dj.Put(t.Context(), b); err != nil {
 		t.Fatal(err)
