@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 }
 
 // limit is how long anything may take on a slow machine.
-const limit = time.Minute
+const limit = 25 * time.Second
 
 // clock is what a Meeting goes by in a test.
 type clock struct {
