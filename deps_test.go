@@ -30,6 +30,7 @@ var walls = []wall{
 	{"internal/repo", []string{"playnode/"}, []string{"playnode/internal/repo"}, "the directory satisfies the roles' stores structurally", false},
 	{"fetch", []string{"playnode/"}, []string{"playnode/fetch", "playnode/node"}, "the scheduler knows blocks and deadlines, not what is in them", false},
 	{"fetch", []string{"github.com/libp2p/", "github.com/ipfs/boxo"}, nil, "the scheduler runs in a simulated world; it may not need a real one", false},
+	{"meet", []string{"playnode/"}, []string{"playnode/meet", "playnode/node"}, "who meets whom needs a name's text and a peer's record, and no more", false},
 	{"lease", []string{"playnode/"}, []string{"playnode/lease", "playnode/manifests", "playnode/internal/seal"}, "terms are decided offline, from bytes alone", false},
 	{"follow", []string{"playnode/"}, []string{"playnode/follow", "playnode/manifests", "playnode/ipns", "playnode/node", "playnode/fetch"}, "what is followed is verified and held without any key", false},
 	{"archivist", []string{"playnode/lease", "playnode/internal/seal", "playnode/internal/audio", "filippo.io/age"}, nil, "an archivist has no code path to a key", false},

@@ -11,6 +11,7 @@
 //	3  publisher player archivist     the three journeys
 //	2  lease follow           terms and keys; a name in, verified heads out
 //	1½ fetch                  which block, for what, by when, from whom
+//	   meet                   the followers of a name find one another
 //	1  manifests ipns node    signed records; names; blocks and peers
 //	   internal/audio internal/seal internal/repo
 //

@@ -428,6 +428,7 @@ type Status struct {
 	Name    string     `json:"name"`
 	Peer    string     `json:"peer"`
 	Peers   int        `json:"peers"`
+	Reach   Reach      `json:"reach"`
 	Follows []Followed `json:"follows"`
 	Leases  []Leased   `json:"leases"`
 	Playing *PlayEvent `json:"playing"`

@@ -31,6 +31,7 @@ import (
 	"playnode/internal/seal"
 	"playnode/ipns"
 	"playnode/lease"
+	"playnode/meet"
 	"playnode/node"
 	nodehttp "playnode/node/http"
 	"playnode/node/kubo"
@@ -103,6 +104,8 @@ type network struct {
 	search    *finder
 	keeps     keeps
 	served    served
+	meeting   *meet.Meeting // nil in a fleet
+	met       chan struct{} // closed when meeting has ended
 }
 
 // DefaultRepo is where the repo lies unless told otherwise.
@@ -274,7 +277,11 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	w.follow.OnNewer(func(c *follow.Catalogue) {
 		d.settle(c)
 		w.search.changed()
+		w.look()
 	})
+	if err := d.startMeeting(w); err != nil {
+		return nil, err
+	}
 	elsewhere, err := d.elsewhere(n)
 	if err != nil {
 		return nil, err
@@ -305,6 +312,7 @@ func (d *Daemon) Close() error {
 	d.sound.close()
 	err := d.venue.Persist()
 	if n != nil {
+		<-n.met
 		err = errors.Join(err, n.names.Close(), n.search.close(), n.fetch.Close(), n.node.Close())
 	}
 	return errors.Join(err, d.repo.Close())

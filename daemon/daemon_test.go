@@ -39,6 +39,7 @@ type box struct {
 	stop  func()
 	clock lease.Clock // nil: the wall clock, synchronised
 	ticks func(time.Duration) (<-chan time.Time, func())
+	args  []string // flags, in place of listening on loopback
 }
 
 func newBox(t testing.TB, c *clock) *box {
@@ -63,8 +64,16 @@ func (b *box) start(c *clock) {
 	b.t.Helper()
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	flags.String("network", "none", "")
-	flags.StringArray("listen", nil, "")
-	if err := flags.Parse([]string{"--network=none", "--listen=/ip4/127.0.0.1/tcp/0"}); err != nil {
+	for _, list := range []string{"listen", "peer", "allow"} {
+		flags.StringArray(list, nil, "")
+	}
+	flags.String("reach", "auto", "")
+	flags.Bool("relay", false, "")
+	args := b.args
+	if args == nil {
+		args = []string{"--listen=/ip4/127.0.0.1/tcp/0"}
+	}
+	if err := flags.Parse(append([]string{"--network=none"}, args...)); err != nil {
 		b.t.Fatal(err)
 	}
 	opt := Options{Dir: b.dir, Flags: flags, Serve: true, Now: c.now, Clock: b.clock, Ticks: b.ticks}

@@ -52,7 +52,7 @@ func TestFullDisk(t *testing.T) {
 	hog := filepath.Join(disk, "hog")
 	fill(t, hog)
 	do(t, p.venue, OpPlay, PlayRequest{Name: p.name, Sink: "null", Detach: true})
-	until(t, func() bool { return do(t, p.venue, OpCtl, CtlRequest{Do: "now"}).AtMs > 0 })
+	until(t, "it plays", func() bool { return do(t, p.venue, OpCtl, CtlRequest{Do: "now"}).AtMs > 0 })
 	if !faults(false) {
 		t.Error("status knows nothing of a full disk")
 	}
@@ -63,7 +63,7 @@ func TestFullDisk(t *testing.T) {
 	if s := do(t, p.venue, OpCtl, CtlRequest{Do: "block", Track: "now"}); len(s.Blocked) != 1 {
 		t.Errorf("block: %+v", s)
 	}
-	until(t, func() bool {
+	until(t, "it plays another track", func() bool {
 		s := do(t, p.venue, OpCtl, CtlRequest{Do: "now"})
 		return s.State == "playing" && s.CID != first
 	})
@@ -76,19 +76,5 @@ func TestFullDisk(t *testing.T) {
 	do(t, p.venue, OpCtl, CtlRequest{Do: "volume", Volume: 40})
 	if faults(false) || !faults(true) {
 		t.Error("the fault outlives the full disk")
-	}
-}
-
-// until waits for what another goroutine brings about.
-func until(t *testing.T, ok func() bool) {
-	t.Helper()
-	tick, late := time.NewTicker(10*time.Millisecond), time.After(20*time.Second)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatal("waited 20 s in vain")
-		}
 	}
 }

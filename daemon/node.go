@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -28,6 +29,14 @@ type floor interface {
 	node.Streams
 	node.Topics
 	node.Peers
+	node.Records
+	node.Company
+	node.Reach
+	node.Finder
+	// Reachability is whether others can dial us, Relays are the peers
+	// through which they reach us where they cannot.
+	Reachability() node.Reachability
+	Relays() []string
 	// Source is what its blocks are counted under, Routers are its ways to
 	// name records.
 	Source() string
@@ -46,6 +55,7 @@ func (d *Daemon) openNode(ctx context.Context, cfg repo.Config, key ed25519.Priv
 	ec := embedded.Config{
 		Dir: d.repo.NodeDir(), Identity: key, Listen: listen, Peers: cfg.Peers,
 		Network: embedded.Network(cfg.Network), Bootstrap: cfg.Bootstrap, Log: d.log,
+		Allow: cfg.Allow, Small: small(), Relay: cfg.Relay && d.opt.Serve, Reach: reachOf(cfg.Reach),
 	}
 	if cfg.Kubo != "" {
 		k, err := kubo.Open(ctx, kubo.Config{RPC: cfg.Kubo, Auth: cfg.KuboAuth, Log: d.log})
@@ -53,6 +63,9 @@ func (d *Daemon) openNode(ctx context.Context, cfg repo.Config, key ed25519.Priv
 			return nil, err
 		}
 		ec.Peers = nil
+		if len(ec.Allow) > 0 { // what others the Kubo has to do with is its own settings'
+			ec.Allow = append(slices.Clone(ec.Allow), k.KuboID())
+		}
 		h, err := embedded.OpenHost(ec)
 		if err != nil {
 			return nil, err
@@ -152,7 +165,7 @@ func (a *attached) introduce(peer string) {
 	a.spawn(func() {
 		if peer != a.KuboID() {
 			if addrs := a.Reached(peer); len(addrs) > 0 {
-				if err := a.Meet(a.life, false, addrs...); err != nil {
+				if err := a.Node.Meet(a.life, false, addrs...); err != nil {
 					a.d.log.Debug("introduce", "peer", peer, "err", err)
 				}
 			}
@@ -162,7 +175,7 @@ func (a *attached) introduce(peer string) {
 		kept := a.kept
 		a.mu.Unlock()
 		for to := range kept {
-			if err := a.Meet(a.life, true, to); err != nil {
+			if err := a.Node.Meet(a.life, true, to); err != nil {
 				a.d.log.Debug("introduce", "peer", to, "err", err)
 			}
 		}
@@ -173,7 +186,7 @@ func (a *attached) introduce(peer string) {
 // enough.
 func (a *attached) Connect(ctx context.Context, addr string) error {
 	met := make(chan error, 1)
-	go func() { met <- a.Meet(ctx, true, addr) }()
+	go func() { met <- a.Node.Meet(ctx, true, addr) }()
 	err := a.Host.Connect(ctx, addr)
 	a.mu.Lock()
 	if len(a.kept) < maxMet && !a.kept[addr] {
@@ -226,6 +239,14 @@ func (a *attached) kuboAddrs(ctx context.Context) ([]string, error) {
 	})
 	embedded.Order(all)
 	return all, nil
+}
+
+// Announce does nothing: a Kubo announces what it holds by itself.
+func (a *attached) Announce(string, cid.Cid) {}
+
+// Find finds nobody: a Kubo that lacks a block asks its routing itself.
+func (a *attached) Find(_ context.Context, root cid.Cid, _ int) (int, error) {
+	return 0, fmt.Errorf("find who holds %s: that is its Kubo's: %w", root, node.ErrNotFound)
 }
 
 func (a *attached) Source() string { return "kubo" }

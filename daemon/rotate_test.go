@@ -40,7 +40,7 @@ func (p *pair) backup() string {
 }
 
 // meet connects a to b.
-func meet(t *testing.T, a, b *box) {
+func linkUp(t *testing.T, a, b *box) {
 	t.Helper()
 	if err := a.opened.node.Connect(t.Context(), b.opened.node.Addrs()[0]); err != nil {
 		t.Fatal(err)
@@ -172,7 +172,7 @@ func TestBackupNameOverRealPeers(t *testing.T) {
 	theirs, _ := other.head()
 	for _, to := range []cid.Cid{first.CID, theirs.CID} {
 		p.point(to)
-		meet(t, p.venue, other.dj)
+		linkUp(t, p.venue, other.dj)
 		_, err := p.tryFollow()
 		wantKind(t, err, Verify, "")
 		if f := do(t, p.venue, OpFollows, struct{}{})[0]; f.Manifest != before.Manifest {
@@ -211,7 +211,7 @@ func TestAnOlderBackupRevivesNobody(t *testing.T) {
 	if _, err := Call(t.Context(), again, OpLeaseGrant, GrantRequest{Playlist: "bar", Device: do(t, p.venue, OpID, struct{}{}).Device, For: time.Hour}, nil); KindOf(err) != NotFound {
 		t.Errorf("granted before what was published was found: %v", err)
 	}
-	meet(t, again, kept)
+	linkUp(t, again, kept)
 	var notes []string
 	out, err := Call(t.Context(), again, OpPublish, PublishRequest{}, func(e Event) { notes = append(notes, e.Note) })
 	if err != nil {
@@ -245,7 +245,7 @@ func TestTwoLaptops(t *testing.T) {
 	first := p.follow()
 	do(t, second, OpPublish, PublishRequest{Paths: []string{tone(t, p.music, "other.wav", 2000)}, Playlist: "bar"})
 	do(t, second, OpLeaseRevoke, RevokeRequest{Leases: []string{id}})
-	meet(t, second, p.dj)
+	linkUp(t, second, p.dj)
 	// They tell each other of the name when they meet; whichever record
 	// counts, both laptops and the venue have heard of both by the time that
 	// they are asked.

@@ -90,6 +90,7 @@ func (d *Daemon) watchServed(ctx context.Context, n *network) error {
 	}
 	n.served.holders.Watch(list)
 	n.served.head, n.served.seq = head, seq
+	n.node.Announce("head", head) // nothing pins what is her own
 	return nil
 }
 

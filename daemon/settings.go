@@ -23,7 +23,7 @@ func SameSettings(ctx context.Context, c Client, dir string, flags *pflag.FlagSe
 	node := pflag.NewFlagSet("node", pflag.ContinueOnError)
 	for _, name := range []string{
 		"listen", "http", "gateway", "metrics", "store-limit", "upload-limit", "download-limit", "network", "bootstrap", "origin", "router", "kubo-names",
-		"kubo", "pinning-service", "pinning-token-file",
+		"kubo", "pinning-service", "pinning-token-file", "relay", "reach", "allow",
 	} {
 		if f := flags.Lookup(name); f != nil {
 			node.AddFlag(f)
@@ -50,6 +50,7 @@ func SameSettings(ctx context.Context, c Client, dir string, flags *pflag.FlagSe
 		{"bootstrap", want.Bootstrap, have.Bootstrap}, {"origin", want.Origins, have.Origins},
 		{"router", want.Routers, have.Routers}, {"kubo-names", want.KuboNames, have.KuboNames},
 		{"kubo", want.Kubo, have.Kubo}, {"pinning-service", want.PinningService, have.PinningService}, {"pinning-token-file", want.PinningTokenFile, have.PinningTokenFile},
+		{"relay", want.Relay, have.Relay}, {"reach", want.Reach, have.Reach}, {"allow", want.Allow, have.Allow},
 	} {
 		if node.Lookup(f.flag) != nil && !reflect.DeepEqual(f.want, f.have) {
 			return usage("--%s differs from the running daemon's (%s): stop it, or leave the flag out", f.flag, show(f.have))

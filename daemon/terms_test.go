@@ -160,6 +160,7 @@ func TestDJAwayLongerThanHerKeys(t *testing.T) {
 		if n := p.periodKeys(); n != 0 {
 			t.Errorf("%d days: %d keys are left", days, n)
 		}
+		before := p.fetched() // she finds the venue again by herself
 		p.renewed().round(p.clock)
 		unseen := p.unseen()
 		tracks := p.tracks()
@@ -172,7 +173,6 @@ func TestDJAwayLongerThanHerKeys(t *testing.T) {
 		for _, size := range unseen {
 			want, blocks = want+size, blocks+1
 		}
-		before := p.fetched()
 		p.follow()
 		after := p.fetched()
 		// Her daemon may have made a version by itself before the last one.

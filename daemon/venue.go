@@ -25,6 +25,7 @@ func (d *Daemon) followName(ctx context.Context, req FollowRequest, emit func(Ev
 		}
 		return Followed{}, usage("%v", err)
 	}
+	n.look()
 	ctx, alive, stop := patience(ctx, req.Node.timeout())
 	defer stop()
 	if err := d.connect(ctx, n, req.Node.Peers); err != nil && req.Once {
@@ -199,6 +200,7 @@ func (d *Daemon) status(ctx context.Context, _ struct{}, emit func(Event)) (Stat
 	if s.Storage.Used, err = n.node.Used(ctx); err != nil {
 		return Status{}, err
 	}
+	s.Reach = n.reach()
 	s.Traffic, s.Served = n.traffic(), n.servedBy(d.repo.Config.Copies)
 	s.Playing, s.Sound = d.sound.now()
 	s.Faults = faults(n.player.Faults())

@@ -80,6 +80,7 @@ var errFrame = errors.New("malformed frame")
 type referral struct {
 	peer  string
 	addrs []string
+	by    string // who has told of it
 }
 
 // order is one want.

@@ -54,7 +54,7 @@ func (w *stage) box(name string, change func(*Config), blocks ...node.Block) (*m
 	n := w.Node(name)
 	n.Put(w.t.Context(), blocks...)
 	cfg := Config{
-		Local: n, Streams: n, Peers: n, Meet: n.Connect, Now: time.Now, After: time.After,
+		Local: n, Streams: n, Peers: n, Meet: func(ctx context.Context, addr, _ string) error { return n.Connect(ctx, addr) }, Now: time.Now, After: time.After,
 		Rand: rand.New(rand.NewPCG(1, uint64(len(name)))),
 	}
 	if change != nil {
@@ -345,7 +345,7 @@ func TestWhoReachesNobodyIsServed(t *testing.T) {
 		source, from := w.box("source", nil, b)
 		n1, s1 := w.box("one", nil)
 		n2, s2 := w.box("two", func(c *Config) {
-			c.Meet = func(ctx context.Context, _ string) error { return errors.New("no way there") }
+			c.Meet = func(context.Context, string, string) error { return errors.New("no way there") }
 		})
 		w.Link(n1, source)
 		w.Link(n2, source)
@@ -427,7 +427,7 @@ func FuzzFrames(f *testing.F) {
 		appendHello(nil, []string{"/ip4/127.0.0.1/tcp/1/p2p/x"}), appendAsk(nil, 7, []Digest{d, d}),
 		appendWants(nil, frameWant, []order{{1, node.Now, false, d}, {2, node.Later, true, d}}),
 		appendNumbers(nil, frameCancel, []uint32{1, 2}), appendDone(nil, []Digest{d}), appendHeld(nil, 3, []bool{true, false, true}),
-		appendLater(nil, 1, 500, []referral{{"x", []string{"/ip4/127.0.0.1/tcp/1/p2p/x"}}, {"y", nil}}),
+		appendLater(nil, 1, 500, []referral{{peer: "x", addrs: []string{"/ip4/127.0.0.1/tcp/1/p2p/x"}}, {peer: "y"}}),
 	} {
 		f.Add(seed)
 	}

@@ -49,9 +49,10 @@ type Config struct {
 	// Near tells whether a peer is on our own network, and costs nothing to
 	// ask; nil means that none is.
 	Near func(peer string) bool
-	// Meet dials a full multiaddr that a peer has told of, once; nil means
-	// that only those are asked who are connected by themselves.
-	Meet func(ctx context.Context, addr string) error
+	// Meet dials a full multiaddr that the peer by has told of, once, if it
+	// may be dialled on by's word; nil means that only those are asked who are
+	// connected by themselves.
+	Meet func(ctx context.Context, addr, by string) error
 	// Upload and Download bound what the exchange sends and receives, in
 	// bytes a second; 0 means no bound. Sources are not bounded by them.
 	Upload, Download int64

@@ -423,7 +423,7 @@ func (g *giver) order(c *client, orders []order) error {
 		if wait, to, off := g.ledger.putOff(o, c.peer, now, g.turns.took, g.near); off {
 			var refs []referral
 			for _, p := range to {
-				refs = append(refs, referral{p, g.clients[p].addrs})
+				refs = append(refs, referral{peer: p, addrs: g.clients[p].addrs})
 			}
 			c.small = appendLater(c.small, o.number, uint32(wait.Milliseconds()), refs)
 			g.referred++

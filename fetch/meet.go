@@ -87,7 +87,7 @@ func (s *Scheduler) dial(r referral) (err error) {
 	ctx, cancel := s.within(meeting)
 	defer cancel()
 	for _, a := range r.addrs {
-		if err = s.cfg.Meet(ctx, a); err == nil || ctx.Err() != nil {
+		if err = s.cfg.Meet(ctx, a, r.by); err == nil || ctx.Err() != nil {
 			break
 		}
 	}

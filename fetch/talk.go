@@ -237,6 +237,7 @@ func (s *Scheduler) putOff(p *peer, number uint32, wait time.Duration, refs []re
 			continue
 		}
 		o.named = append(o.named, r.peer)
+		r.by = p.id
 		if s.reachable(r.peer) {
 			continue
 		}

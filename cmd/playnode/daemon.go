@@ -68,7 +68,15 @@ func (a *app) statusCmd() *cobra.Command {
 				return err
 			}
 			return a.result(s, func() {
-				a.printf("name   %s\npeers  %d\n", s.Name, s.Peers)
+				a.printf("name   %s\npeers  %d", s.Name, s.Peers)
+				if s.Peers > 0 {
+					a.printf(": %d near, %d far, %d through a relay", s.Reach.Near, s.Reach.Far, s.Reach.Relayed)
+				}
+				a.printf("\nreach  %s", s.Reach.State)
+				if n := len(s.Reach.Relays); n > 0 {
+					a.printf(", by %s", plural(n, "relay"))
+				}
+				a.printf("\n")
 				for _, w := range s.Alerts {
 					a.printf("ALERT  %s\n", clean(w.Text))
 				}

@@ -33,6 +33,9 @@ func (n *nodeFlags) add(c *cobra.Command) {
 	f.String("kubo", "", "the RPC of a running Kubo that holds blocks and pins in place of this repo, such as http://127.0.0.1:5001")
 	f.String("pinning-service", "", "a Pinning Service that pins what is archived as well; its token is the setting pinning-token, or in pinning-token-file")
 	f.String("pinning-token-file", "", "the file that the Pinning Service's token is in")
+	f.Bool("relay", false, "relay for followers of the same names that nobody can dial")
+	f.String("reach", "auto", "whether others can dial this box: public, private, or auto to ask peers")
+	f.StringArray("allow", nil, "a peer id, or @FILE of them: have to do with these alone (repeatable)")
 	n.timeout = duration(time.Minute)
 	f.Var(&n.timeout, "timeout", "how long to wait while nothing arrives")
 }

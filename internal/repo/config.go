@@ -1,10 +1,13 @@
 package repo
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -53,6 +56,16 @@ type Config struct {
 	PinningService   string `mapstructure:"pinning-service"`
 	PinningToken     string `mapstructure:"pinning-token" json:"-"`
 	PinningTokenFile string `mapstructure:"pinning-token-file"`
+	// Relay has the node relay small protocols for peers that nobody can dial
+	// and that have something in common with it.
+	Relay bool `mapstructure:"relay"`
+	// Reach is public or private where it is known whether others can dial
+	// this box, else auto: peers are asked.
+	Reach string `mapstructure:"reach"`
+	// Allow are the peer ids that the node has to do with when it is to have
+	// to do with no others. As a setting, @FILE stands for a file of them,
+	// one a line.
+	Allow []string `mapstructure:"allow"`
 	// NameLife is how long a record of the DJ's name is good for at the
 	// least; it is signed anew when half of that is over.
 	NameLife time.Duration `mapstructure:"name-life"`
@@ -97,7 +110,7 @@ var defaults = map[string]any{
 	"peer": []string{}, "bootstrap": []string{}, "origin": []string{},
 	"router": []string{}, "kubo-names": []string{}, "kubo": "", "kubo-auth": "",
 	"pinning-service": "", "pinning-token": "", "pinning-token-file": "", "name-life": "30d", "store-limit": "0", "copies": 2, "mirrors": []string{}, "mirror-car": true,
-	"upload-limit": "0", "download-limit": "0",
+	"upload-limit": "0", "download-limit": "0", "relay": false, "reach": "auto", "allow": []string{},
 	"sink": "default", "loudness": "-16", "rate": 0, "crossfade": ByPlaylist, "latency": "200ms", "volume": 100, "volume-ceiling": 100,
 	"audio.mp3": "exact", "log-level": "info",
 }
@@ -143,6 +156,7 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 		Routers: list(v, "router"), KuboNames: list(v, "kubo-names"),
 		Kubo: v.GetString("kubo"), KuboAuth: v.GetString("kubo-auth"),
 		PinningService: v.GetString("pinning-service"), PinningToken: v.GetString("pinning-token"), PinningTokenFile: v.GetString("pinning-token-file"),
+		Relay: v.GetBool("relay"), Reach: v.GetString("reach"),
 		Sink: v.GetString("sink"), Loudness: v.GetString("loudness"), Rate: v.GetInt("rate"),
 		Latency: v.GetDuration("latency"),
 		Volume:  v.GetInt("volume"), VolumeCeiling: v.GetInt("volume-ceiling"),
@@ -164,6 +178,9 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 	if c.Crossfade, err = ParseCrossfade(v.GetString("crossfade")); err != nil {
 		return Config{}, fmt.Errorf("setting crossfade: %w", err)
 	}
+	if c.Allow, err = allowed(dir, list(v, "allow")); err != nil {
+		return Config{}, fmt.Errorf("setting allow: %w", err)
+	}
 	return c, c.validate()
 }
 
@@ -180,6 +197,47 @@ func ParseCrossfade(s string) (*time.Duration, error) {
 		return nil, fmt.Errorf("%q is neither playlist nor a time from 0s to 30s", s)
 	}
 	return &d, nil
+}
+
+// maxAllow bounds a file of peer ids, in bytes.
+const maxAllow = 1 << 20
+
+// allowed puts what files list in place of their @names; a relative name in
+// the repo's settings is beside them, on the command line where one stands.
+func allowed(dir string, list []string) (ids []string, err error) {
+	for _, a := range list {
+		path, file := strings.CutPrefix(a, "@")
+		if !file {
+			ids = append(ids, a)
+			continue
+		}
+		if !filepath.IsAbs(path) {
+			if _, err := os.Stat(path); err != nil {
+				path = filepath.Join(dir, path)
+			}
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		lines := bufio.NewScanner(io.LimitReader(f, maxAllow))
+		found := false
+		for lines.Scan() {
+			line, _, _ := strings.Cut(lines.Text(), "#")
+			if line = strings.TrimSpace(line); line != "" {
+				ids, found = append(ids, line), true
+			}
+		}
+		if err := lines.Err(); err != nil {
+			return nil, fmt.Errorf("read %s: %w", path, err)
+		}
+		if !found {
+			return nil, fmt.Errorf("%s has no peer id: it would allow everyone", path)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
 }
 
 // units are those that a size may be in.
@@ -218,6 +276,7 @@ func (c Config) validate() error {
 		allowed    []string
 	}{
 		{"network", c.Network, []string{"public", "lan", "none"}},
+		{"reach", c.Reach, []string{"auto", "public", "private"}},
 		{"audio.mp3", c.MP3, []string{"exact", "go-mp3"}},
 		{"log-level", c.LogLevel, []string{"debug", "info", "warn", "error"}},
 	} {

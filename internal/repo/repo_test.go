@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -248,6 +249,36 @@ func TestConfigSources(t *testing.T) {
 		}
 		if _, err := LoadConfig(dir, nil); err == nil {
 			t.Errorf("%s passed", name)
+		}
+	}
+}
+
+// TestAllow: a list of peers, some in files; an empty file is no list of
+// everyone.
+func TestAllow(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("config.yaml", "allow: [c, '@fleet.txt', a]\nrelay: true\nreach: public\n")
+	write("fleet.txt", "# the boxes\nb  # bar\n\n a\n")
+	c, err := LoadConfig(dir, nil)
+	if err != nil || !slices.Equal(c.Allow, []string{"a", "b", "c"}) || !c.Relay || c.Reach != "public" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	for _, text := range []string{"# nobody yet\n", ""} {
+		write("fleet.txt", text)
+		if _, err := LoadConfig(dir, nil); err == nil {
+			t.Errorf("%q passed for a list", text)
+		}
+	}
+	for _, text := range []string{"allow: '@absent.txt'\n", "reach: perhaps\n"} {
+		write("config.yaml", text)
+		if _, err := LoadConfig(dir, nil); err == nil {
+			t.Errorf("%q passed", text)
 		}
 	}
 }

@@ -23,7 +23,6 @@ import (
 	"github.com/ipfs/boxo/bitswap/network/bsnet"
 	pin "github.com/ipfs/boxo/pinning/pinner"
 	"github.com/ipfs/boxo/pinning/pinner/dspinner"
-	"github.com/ipfs/go-cid"
 	leveldb "github.com/ipfs/go-ds-leveldb"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/routing"
@@ -35,7 +34,8 @@ import (
 type Network string
 
 const (
-	// Public uses the Amino DHT and its bootstrap peers.
+	// Public uses the Amino DHT and its bootstrap peers, and mDNS where the
+	// box is in a private network.
 	Public Network = "public"
 	// LAN uses mDNS and the given peers.
 	LAN Network = "lan"
@@ -51,7 +51,7 @@ type Config struct {
 	// Identity is the libp2p key. Required.
 	Identity ed25519.PrivateKey
 	// Listen are multiaddrs; none means all interfaces, TCP and QUIC, on
-	// ports of the system's choice.
+	// ports of the system's choice. "none" alone: the node only dials.
 	Listen []string
 	// Peers are full multiaddrs that are connected and kept.
 	Peers []string
@@ -59,6 +59,22 @@ type Config struct {
 	Network Network
 	// Bootstrap are full multiaddrs in place of the public bootstrap peers.
 	Bootstrap []string
+	// Prefix, when set, is that of a DHT of one's own ("/fleet"), in which
+	// every node serves; empty is the Amino DHT.
+	Prefix string
+	// Allow are the peer ids that this node has to do with, when it is to
+	// have to do with no others: connections of all others are refused either
+	// way, and there is no DHT.
+	Allow []string
+	// Small are the protocols that may go through a relay; all others, and
+	// blocks, need a direct connection.
+	Small []string
+	// Relay serves as a relay to those who are kept, preferred or allowed.
+	Relay bool
+	// Reach says whether others can dial us; empty: find out.
+	Reach node.Reachability
+	// Room is what libp2p may take of the box; zero: by its size.
+	Room Room
 	// Grace is how long a released block stays; 0 means 2 minutes.
 	Grace time.Duration
 	// Now is the clock of that grace; nil means time.Now.
@@ -68,8 +84,9 @@ type Config struct {
 }
 
 // Node is the peer. It is a node.Getter (peers only, never its own disk),
-// node.Blocks, node.Pinner, node.Held, node.Values, node.Streams, node.Topics
-// and node.Peers. Safe for concurrent use.
+// node.Blocks, node.Pinner, node.Held, node.Values, node.Streams, node.Topics,
+// node.Peers, node.Records, node.Company, node.Reach and node.Finder. Safe for
+// concurrent use.
 type Node struct {
 	*Host
 	store    *store
@@ -77,8 +94,8 @@ type Node struct {
 	pinner   pin.Pinner
 	pinning  chan struct{} // one slot: held while pins change
 	exchange *bitswap.Bitswap
-	dht      *dht.IpfsDHT // nil unless Public
-	provides chan cid.Cid // roots to announce; Public only
+	dht      *dht.IpfsDHT      // nil unless Public, and no fleet
+	provides chan announcement // Public only
 }
 
 // New opens the directory, listens and starts to connect. ctx bounds the
@@ -91,7 +108,7 @@ func New(ctx context.Context, cfg Config) (n *Node, err error) {
 	if h == nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
-	n = &Node{Host: h, pinning: make(chan struct{}, 1), provides: make(chan cid.Cid, 1024)}
+	n = &Node{Host: h, pinning: make(chan struct{}, 1), provides: make(chan announcement, 1024)}
 	defer func() {
 		if err != nil {
 			n.Close()
@@ -105,7 +122,7 @@ func New(ctx context.Context, cfg Config) (n *Node, err error) {
 		return n, err
 	}
 	var find routing.ContentDiscovery // stays untyped nil without a DHT: bitswap asks
-	if h.network == Public {
+	if h.network == Public && h.allowed == nil {
 		if err := n.startDHT(cfg); err != nil {
 			return n, err
 		}

@@ -9,16 +9,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
-	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
@@ -28,46 +26,33 @@ import (
 	"playnode/node"
 )
 
-const (
-	// maxStreams bounds the streams that our own protocols serve at once.
-	maxStreams = 256
-	// lowPeers and highPeers are the watermarks between which peers that
-	// nobody asked to keep are dropped.
-	lowPeers, highPeers = 64, 128
-	// window is the first receive window of a yamux stream, in bytes: each
-	// bitswap message opens a fresh stream, and at 50 ms a window of 256 KiB
-	// is what a block waits for.
-	window = 4 << 20
-	// hostMemory is what libp2p's resource manager may grant, in bytes.
-	hostMemory = 256 << 20
-)
-
 // everywhere is what a node listens on unless told otherwise.
 var everywhere = []string{
 	"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1",
 	"/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1",
 }
 
-func newHost(key crypto.PrivKey, cfg Config) (host.Host, error) {
+// nothing, as the only address to listen on, is for a node that only dials.
+const nothing = "none"
+
+func newHost(key crypto.PrivKey, cfg Config, allowed *fleet) (host.Host, error) {
 	listen := cfg.Listen
 	if len(listen) == 0 {
 		listen = everywhere
 	}
-	conns, err := connmgr.NewConnManager(lowPeers, highPeers, connmgr.WithGracePeriod(20*time.Second))
+	room := cfg.Room.orBox()
+	conns, err := connmgr.NewConnManager(room.low(), room.high(), connmgr.WithGracePeriod(20*time.Second))
 	if err != nil {
 		return nil, err
 	}
-	limits := rcmgr.DefaultLimits
-	libp2p.SetDefaultServiceLimits(&limits)
-	resources, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Scale(hostMemory, 1024)), rcmgr.WithMetricsDisabled())
+	resources, err := room.manager()
 	if err != nil {
 		return nil, err
 	}
 	mux := *yamux.DefaultTransport
-	mux.InitialStreamWindowSize = window
+	mux.InitialStreamWindowSize = room.window()
 	opts := []libp2p.Option{
 		libp2p.Identity(key),
-		libp2p.ListenAddrStrings(listen...),
 		libp2p.Transport(tcp.NewTCPTransport),
 		libp2p.Transport(quic.NewTransport),
 		libp2p.Security(noise.ID, noise.New),
@@ -76,12 +61,31 @@ func newHost(key crypto.PrivKey, cfg Config) (host.Host, error) {
 		libp2p.ResourceManager(resources),
 		libp2p.UserAgent("playnode"),
 		libp2p.DisableMetrics(),
+		libp2p.EnableRelay(), // dials through relays, and is dialled where relays.go has reserved
 	}
-	switch {
-	case cfg.Network != Public:
-		opts = append(opts, libp2p.DisableRelay())
-	case slices.ContainsFunc(listen, func(a string) bool { return !loopback(a) }):
-		opts = append(opts, libp2p.NATPortMap(), libp2p.EnableHolePunching())
+	if slices.Equal(listen, []string{nothing}) {
+		opts = append(opts, libp2p.NoListenAddrs)
+	} else {
+		opts = append(opts, libp2p.ListenAddrStrings(listen...))
+	}
+	if allowed != nil {
+		opts = append(opts, libp2p.ConnectionGater(allowed))
+	}
+	switch cfg.Reach {
+	case node.PublicReach:
+		opts = append(opts, libp2p.ForceReachabilityPublic())
+	case node.PrivateReach:
+		opts = append(opts, libp2p.ForceReachabilityPrivate())
+	}
+	abroad := slices.ContainsFunc(listen, func(a string) bool { return !loopback(a) && a != nothing })
+	if abroad {
+		opts = append(opts, libp2p.EnableHolePunching())
+	}
+	if abroad && cfg.Network == Public {
+		opts = append(opts, libp2p.NATPortMap())
+	}
+	if cfg.Relay || abroad && cfg.Network == Public {
+		opts = append(opts, libp2p.EnableNATService()) // tells others whether they can be dialled
 	}
 	h, err := libp2p.New(opts...)
 	if err != nil {
@@ -94,8 +98,9 @@ func newHost(key crypto.PrivKey, cfg Config) (host.Host, error) {
 const closing = 4 * time.Second
 
 // Host is the peer without blocks: streams, topics and peers. It is a
-// node.Streams, node.Topics and node.Peers, by itself beside whoever holds the
-// blocks, or inside a Node. Safe for concurrent use.
+// node.Streams, node.Topics, node.Peers, node.Records, node.Company and
+// node.Reach, by itself beside whoever holds the blocks, or inside a Node. Safe
+// for concurrent use.
 type Host struct {
 	log    *slog.Logger
 	ctx    context.Context // ends when the host closes; no request's
@@ -104,16 +109,23 @@ type Host struct {
 	network Network
 	given   []string // peers to keep, once all is listening
 	host    host.Host
-	mdns    mdns.Service // nil unless LAN
+	allowed *fleet       // nil unless Config.Allow
+	mdns    mdns.Service // nil where it is not used
 	peers   *peers
 	topics  *topics
-	slots   chan struct{}
-	down    sync.Once
-	downErr error // of Close's first call
+	slots   slots
+	small   map[string]bool // protocols that may go through a relay
+	subnets subnets
+	owned   owned
+	relays  *relays
+	// reachable is a network.Reachability.
+	reachable atomic.Int32
+	down      sync.Once
+	downErr   error // of Close's first call
 }
 
 // OpenHost makes a Host of cfg, listens and starts to connect. Dir, Bootstrap,
-// Grace and Now are a Node's. Peers that cannot be reached yet are no error.
+// Prefix, Grace and Now are a Node's. Peers that cannot be reached yet are no error.
 func OpenHost(cfg Config) (*Host, error) {
 	h, err := listen(cfg)
 	if err == nil {
@@ -140,7 +152,10 @@ func listen(cfg Config) (*Host, error) {
 	if cfg.Network != Public && cfg.Network != LAN && cfg.Network != None {
 		return nil, fmt.Errorf("network %q is not public, lan or none", cfg.Network)
 	}
-	n := &Host{log: cfg.Log, network: cfg.Network, given: cfg.Peers, slots: make(chan struct{}, maxStreams)}
+	n := &Host{log: cfg.Log, network: cfg.Network, given: cfg.Peers, slots: slots{by: map[peer.ID]int{}}, small: map[string]bool{}}
+	for _, p := range cfg.Small {
+		n.small[p] = true
+	}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
@@ -149,20 +164,26 @@ func listen(cfg Config) (*Host, error) {
 	if err != nil {
 		return n, err
 	}
-	if n.host, err = newHost(key, cfg); err != nil {
+	if n.allowed, err = newFleet(cfg.Allow); err != nil {
+		return n, err
+	}
+	if n.host, err = newHost(key, cfg, n.allowed); err != nil {
 		return n, err
 	}
 	if n.topics, err = newTopics(n.ctx, n.host); err != nil {
 		return n, err
 	}
-	n.peers, err = newPeers(n.ctx, n.host, n.log)
+	if n.peers, err = newPeers(n.ctx, n.host, n.log); err != nil {
+		return n, err
+	}
+	n.relays, err = newRelays(n, cfg)
 	return n, err
 }
 
 // begin looks for peers.
 func (n *Host) begin() error {
-	if n.network == LAN {
-		n.mdns = mdns.NewMdnsService(n.host, "", finder{n.peers})
+	if n.network == LAN || n.network == Public && n.allowed == nil && n.subnets.private() {
+		n.mdns = mdns.NewMdnsService(n.host, "", finder{n.peers, n.allowed, make(chan struct{}, maxDialing)})
 		if err := n.mdns.Start(); err != nil {
 			n.log.Warn("mDNS does not work here; only given peers will be found", "err", err)
 			n.mdns = nil
@@ -199,6 +220,9 @@ func (n *Host) stop() error {
 	var errs []error
 	if n.mdns != nil {
 		errs = append(errs, n.mdns.Close())
+	}
+	if n.relays != nil {
+		errs = append(errs, n.relays.close())
 	}
 	if n.host != nil {
 		errs = append(errs, n.host.Close())
@@ -244,34 +268,6 @@ func loopback(addr string) bool {
 	return strings.HasPrefix(addr, "/ip4/127.") || strings.HasPrefix(addr, "/ip6/::1/")
 }
 
-// Handle serves a protocol; see node.Streams. At most 256 streams are served
-// at once, all protocols together; more are reset.
-func (n *Host) Handle(p string, h func(peer string, s node.Stream)) {
-	n.host.SetStreamHandler(protocol.ID(p), func(s network.Stream) {
-		select {
-		case n.slots <- struct{}{}:
-		default:
-			s.Reset()
-			return
-		}
-		defer func() { <-n.slots }()
-		h(s.Conn().RemotePeer().String(), s)
-	})
-}
-
-// Open opens a stream; see node.Streams.
-func (n *Host) Open(ctx context.Context, to, p string) (node.Stream, error) {
-	id, err := peer.Decode(to)
-	if err != nil {
-		return nil, fmt.Errorf("open %s to %s: %w", p, to, err)
-	}
-	s, err := n.host.NewStream(ctx, id, protocol.ID(p))
-	if err != nil {
-		return nil, fmt.Errorf("open %s to %s: %w", p, to, err)
-	}
-	return s, nil
-}
-
 // Connect dials and keeps; see node.Peers. A peer that does not answer now is
 // an error, and kept all the same.
 func (n *Host) Connect(ctx context.Context, addr string) error {
@@ -299,13 +295,14 @@ func (n *Host) Connected() []string {
 }
 
 // Reached are full multiaddrs at which a connected peer may be dialled: as it
-// has told itself, which is not verified.
+// has told itself, which is not verified, but for those that it has no place
+// to tell of (see node.Records).
 func (n *Host) Reached(id string) (out []string) {
 	p, err := peer.Decode(id)
 	if err != nil {
 		return nil
 	}
-	for _, a := range n.host.Peerstore().Addrs(p) {
+	for _, a := range dialable(n.host.Peerstore().Addrs(p), placeOfPeer(n.host, p)) {
 		out = append(out, a.String()+"/p2p/"+id)
 	}
 	return out

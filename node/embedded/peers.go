@@ -33,12 +33,16 @@ type peers struct {
 
 	mu       sync.Mutex // guards what follows
 	kept     map[peer.ID]chan struct{}
-	met      map[peer.ID]bool
+	met      map[peer.ID]network.Connectedness // Connected, or Limited: through a relay alone
 	arrivals []func(string)
+	changes  []func()         // when our addresses are others
+	liked    map[peer.ID]bool // of Prefer
+	lan      map[peer.ID]bool // whom mDNS found
 }
 
 func newPeers(ctx context.Context, h host.Host, log *slog.Logger) (*peers, error) {
-	p := &peers{ctx: ctx, host: h, log: log, kept: map[peer.ID]chan struct{}{}, met: map[peer.ID]bool{}}
+	p := &peers{ctx: ctx, host: h, log: log, kept: map[peer.ID]chan struct{}{}, met: map[peer.ID]network.Connectedness{},
+		liked: map[peer.ID]bool{}, lan: map[peer.ID]bool{}}
 	sub, err := h.EventBus().Subscribe([]any{
 		new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerConnectednessChanged),
 	})
@@ -47,7 +51,7 @@ func newPeers(ctx context.Context, h host.Host, log *slog.Logger) (*peers, error
 	}
 	for _, id := range h.Network().Peers() { // who came before anyone listened
 		if known, err := h.Peerstore().GetProtocols(id); err == nil && len(known) > 0 {
-			p.met[id] = true
+			p.met[id] = h.Network().Connectedness(id)
 		}
 	}
 	p.wg.Go(func() {
@@ -70,15 +74,24 @@ func (p *peers) hear(e any) {
 	defer p.mu.Unlock()
 	switch e := e.(type) {
 	case event.EvtPeerIdentificationCompleted:
-		if p.met[e.Peer] || p.host.Network().Connectedness(e.Peer) != network.Connected {
+		// One that came through a relay and is now here directly arrives once
+		// more: it can be asked for blocks.
+		now := p.host.Network().Connectedness(e.Peer)
+		if before := p.met[e.Peer]; now == network.NotConnected || before == now || before == network.Connected {
 			return
 		}
-		p.met[e.Peer] = true
+		p.met[e.Peer] = now
 		for _, f := range p.arrivals {
 			p.spawn(func() { f(e.Peer.String()) })
 		}
 	case event.EvtPeerConnectednessChanged:
-		if e.Connectedness == network.Connected {
+		switch e.Connectedness {
+		case network.Connected:
+			return
+		case network.Limited:
+			if p.met[e.Peer] == network.Connected {
+				p.met[e.Peer] = network.Limited
+			}
 			return
 		}
 		delete(p.met, e.Peer)
@@ -158,17 +171,74 @@ func (p *peers) dial(id peer.ID) bool {
 	return true
 }
 
-// finder connects to what mDNS finds.
-type finder struct{ peers *peers }
+// maxLiked and maxLAN bound who is remembered as preferred, and as found by
+// mDNS; maxDialing the dials of those whom mDNS found, at once.
+const maxLiked, maxLAN, maxDialing = 4096, 1024, 8
+
+// prefer notes whether id has something in common with us, and tells whether
+// that is new.
+func (p *peers) prefer(id peer.ID, yes bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.liked[id] == yes || yes && len(p.liked) >= maxLiked {
+		return false
+	}
+	if yes {
+		p.liked[id] = true
+		p.host.ConnManager().TagPeer(id, "liked", preference)
+	} else {
+		delete(p.liked, id)
+		p.host.ConnManager().UntagPeer(id, "liked")
+	}
+	return true
+}
+
+// friend tells whether id is kept or preferred, and so no stranger.
+func (p *peers) friend(id peer.ID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.liked[id] || p.kept[id] != nil
+}
+
+// found notes that mDNS has seen id. p.mu is held.
+func (p *peers) found(id peer.ID) {
+	for old := range p.lan { // any; who is still there is found again
+		if len(p.lan) < maxLAN || p.lan[id] {
+			break
+		}
+		delete(p.lan, old)
+	}
+	p.lan[id] = true
+}
+
+func (p *peers) onLAN(id peer.ID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lan[id]
+}
+
+// finder connects to what mDNS finds, in a fleet to its own alone.
+type finder struct {
+	peers   *peers
+	allowed *fleet
+	dialing chan struct{} // bounds dials
+}
 
 func (f finder) HandlePeerFound(info peer.AddrInfo) {
 	p := f.peers
-	if info.ID == p.host.ID() {
+	if info.ID == p.host.ID() || f.allowed != nil && !f.allowed.has(info.ID) {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.found(info.ID)
+	select {
+	case f.dialing <- struct{}{}:
+	default:
+		return // mDNS tells of it again
+	}
 	p.spawn(func() {
+		defer func() { <-f.dialing }()
 		ctx, cancel := context.WithTimeout(p.ctx, dialing)
 		defer cancel()
 		if err := p.host.Connect(ctx, info); err != nil {

@@ -49,7 +49,7 @@ func (n *Node) Pin(ctx context.Context, p node.Pin) error {
 		return fmt.Errorf("pin %s: %w", p.Root, err)
 	}
 	select {
-	case n.provides <- p.Root:
+	case n.provides <- announcement{root: p.Root}:
 	default: // the next cycle announces it
 	}
 	return nil

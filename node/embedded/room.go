@@ -1,0 +1,71 @@
+package embedded
+
+import (
+	"math"
+	"runtime/debug"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/network"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/pbnjay/memory"
+)
+
+// Room is what libp2p may take of this box. The zero Room is an eighth of its
+// memory, and half of the files that this process may open.
+type Room struct {
+	// Memory is in bytes, within 64 MiB and 1 GiB.
+	Memory int64
+	// Files is how many descriptors connections may hold, within 256 and
+	// 4,096.
+	Files int
+}
+
+const (
+	leastMemory, mostMemory = 64 << 20, 1 << 30
+	leastFiles, mostFiles   = 256, 4096
+)
+
+// orBox fills in what the box has, where nothing is said.
+func (r Room) orBox() Room {
+	if r.Memory == 0 {
+		// GOMEMLIMIT, where it is set, is what we have of it.
+		has := min(memory.TotalMemory(), uint64(debug.SetMemoryLimit(-1)))
+		if r.Memory = int64(min(has, math.MaxInt64) / 8); has == 0 {
+			r.Memory = 256 << 20 // the system would not say
+		}
+	}
+	if r.Files == 0 {
+		r.Files = maxFiles() / 2
+	}
+	r.Memory = min(max(r.Memory, leastMemory), mostMemory)
+	r.Files = min(max(r.Files, leastFiles), mostFiles)
+	return r
+}
+
+// high and low are the watermarks between which peers that nobody asked to
+// keep are dropped: a connection to each MiB, 96 to 512.
+func (r Room) high() int { return int(min(max(r.Memory>>20, 96), 512, int64(r.Files)/2)) }
+
+func (r Room) low() int { return r.high() / 2 }
+
+// window is the first receive window of a yamux stream, in bytes, 256 KiB to
+// 4 MiB: each bitswap message opens a fresh stream, and at 50 ms a window of
+// 256 KiB is what a block waits for. A peer may fill it and never be read, so
+// maxStreams of them are no more than the room.
+func (r Room) window() uint32 {
+	return uint32(min(max(r.Memory/maxStreams, 256<<10), 4<<20))
+}
+
+// manager holds what libp2p takes to the room, and each peer to a part of it.
+func (r Room) manager() (network.ResourceManager, error) {
+	limits := rcmgr.DefaultLimits
+	libp2p.SetDefaultServiceLimits(&limits)
+	// Stock limits are 128 MiB and what is given above that, and take fewer
+	// connections than the watermarks let stand.
+	sys, more := &limits.SystemBaseLimit, &limits.SystemLimitIncrease
+	sys.Memory, more.Memory = r.Memory, 0
+	sys.Conns, more.Conns = 2*r.high(), 0
+	sys.ConnsInbound, more.ConnsInbound = 3*r.high()/2, 0
+	sys.ConnsOutbound, more.ConnsOutbound = 3*r.high()/2, 0
+	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Scale(r.Memory, r.Files)), rcmgr.WithMetricsDisabled())
+}
