@@ -10,7 +10,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check interop fuzz vectors arm bench soak testnet music dist clean
+.PHONY: help run build test check interop fuzz vectors arm bench soak testnet swarm music dist clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ soak: ## a day of playing with faults thrown in, and seven days offline, on a fa
 testnet: ## the lived scenarios (SCENARIO="name ..." for some), by a build whose clock can be set
 	CGO_ENABLED=0 $(GO) build -trimpath -tags testclock -ldflags '$(LDFLAGS)' -o bin/playnode-testclock ./cmd/playnode
 	bin/playnode-testclock testnet run $(SCENARIO)
+
+swarm: build ## swarms on a virtual clock, 400 venues among them, and one simulated beside real programs (SWARM='{"Venues":50}')
+	@scripts/swarm
 
 music: ## renders the demo's tracks anew
 	@scripts/need lame flac

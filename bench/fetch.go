@@ -194,7 +194,7 @@ func (r *runner) downloaded(what, from, to string, n int) error {
 	return r.time(what, func() error {
 		for i := range n {
 			name := fmt.Sprintf("%03d.wav", i)
-			if err := download(r.ctx, "http://"+l.Addr().String()+"/"+name, filepath.Join(to, name)); err != nil {
+			if err := download(r.ctx, http.DefaultClient, "http://"+l.Addr().String()+"/"+name, filepath.Join(to, name)); err != nil {
 				return err
 			}
 		}
@@ -304,7 +304,9 @@ func (r *runner) sealing() error {
 }
 
 // downloadFile is a child of fromAfar's.
-func downloadFile(url, path string) error { return download(context.Background(), url, path) }
+func downloadFile(url, path string) error {
+	return download(context.Background(), http.DefaultClient, url, path)
+}
 
 func (r *runner) fetchingPage(b *bytes.Buffer) {
 	fmt.Fprintf(b, "Files of noise, 10 MiB each, sealed or plain; the venue's disk is synced as it is in use. The contenders took turns: %d rounds of 100 MiB, one of 1 GiB.\n\n", diskRounds)

@@ -1,7 +1,7 @@
 // Command bench measures the built playnode beside the systems it is compared
 // with, on one machine in one run, and writes what it found as Markdown.
 //
-// In come the binaries (ours, stock Kubo, stock age, lame, ffmpeg) and a
+// In come the binaries (ours, stock Kubo, stock age, a BitTorrent client, lame, ffmpeg) and a
 // directory of real music; out goes one page. The contenders take turns within
 // every round, so that a noisy machine is noisy for all, and medians are shown.
 // Nothing here is a test: a goal that is missed is printed as missed.
@@ -27,6 +27,10 @@ type Config struct {
 	Out string
 	// Tracks is how many tracks are published, Rounds how often all is done.
 	Tracks, Rounds int
+	// Bytes is what one peer fetches from another, Venues how many fetch at once,
+	// Starts how often each start over a line is timed.
+	Bytes          int64
+	Venues, Starts int
 	// Only names sections to measure alone, into the page that is there.
 	Only []string
 }
@@ -54,6 +58,9 @@ func main() {
 	flag.StringVar(&c.Out, "out", "BENCH.md", "page to write")
 	flag.IntVar(&c.Tracks, "tracks", 40, "tracks to publish")
 	flag.IntVar(&c.Rounds, "rounds", 3, "rounds")
+	flag.Int64Var(&c.Bytes, "bytes", 100<<20, "bytes to fetch from one peer")
+	flag.IntVar(&c.Venues, "venues", 20, "venues of a swarm")
+	flag.IntVar(&c.Starts, "starts", 5, "starts over each line")
 	only := flag.String("only", "", "sections, with commas between them, to measure alone, into the page that is there")
 	flag.Parse()
 	if *only != "" {

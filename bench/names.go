@@ -29,9 +29,9 @@ const (
 	tooLate = 20 * time.Second
 )
 
-// swarm is a DJ and followers on loopback, one way or the other. Follower i
+// crowd is a DJ and followers on loopback, one way or the other. Follower i
 // joins when it is told to, by connecting to the DJ and two other followers.
-type swarm struct {
+type crowd struct {
 	join    func(ctx context.Context, i int) error
 	publish func(ctx context.Context, n int) error
 	heard   chan arrival
@@ -46,7 +46,7 @@ type arrival struct {
 
 // names measures how an update of a name comes to its followers.
 func (r *runner) names() error {
-	for what, open := range map[string]func(int) (*swarm, error){"ours": r.ourSwarm, "stock": stockSwarm} {
+	for what, open := range map[string]func(int) (*crowd, error){"ours": r.ourSwarm, "stock": stockSwarm} {
 		if err := r.subscribed(what, open); err != nil {
 			return fmt.Errorf("names, %s: %w", what, err)
 		}
@@ -64,7 +64,7 @@ func (r *runner) names() error {
 
 // update publishes n and keeps under name how long it took to come to all who
 // count, since it was published or they had begun to join.
-func (r *runner) update(s *swarm, n int, since map[int]time.Time, name string) error {
+func (r *runner) update(s *crowd, n int, since map[int]time.Time, name string) error {
 	start := time.Now()
 	if err := s.publish(r.ctx, n); err != nil {
 		return err
@@ -104,7 +104,7 @@ func everyone(n int) map[int]time.Time {
 	return all
 }
 
-func (r *runner) subscribed(what string, open func(int) (*swarm, error)) error {
+func (r *runner) subscribed(what string, open func(int) (*crowd, error)) error {
 	s, err := open(followers)
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ func (r *runner) subscribed(what string, open func(int) (*swarm, error)) error {
 }
 
 // racing has half of the followers join within a second around an update.
-func (r *runner) racing(what string, open func(int) (*swarm, error)) error {
+func (r *runner) racing(what string, open func(int) (*crowd, error)) error {
 	s, err := open(racers)
 	if err != nil {
 		return err
@@ -319,13 +319,13 @@ func (p *ourPeer) close() {
 	p.wg.Wait()
 }
 
-func (r *runner) ourSwarm(size int) (*swarm, error) {
+func (r *runner) ourSwarm(size int) (*crowd, error) {
 	key, name, err := newName()
 	if err != nil {
 		return nil, err
 	}
 	var peers []*ourPeer
-	s := &swarm{heard: make(chan arrival, 1000*size), close: func() {
+	s := &crowd{heard: make(chan arrival, 1000*size), close: func() {
 		var wg sync.WaitGroup
 		for _, p := range peers {
 			wg.Go(p.close)
@@ -360,13 +360,13 @@ func (r *runner) ourSwarm(size int) (*swarm, error) {
 	return s, nil
 }
 
-func stockSwarm(size int) (*swarm, error) {
+func stockSwarm(size int) (*crowd, error) {
 	key, name, err := newName()
 	if err != nil {
 		return nil, err
 	}
 	var peers []*stock.Peer
-	s := &swarm{heard: make(chan arrival, 1000*size), close: func() {
+	s := &crowd{heard: make(chan arrival, 1000*size), close: func() {
 		for _, p := range peers {
 			p.Close()
 		}

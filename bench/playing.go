@@ -111,19 +111,7 @@ func (r *runner) fromPeer(addr string) error {
 		if err != nil {
 			return err
 		}
-		err = r.time("start from a peer", func() error {
-			follow := fresh.Command(r.ctx, "--quiet", "follow", r.name)
-			if err := follow.Start(); err != nil {
-				return err
-			}
-			go follow.Wait()
-			for deadline := time.Now().Add(time.Minute); ; {
-				err := r.firstSample(fresh)
-				if err == nil || !errors.Is(err, io.EOF) || time.Now().After(deadline) {
-					return err
-				}
-			}
-		})
+		err = r.time("start from a peer", func() error { return r.firstOfAll(fresh) })
 		vd.Stop()
 		os.RemoveAll(fresh.Repo)
 		if err != nil {
@@ -131,6 +119,22 @@ func (r *runner) fromPeer(addr string) error {
 		}
 	}
 	return nil
+}
+
+// firstOfAll has a venue that holds nothing follow the name and play until one
+// sample has come out of the pipe.
+func (r *runner) firstOfAll(fresh binary.Box) error {
+	follow := fresh.Command(r.ctx, "--quiet", "follow", r.name)
+	if err := follow.Start(); err != nil {
+		return err
+	}
+	go follow.Wait()
+	for deadline := time.Now().Add(time.Minute); ; {
+		err := r.firstSample(fresh)
+		if err == nil || !errors.Is(err, io.EOF) || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 // resident watches the memory of a daemon that is idle, then plays paced to the

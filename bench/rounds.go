@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"playnode/testnet/binary"
@@ -24,6 +26,7 @@ type runner struct {
 	ctx   context.Context
 	dir   string
 	files []string
+	mu    sync.Mutex // guards taken, where several measure at once
 	taken map[string][]float64
 	// dj is the repo of the last round's publish, venue that of its follow.
 	dj, venue binary.Box
@@ -193,7 +196,7 @@ func (r *runner) fetchHTTP(dir string) error {
 	}
 	return r.time("http", func() error {
 		for i := range r.files {
-			if err := download(r.ctx, fmt.Sprintf("http://%s/%d", listener.Addr(), i), filepath.Join(out, fmt.Sprint(i))); err != nil {
+			if err := download(r.ctx, http.DefaultClient, fmt.Sprintf("http://%s/%d", listener.Addr(), i), filepath.Join(out, fmt.Sprint(i))); err != nil {
 				return err
 			}
 		}
@@ -201,12 +204,12 @@ func (r *runner) fetchHTTP(dir string) error {
 	})
 }
 
-func download(ctx context.Context, url, path string) error {
+func download(ctx context.Context, client *http.Client, url, path string) error {
 	req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 	if err != nil {
 		return err
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return err
 	}
@@ -226,28 +229,65 @@ func download(ctx context.Context, url, path string) error {
 type kubo struct {
 	ctx           context.Context
 	program, repo string
+	within        []string // before the program's name, as in a binary.Box
+	listen        string   // where it listens
 }
 
-// kubo opens a repo, made when it is not there.
+// kubo opens a repo on loopback, made when it is not there.
 func (r *runner) kubo(repo string) (kubo, error) {
-	k := kubo{r.ctx, filepath.Join(r.Tools, "bin/ipfs"), repo}
+	return r.kuboIn(nil, "/ip4/127.0.0.1/tcp/0", repo)
+}
+
+// kuboIn opens a repo on some box.
+func (r *runner) kuboIn(within []string, listen, repo string) (kubo, error) {
+	k := kubo{r.ctx, filepath.Join(r.Tools, "bin/ipfs"), repo, within, listen}
 	if _, err := os.Stat(repo); err == nil {
 		return k, nil
 	}
 	if err := k.run(nil, "init", "--profile=test"); err != nil {
 		return k, err
 	}
-	for _, kv := range [][2]string{{"Routing.Type", `"none"`}, {"Addresses.Swarm", `["/ip4/127.0.0.1/tcp/0"]`}, {"AutoConf.Enabled", "false"},
-		{"AutoTLS.Enabled", "false"}, {"Bootstrap", "[]"}, {"Routing.DelegatedRouters", "[]"}, {"Ipns.DelegatedPublishers", "[]"}, {"DNS.Resolvers", "{}"}} {
-		if err := k.run(nil, "config", "--json", kv[0], kv[1]); err != nil {
-			return k, err
-		}
+	return k, k.settle()
+}
+
+// settle has the repo keep off the public network. Without routing it would ask
+// none but peers of private addresses for a block's holders, so it is to ask all.
+func (k kubo) settle() error {
+	file := filepath.Join(k.repo, "config")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
 	}
-	return k, nil
+	var all map[string]any
+	if err := json.Unmarshal(text, &all); err != nil {
+		return err
+	}
+	for name, value := range map[string]any{
+		"Routing.Type": "none", "Routing.DelegatedRouters": []string{}, "Addresses.Swarm": []string{k.listen}, "AutoConf.Enabled": false,
+		"AutoTLS.Enabled": false, "Bootstrap": []string{}, "Ipns.DelegatedPublishers": []string{}, "DNS.Resolvers": map[string]string{},
+		"Internal.Bitswap": map[string]any{"BroadcastControl": map[string]any{"Enable": false}},
+	} {
+		in := all
+		room, name, ok := strings.Cut(name, ".")
+		if !ok {
+			in[room] = value
+			continue
+		}
+		if in, ok = all[room].(map[string]any); !ok {
+			in = map[string]any{}
+			all[room] = in
+		}
+		in[name] = value
+	}
+	if text, err = json.MarshalIndent(all, "", "  "); err != nil {
+		return err
+	}
+	return os.WriteFile(file, text, 0o600)
 }
 
 func (k kubo) command(args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(k.ctx, k.program, args...)
+	words := slices.Concat(k.within, []string{k.program}, args)
+	cmd := exec.CommandContext(k.ctx, words[0], words[1:]...)
 	cmd.Env = append(os.Environ(), "IPFS_PATH="+k.repo, "IPFS_TELEMETRY=off")
 	return cmd
 }
@@ -287,7 +327,7 @@ func (k kubo) daemon() (stop func(), addr string, pid int, err error) {
 		return nil, "", 0, err
 	}
 	addrs := strings.Fields(id.String())
-	at := slices.IndexFunc(addrs, func(a string) bool { return strings.HasPrefix(a, "/ip4/127.0.0.1/tcp/") })
+	at := slices.IndexFunc(addrs, func(a string) bool { return strings.HasPrefix(a, strings.TrimSuffix(k.listen, "0")) })
 	if at < 0 {
 		stop()
 		return nil, "", 0, fmt.Errorf("kubo listens on %q only", addrs)

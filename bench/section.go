@@ -23,6 +23,7 @@ var sections = []section{
 	{"sound", "Sound", (*runner).sound, (*runner).soundPage},
 	{"fetch", "Fetching", (*runner).fetching, (*runner).fetchingPage},
 	{"search", "Search", (*runner).searching, (*runner).searchingPage},
+	{"swarm", "Swarm", (*runner).swarm, (*runner).swarmPage},
 }
 
 func sectionNamed(name string) (section, error) {

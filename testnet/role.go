@@ -1,6 +1,7 @@
 package testnet
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 type role struct {
 	binary.Box
 	name   string
+	listen string // "" is any port on loopback
 	daemon *binary.Daemon
 }
 
@@ -49,10 +51,10 @@ func (r *role) must(ctx context.Context, into any, args ...string) error {
 	return nil
 }
 
-// start runs the role's daemon on loopback and returns when it is ready.
-// peers are those that it keeps connected.
+// start runs the role's daemon and returns when it is ready. peers are those
+// that it keeps connected.
 func (r *role) start(ctx context.Context, peers ...string) (err error) {
-	args := []string{"--listen", "/ip4/127.0.0.1/tcp/0"}
+	args := []string{"--listen", cmp.Or(r.listen, "/ip4/127.0.0.1/tcp/0")}
 	for _, p := range peers {
 		args = append(args, "--peer", p)
 	}

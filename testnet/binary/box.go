@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,9 @@ type Box struct {
 	Program string
 	// Repo is the directory of --repo.
 	Repo string
+	// Within are words before the program's name, of a program that takes it
+	// and its arguments and becomes it: so it runs in a namespace.
+	Within []string
 	// Env are further environment variables, as "NAME=value".
 	Env []string
 	// Clock, unless zero, is where the box's clock stands when a process
@@ -67,7 +71,8 @@ func (b Box) Command(ctx context.Context, args ...string) *exec.Cmd {
 	if !b.Clock.IsZero() {
 		global = append(global, "--clock", b.Clock.Format(time.RFC3339))
 	}
-	cmd := exec.CommandContext(ctx, b.Program, append(global, args...)...)
+	words := slices.Concat(b.Within, []string{b.Program}, global, args)
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Env = append(os.Environ(), b.Env...)
 	return cmd
 }

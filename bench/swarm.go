@@ -1,0 +1,375 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	box "playnode/testnet/binary"
+	"playnode/testnet/netns"
+)
+
+const (
+	// swarmBytes is what each venue of a swarm wants, swarmUp what everyone's
+	// uplink carries in bytes a second, neighbours how many other venues each
+	// one knows.
+	swarmBytes = 10 << 20
+	swarmUp    = 2_000_000
+	neighbours = 5
+	// patience is how long a swarm is waited for.
+	patience = 3 * time.Minute
+	// startPatience is how long one start may take, startsFor when no further one
+	// begins.
+	startPatience = 15 * time.Second
+	startsFor     = 25 * time.Second
+	// startTracks is how much real music there is where starts are timed.
+	startTracks = 8
+)
+
+// crowds are the swarms: what each is called, and its line.
+var crowds = []struct {
+	name string
+	line netns.Line
+}{
+	{"no limit", netns.Line{}},
+	{"2 MB/s up", netns.Line{Up: swarmUp}},
+}
+
+// distances are the lines over which starts are timed, beside their losses.
+var distances = []struct {
+	name   string
+	line   netns.Line
+	origin bool
+}{
+	{"a peer on the LAN", netns.Line{}, false},
+	{"a peer 20 ms and 10 Mbit/s away", netns.Line{Delay: 10 * time.Millisecond, Up: 1_250_000, Down: 1_250_000}, false},
+	{"a gateway 20 ms and 10 Mbit/s away, the peer silent", netns.Line{Delay: 10 * time.Millisecond, Up: 1_250_000, Down: 1_250_000}, true},
+}
+
+var losses = []float64{0, .01, .1}
+
+// swarm measures one peer to one, one to many, and starts, in namespaces.
+func (r *runner) swarm() error {
+	probe, err := netns.Open(r.ctx, netns.Config{})
+	if errors.Is(err, netns.ErrUnsupported) {
+		fmt.Fprintln(os.Stderr, "swarm is not measured here:", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	probe.Close()
+	if err := r.onePeer(); err != nil {
+		return fmt.Errorf("one peer to one: %w", err)
+	}
+	music := filepath.Join(r.dir, "catalogue")
+	if err := box.Noise(music, swarmBytes); err != nil {
+		return err
+	}
+	for _, c := range crowds {
+		for _, name := range carrierNames[:3] { // what HTTP takes is arithmetic
+			if err := r.crowded(c.name, c.line, name, music); err != nil {
+				return fmt.Errorf("swarm of %s, %s: %w", name, c.name, err)
+			}
+		}
+	}
+	if err := r.startsOver(); err != nil {
+		return fmt.Errorf("starts: %w", err)
+	}
+	return nil
+}
+
+// onePeer has one box fetch from another, disk to disk, with nothing between
+// them but the kernel.
+func (r *runner) onePeer() error {
+	music := filepath.Join(r.dir, "whole")
+	if err := box.Noise(music, r.Bytes); err != nil {
+		return err
+	}
+	for range r.Rounds {
+		for _, name := range carrierNames {
+			err := r.carried(name, 2, netns.Line{}, func(w *netns.World, c carrier) error {
+				if err := c.seed(w.Boxes[0], music); err != nil {
+					return err
+				}
+				if err := c.enter(1, w.Boxes[1], []int{0}); err != nil {
+					return err
+				}
+				return r.time("one peer, "+name, func() error { return c.fetch(1) })
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return os.RemoveAll(music)
+}
+
+// carried runs f with a world of boxes and a carrier, and ends both.
+func (r *runner) carried(name string, boxes int, line netns.Line, f func(*netns.World, carrier) error) error {
+	cfg := netns.Config{}
+	for range boxes {
+		cfg.Boxes = append(cfg.Boxes, netns.BoxConfig{Line: line})
+	}
+	w, err := netns.Open(r.ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	dir, err := os.MkdirTemp(r.dir, "carried")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	c := r.carriers(dir)[name]
+	if err := f(w, c); err != nil {
+		c.close()
+		return err
+	}
+	c.close()
+	return nil
+}
+
+// crowded has all venues want everything of the first box at once.
+func (r *runner) crowded(crowd string, line netns.Line, name, music string) error {
+	key := "swarm, " + crowd + ", " + name
+	return r.carried(name, r.Venues+1, line, func(w *netns.World, c carrier) error {
+		if err := c.seed(w.Boxes[0], music); err != nil {
+			return err
+		}
+		rnd := rand.New(rand.NewPCG(1, 1))
+		for i := 1; i <= r.Venues; i++ {
+			know := []int{0}
+			for _, k := range rnd.Perm(i - 1)[:min(neighbours, i-1)] {
+				know = append(know, k+1)
+			}
+			if err := c.enter(i, w.Boxes[i], know); err != nil {
+				return err
+			}
+		}
+		before, err := count(w)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(r.ctx, patience)
+		defer cancel()
+		begin := time.Now()
+		var g errgroup.Group
+		for i := 1; i <= r.Venues; i++ {
+			g.Go(func() error {
+				ended := make(chan error, 1)
+				go func() { ended <- c.fetch(i) }()
+				select {
+				case err := <-ended:
+					r.mu.Lock()
+					defer r.mu.Unlock()
+					r.keep(key+", venue", time.Since(begin).Seconds())
+					return err
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			})
+		}
+		err = g.Wait()
+		if errors.Is(err, context.DeadlineExceeded) {
+			r.keep(key+", unfinished", float64(r.Venues-len(r.taken[key+", venue"])))
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r.keep(key, time.Since(begin).Seconds())
+		after, err := count(w)
+		if err != nil {
+			return err
+		}
+		r.keep(key+", source", float64(after[0].Sent-before[0].Sent)/swarmBytes)
+		for i := 1; i <= r.Venues; i++ {
+			r.keep(key+", received", float64(after[i].Received-before[i].Received)/swarmBytes)
+			twice, err := c.twice(i)
+			if err != nil {
+				return err
+			}
+			r.keep(key+", twice", float64(twice)/swarmBytes)
+		}
+		fmt.Fprintf(os.Stderr, "  %-28s %8.3f s, source %.2f\n", key, r.median(key), r.median(key+", source"))
+		return nil
+	})
+}
+
+// count reads all lines.
+func count(w *netns.World) ([]netns.Counters, error) {
+	all := make([]netns.Counters, len(w.Boxes))
+	for i, b := range w.Boxes {
+		var err error
+		if all[i], err = b.Counters(); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// startsOver times first samples over lines that lose packets.
+func (r *runner) startsOver() error {
+	c := r.Config
+	c.Tracks = startTracks
+	files, err := encode(r.ctx, c)
+	if err != nil {
+		return err
+	}
+	s := &runner{Config: r.Config, ctx: r.ctx, dir: filepath.Join(r.dir, "starts"), taken: r.taken}
+	s.dj = box.Box{Program: r.Playnode, Repo: filepath.Join(s.dir, "dj")}
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return err
+	}
+	var id struct{ Name string }
+	if err := s.dj.JSON(r.ctx, &id, "init", "--network", "none"); err != nil {
+		return err
+	}
+	s.name = id.Name
+	if err := s.dj.JSON(r.ctx, nil, append([]string{"publish"}, files...)...); err != nil {
+		return err
+	}
+	for _, d := range distances {
+		for _, loss := range losses {
+			d.line.Loss = loss
+			if err := s.startsAt(startName(d.name, loss), d.line, d.origin); err != nil {
+				return fmt.Errorf("%s, loss %.2f: %w", d.name, loss, err)
+			}
+		}
+	}
+	return nil
+}
+
+func startName(distance string, loss float64) string {
+	return fmt.Sprintf("start, %s, %g", distance, loss)
+}
+
+// startsAt times starts of fresh venues on one line: from the DJ as a peer, or
+// as a gateway beside a peer that has stopped.
+func (r *runner) startsAt(name string, line netns.Line, origin bool) error {
+	w, err := netns.Open(r.ctx, netns.Config{Boxes: []netns.BoxConfig{{}, {Line: line}, {}}, Seed: 1})
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	dj := r.dj
+	dj.Within = w.Boxes[0].Within()
+	gateway := w.Boxes[0].Addr().String() + ":8080"
+	djd, err := dj.Start(r.ctx, "--listen", fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(w.Boxes[0]), port), "--gateway", gateway)
+	if err != nil {
+		return err
+	}
+	defer djd.Kill()
+	from := []string{"--peer", djd.Addrs[0]}
+	if origin {
+		silent := box.Box{Program: r.Playnode, Repo: filepath.Join(r.dir, "silent"), Within: w.Boxes[2].Within()}
+		if err := silent.JSON(r.ctx, nil, "init", "--network", "none"); err != nil {
+			return err
+		}
+		sd, err := silent.Start(r.ctx, "--listen", fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(w.Boxes[2]), port))
+		if err != nil {
+			return err
+		}
+		defer sd.Kill()
+		if err := exec.CommandContext(r.ctx, "kill", "-STOP", fmt.Sprint(sd.PID())).Run(); err != nil {
+			return fmt.Errorf("silence a peer: %w", err)
+		}
+		from = []string{"--peer", sd.Addrs[0], "--origin", "http://" + gateway, "--router", "http://" + gateway}
+	}
+	begin := time.Now()
+	for i := range r.Starts {
+		if time.Since(begin) > startsFor {
+			break
+		}
+		fresh := box.Box{Program: r.Playnode, Repo: filepath.Join(r.dir, fmt.Sprint("fresh", i)), Within: w.Boxes[1].Within()}
+		if err := fresh.JSON(r.ctx, nil, "init", "--network", "none"); err != nil {
+			return err
+		}
+		if err := r.lease(fresh, filepath.Join(r.dir, "grant")); err != nil {
+			return err
+		}
+		d, err := fresh.Start(r.ctx, append([]string{"--listen", fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(w.Boxes[1]), port)}, from...)...)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(r.ctx, startPatience)
+		one := &runner{Config: r.Config, ctx: ctx, dir: r.dir, taken: r.taken, dj: r.dj, name: r.name}
+		err = one.time(name, func() error {
+			if err := one.firstOfAll(fresh); ctx.Err() == nil {
+				return err
+			}
+			return r.ctx.Err() // it counts as all the time there was
+		})
+		cancel()
+		d.Kill()
+		os.RemoveAll(fresh.Repo)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// swarmPage is the section of swarms.
+func (r *runner) swarmPage(b *bytes.Buffer) {
+	if len(r.taken["one peer, playnode"]) == 0 {
+		fmt.Fprintf(b, "Not measured: it takes Linux, root, ip, tc and nft.\n")
+		return
+	}
+	fmt.Fprintf(b, "Every peer is a process in a namespace of its own; bytes are counted on its line, headers included. The catalogue is noise in WAV files, published beforehand. Kubo's daemons and ours run\nand are connected when the clock starts; a BitTorrent client (anacrolix/torrent, over TCP) is started then. All share this machine's cores: where those are busy, times are theirs, and bytes are not.\n\n")
+	fmt.Fprintf(b, "One peer to one, disk to disk, %.0f MiB, %d rounds:\n\n| | seconds | MB/s | of HTTP's time |\n|---|---:|---:|---:|\n", float64(r.Bytes)/(1<<20), len(r.taken["one peer, playnode"]))
+	http := r.median("one peer, HTTP")
+	for _, name := range carrierNames {
+		s := r.median("one peer, " + name)
+		fmt.Fprintf(b, "| %s | %.2f | %.0f | %.1f |\n", name, s, float64(r.Bytes)/1e6/s, s/http)
+	}
+	floor := swarmBytes / float64(swarmUp)
+	fmt.Fprintf(b, "\nOne source, %d venues that want the same %.0f MiB at once, each of which knows the source and up to %d others. Where uplinks have 2 MB/s the floor is %.1f s, and\nplain HTTP from the source would take %.0f. Multiples are of the catalogue.\n\n",
+		r.Venues, swarmBytes/float64(1<<20), neighbours, floor, floor*float64(r.Venues))
+	fmt.Fprintf(b, "| | last venue, s | median venue, s | source sends | a venue receives | of that twice | unfinished |\n|---|---:|---:|---:|---:|---:|---:|\n")
+	for _, c := range crowds {
+		for _, name := range carrierNames[:3] {
+			key := "swarm, " + c.name + ", " + name
+			if n := r.taken[key+", unfinished"]; len(n) > 0 {
+				fmt.Fprintf(b, "| %s, %s | over %.0f | | | | | %.0f |\n", name, c.name, patience.Seconds(), n[0])
+				continue
+			}
+			fmt.Fprintf(b, "| %s, %s | %.1f | %.1f | %.2f | %.2f | %.2f | 0 |\n", name, c.name, r.median(key), r.median(key+", venue"),
+				r.median(key+", source"), r.median(key+", received"), r.quantile(key+", twice", .5))
+		}
+	}
+	fmt.Fprintf(b, "\nFrom `follow` and `play` on a venue that holds nothing, its daemon connected, until the first sample is out of a pipe; the share of packets is lost each way. None is waited for longer than %.0f s:\n\n", startPatience.Seconds())
+	fmt.Fprintf(b, "| | loss | p50 ms | p95 ms | p99 ms | n |\n|---|---:|---:|---:|---:|---:|\n")
+	for _, d := range distances {
+		for _, loss := range losses {
+			key := startName(d.name, loss)
+			fmt.Fprintf(b, "| %s | %g %% | %.0f | %.0f | %.0f | %d |\n", d.name, 100*loss, 1000*r.median(key), 1000*r.quantile(key, .95), 1000*r.quantile(key, .99), len(r.taken[key]))
+		}
+	}
+	key := "swarm, " + crowds[1].name + ", playnode"
+	time, source := r.median(key), r.median(key+", source")
+	writeGoals(b,
+		goal{"one peer to one: faster than Kubo", fmt.Sprintf("%.2f of its time", r.median("one peer, playnode")/r.median("one peer, Kubo")), r.median("one peer, playnode") < r.median("one peer, Kubo")},
+		goal{"in at most twice the time of plain HTTP", fmt.Sprintf("%.1f times", r.median("one peer, playnode")/http), r.median("one peer, playnode") <= 2*http},
+		goal{"the source sends at most 1.3 catalogues", fmt.Sprintf("%.2f", source), source > 0 && source <= 1.3},
+		goal{"all have it in at most 1.6 times the floor", fmt.Sprintf("%.1f", time/floor), time > 0 && time <= 1.6*floor},
+		goal{"at most 5 % come twice", fmt.Sprintf("%.1f %%", 100*r.median(key+", twice")), r.median(key+", twice") <= .05},
+		startGoal(r, "start from a LAN peer: p95 at most 150 ms", distances[0].name, 150),
+		startGoal(r, "from a peer 20 ms and 10 Mbit/s away: at most 300 ms", distances[1].name, 300),
+		startGoal(r, "from a gateway while the peer is silent: at most 500 ms", distances[2].name, 500),
+	)
+}
+
+func startGoal(r *runner, want, distance string, most float64) goal {
+	ms := 1000 * r.quantile(startName(distance, 0), .95)
+	return goal{want, fmt.Sprintf("%.0f ms", ms), ms <= most}
+}

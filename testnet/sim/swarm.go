@@ -1,0 +1,329 @@
+package sim
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"playnode/fetch"
+	"playnode/node"
+)
+
+// mark begins every block of a swarm. In its place a block of a real size has
+// it too.
+const mark = "\x00playnode/sim\x00"
+
+// Filler is what brings a node its blocks; *fetch.Scheduler is one.
+type Filler interface {
+	// Ask calls done once with the block, when it is held here, or an error.
+	Ask(ctx context.Context, c cid.Cid, w node.Want, done func(data []byte, err error))
+	// Swarm is what it has given and received.
+	Swarm() fetch.Swarm
+	Close() error
+}
+
+// SwarmConfig is one source that has everything and venues that want it all.
+// A zero value means what is in parentheses.
+type SwarmConfig struct {
+	Venues, Blocks int // (20) (40)
+	// Size is what a block weighs on the line (256 KiB), Bytes what it has here
+	// (Size). Fewer save the machine's time, for a Fill that counts blocks; package
+	// fetch goes by bytes a second, and on slow lines it is another story with any
+	// but real sizes.
+	Size, Bytes int
+	// Source and Venue are their lines.
+	Source, Venue Line
+	// Undialable is the share of venues, from 0 to 1, that none can dial.
+	Undialable float64
+	// Neighbours is how many other venues each one dials (5); all dial the
+	// source.
+	Neighbours int
+	// Within is the time in which all come (at once).
+	Within time.Duration
+	// Limit is when what is missing is not waited for any more (ten times the
+	// floor, and a minute).
+	Limit time.Duration
+	// Seed draws who knows whom.
+	Seed uint64
+	// Fill opens what brings a node its blocks (package fetch).
+	Fill func(n *Node, local *Store, seed uint64) Filler
+}
+
+// stalled is how long without a block a venue that misses some is said to
+// stall.
+const stalled = 30 * time.Second
+
+// SwarmReport is how it went. Shares and multiples are of the catalogue, which
+// is Blocks times Size.
+type SwarmReport struct {
+	Venues     int   `json:"venues"`
+	Undialable int   `json:"undialable"`
+	Catalogue  int64 `json:"catalogueBytes"`
+	// FloorSeconds is what the lines allow: the source sends everything once, and
+	// all uplinks together send what all venues take.
+	FloorSeconds float64 `json:"floorSeconds"`
+	// Seconds is until the last venue had everything, P50Seconds the median
+	// venue; OverFloor is Seconds by FloorSeconds.
+	Seconds    float64 `json:"seconds"`
+	P50Seconds float64 `json:"p50Seconds"`
+	OverFloor  float64 `json:"overFloor"`
+	// SourceSent is the blocks that the source gave, SourceLine all that went
+	// over its uplink.
+	SourceSent float64 `json:"sourceSent"`
+	SourceLine float64 `json:"sourceLine"`
+	// Duplicates is the share of received block bytes that had come already.
+	Duplicates float64 `json:"duplicates"`
+	// Unfinished venues missed something at the limit. Stalls are gaps of more
+	// than 30 s, LongestGap the longest.
+	Unfinished int     `json:"unfinished"`
+	Stalls     int     `json:"stalls"`
+	LongestGap float64 `json:"longestGapSeconds"`
+	// Classes is what was wanted by class, by all venues.
+	Classes map[string]ClassReport `json:"classes"`
+}
+
+// ClassReport is of what was wanted for one class: its bytes, and when the
+// median and the 95th of 100 venues had all of it, from when it came.
+type ClassReport struct {
+	Bytes      int64   `json:"bytes"`
+	P50Seconds float64 `json:"p50Seconds"`
+	P95Seconds float64 `json:"p95Seconds"`
+}
+
+func (c *SwarmConfig) complete() {
+	set := func(v *int, zero int) {
+		if *v == 0 {
+			*v = zero
+		}
+	}
+	set(&c.Venues, 20)
+	set(&c.Blocks, 40)
+	set(&c.Size, 256<<10)
+	set(&c.Bytes, c.Size)
+	set(&c.Neighbours, 5)
+	c.Bytes = max(c.Bytes, len(mark)+8)
+	if c.Limit == 0 {
+		c.Limit = c.Within + time.Minute + time.Duration(10*c.floor()*float64(time.Second))
+	}
+	if c.Fill == nil {
+		c.Fill = func(n *Node, local *Store, seed uint64) Filler {
+			return fetch.New(fetch.Config{
+				Local: local, Streams: n, Peers: n, Meet: n.Connect,
+				Now: time.Now, After: time.After, Rand: rand.New(rand.NewPCG(seed, 0)),
+			})
+		}
+	}
+}
+
+// floor is in seconds.
+func (c *SwarmConfig) floor() float64 {
+	whole := float64(c.Blocks) * float64(c.Size)
+	floor := 0.
+	if c.Source.Up > 0 {
+		floor = max(floor, whole/float64(c.Source.Up))
+		if c.Venue.Up > 0 {
+			floor = max(floor, whole*float64(c.Venues)/float64(c.Source.Up+c.Venue.Up*int64(c.Venues)))
+		}
+	}
+	if c.Venue.Down > 0 {
+		floor = max(floor, whole/float64(c.Venue.Down))
+	}
+	return floor
+}
+
+// classOf is what block i of n is wanted for: the first ones are heads, half of
+// the rest is today's.
+func classOf(i, n int) node.Class {
+	switch {
+	case i < max(1, n/20):
+		return node.Next
+	case i < n/2:
+		return node.Soon
+	}
+	return node.Later
+}
+
+var classNames = map[node.Class]string{node.Next: "next", node.Soon: "soon", node.Later: "later"}
+
+// venue is one that fills up.
+type venue struct {
+	node   *Node
+	filler Filler
+
+	mu   sync.Mutex // guards what follows
+	came time.Time
+	last time.Time // when a block came
+	gap  time.Duration
+	gaps int
+	left map[node.Class]int
+	done map[node.Class]time.Duration
+}
+
+// Swarm tells the story once. It has to run where time is virtual, in a bubble
+// of testing/synctest, or it takes as long as it says.
+func Swarm(ctx context.Context, cfg SwarmConfig) (SwarmReport, error) {
+	cfg.complete()
+	wc := Config{}
+	if cfg.Bytes < cfg.Size {
+		wc = Config{Mark: []byte(mark), Heavy: cfg.Bytes, Weight: int64(cfg.Size / cfg.Bytes)}
+	}
+	w := NewWorld(wc)
+	rnd := rand.New(rand.NewPCG(cfg.Seed, 1))
+	blocks := make([]node.Block, cfg.Blocks)
+	for i := range blocks {
+		data := make([]byte, cfg.Bytes)
+		binary.BigEndian.PutUint64(data[copy(data, mark):], uint64(i))
+		blocks[i] = node.NewBlock(cid.Raw, data)
+	}
+	ctx, cancel := context.WithTimeout(ctx, cfg.Limit)
+	defer cancel()
+	source := w.Node(NodeConfig{Name: "source", Line: cfg.Source})
+	defer source.Close()
+	store := w.NewStore()
+	if err := store.Put(ctx, blocks...); err != nil {
+		return SwarmReport{}, err
+	}
+	giver := cfg.Fill(source, store, cfg.Seed)
+	defer giver.Close()
+
+	venues := make([]*venue, cfg.Venues)
+	r := SwarmReport{Venues: cfg.Venues, Catalogue: int64(cfg.Blocks) * int64(cfg.Size), FloorSeconds: cfg.floor(), Classes: map[string]ClassReport{}}
+	for i, at := range rnd.Perm(cfg.Venues) {
+		shut := float64(at) < cfg.Undialable*float64(cfg.Venues)
+		if shut {
+			r.Undialable++
+		}
+		v := &venue{node: w.Node(NodeConfig{Name: fmt.Sprint("venue", i), Line: cfg.Venue, Undialable: shut}), left: map[node.Class]int{}, done: map[node.Class]time.Duration{}}
+		defer v.node.Close()
+		v.filler = cfg.Fill(v.node, w.NewStore(), cfg.Seed+uint64(i)+1)
+		defer v.filler.Close()
+		venues[i] = v
+	}
+	begin := time.Now()
+	var wg sync.WaitGroup
+	for _, v := range venues {
+		var know []string
+		for _, o := range rnd.Perm(cfg.Venues)[:min(cfg.Neighbours, cfg.Venues)] {
+			know = append(know, venues[o].node.Addrs()[0])
+		}
+		wait := time.Duration(0)
+		if cfg.Within > 0 {
+			wait = time.Duration(rnd.Int64N(int64(cfg.Within)))
+		}
+		wg.Go(func() {
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+			}
+			v.come(ctx, source.Addrs()[0], know, blocks)
+		})
+	}
+	wg.Wait()
+	r.sum(cfg, venues, begin)
+	given := giver.Swarm()
+	r.SourceSent = float64(given.Sent) / float64(cfg.Blocks*cfg.Bytes)
+	r.SourceLine = float64(source.Carried().Sent) / float64(r.Catalogue)
+	return r, nil
+}
+
+// come has a venue connect, ask for everything, and wait for it.
+func (v *venue) come(ctx context.Context, source string, know []string, blocks []node.Block) {
+	v.came = time.Now()
+	v.last = v.came
+	var met sync.WaitGroup
+	met.Go(func() { v.node.Connect(ctx, source) })
+	for _, o := range know {
+		// Who cannot be dialled is not waited for.
+		go v.node.Connect(ctx, o)
+	}
+	met.Wait()
+	var all sync.WaitGroup
+	for i, b := range blocks {
+		k := classOf(i, len(blocks))
+		v.mu.Lock()
+		v.left[k]++
+		v.mu.Unlock()
+		all.Add(1)
+		v.filler.Ask(ctx, b.CID, node.Want{Class: k}, func(_ []byte, err error) {
+			defer all.Done()
+			v.got(k, err)
+		})
+	}
+	all.Wait()
+}
+
+// got counts a block that has come, or has not.
+func (v *venue) got(k node.Class, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now := time.Now()
+	gap := now.Sub(v.last)
+	v.gap = max(v.gap, gap)
+	if gap > stalled {
+		v.gaps++
+	}
+	v.last = now
+	if err != nil {
+		return
+	}
+	if v.left[k]--; v.left[k] == 0 {
+		v.done[k] = now.Sub(v.came)
+	}
+}
+
+// sum is what the venues have to say.
+func (r *SwarmReport) sum(cfg SwarmConfig, venues []*venue, begin time.Time) {
+	var ends []float64
+	took := map[node.Class][]float64{}
+	var received, twice int64
+	for _, v := range venues {
+		v.mu.Lock()
+		whole := true
+		for k, left := range v.left {
+			if left > 0 {
+				whole = false
+			} else {
+				took[k] = append(took[k], v.done[k].Seconds())
+			}
+		}
+		if whole {
+			ends = append(ends, v.last.Sub(begin).Seconds())
+		} else {
+			r.Unfinished++
+		}
+		r.Stalls += v.gaps
+		r.LongestGap = max(r.LongestGap, v.gap.Seconds())
+		v.mu.Unlock()
+		s := v.filler.Swarm()
+		received, twice = received+s.Received, twice+s.Duplicate
+	}
+	r.Seconds, r.P50Seconds = quantile(ends, 1), quantile(ends, .5)
+	if r.FloorSeconds > 0 {
+		r.OverFloor = r.Seconds / r.FloorSeconds
+	}
+	if received > 0 {
+		r.Duplicates = float64(twice) / float64(received)
+	}
+	bytes := map[node.Class]int64{}
+	for i := range cfg.Blocks {
+		bytes[classOf(i, cfg.Blocks)] += int64(cfg.Size) * int64(cfg.Venues)
+	}
+	for k, name := range classNames {
+		r.Classes[name] = ClassReport{Bytes: bytes[k], P50Seconds: quantile(took[k], .5), P95Seconds: quantile(took[k], .95)}
+	}
+}
+
+// quantile is the value below which a share q of v lies.
+func quantile(v []float64, q float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	v = slices.Sorted(slices.Values(v))
+	return v[int(q*float64(len(v)-1)+.5)]
+}
