@@ -75,19 +75,19 @@ func (n *Node) turn() {
 		n.carried.Sent += out.weight
 		n.up.busy = n.Up > 0
 		took := lasts(out.weight, n.Up)
-		if n.up.busy {
-			time.AfterFunc(took, func() {
-				n.world.mu.Lock()
-				defer n.world.mu.Unlock()
-				n.up.busy = false
-				p.turned(n)
-				n.turn()
-			})
-		} else {
-			p.turned(n)
-		}
-		p.flying = append(p.flying, out)
+		p.flying = append(p.flying, out) // before the next turn, which may come at once
 		time.AfterFunc(took+n.Delay+p.to.Delay, func() { p.arrive(out.weight) })
+		if !n.up.busy {
+			p.turned(n)
+			continue
+		}
+		time.AfterFunc(took, func() {
+			n.world.mu.Lock()
+			defer n.world.mu.Unlock()
+			n.up.busy = false
+			p.turned(n)
+			n.turn()
+		})
 	}
 }
 
