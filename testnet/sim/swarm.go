@@ -113,8 +113,9 @@ func (c *SwarmConfig) complete() {
 	}
 	if c.Fill == nil {
 		c.Fill = func(n *Node, local *Store, seed uint64) Filler {
+			meet := func(ctx context.Context, addr, _ string) error { return n.Connect(ctx, addr) }
 			return fetch.New(fetch.Config{
-				Local: local, Streams: n, Peers: n, Meet: n.Connect,
+				Local: local, Streams: n, Peers: n, Meet: meet,
 				Now: time.Now, After: time.After, Rand: rand.New(rand.NewPCG(seed, 0)),
 			})
 		}
