@@ -186,8 +186,13 @@ func (d *Daemon) play(ctx context.Context, req PlayRequest, emit func(Event)) (P
 		req.Volume = nil
 	}
 	if !req.Detach {
+		held := len(d.venue.Leases())
 		out, err := d.playNow(ctx, n, req, emit, n.player.Open)
-		if KindOf(err) == NoLease && out.Samples == 0 && d.askAgain(ctx, n, emit) {
+		if KindOf(err) != NoLease || out.Samples > 0 {
+			return out, err
+		}
+		// A lease may have come by mailbox since.
+		if len(d.venue.Leases()) > held || d.askAgain(ctx, n, emit) {
 			return d.playNow(ctx, n, req, emit, n.player.Open)
 		}
 		return out, err
