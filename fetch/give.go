@@ -26,8 +26,9 @@ const (
 	giveAbreast = 8
 	// busyAfter is the silence after which one who waits hears that we live.
 	busyAfter = time.Second
-	// recent is how many bytes of the latest blocks are kept in memory.
-	recent = 8 << 20
+	// recent is how many bytes of memory the latest blocks are kept in: what
+	// several ask for at once. The rest is the system's to keep, if it has room.
+	recent = 2 << 20
 )
 
 // giver gives peers what is held here. Safe for concurrent use.
@@ -127,10 +128,10 @@ func (g *giver) remember(d Digest, data []byte) {
 	}
 	g.cache[d] = data
 	g.cached = append(g.cached, d)
-	for g.bytes += len(data); g.bytes > recent; {
+	for g.bytes += cap(data); g.bytes > recent; {
 		old := g.cached[0]
 		g.cached = g.cached[1:]
-		g.bytes -= len(g.cache[old])
+		g.bytes -= cap(g.cache[old])
 		delete(g.cache, old)
 	}
 }

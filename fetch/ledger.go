@@ -151,11 +151,16 @@ func (l *ledger) sized(d Digest, size int) {
 	}
 }
 
-// gave notes that a block was given whole.
+// gave notes that a block was given whole. A small one is given to anyone, and
+// not remembered.
 func (l *ledger) gave(d Digest, now time.Time) {
-	if e := l.rows[d]; e != nil {
-		e.going, e.gave = max(0, e.going-1), now
-		e.times++
+	e := l.rows[d]
+	if e == nil {
+		return
+	}
+	e.going, e.gave = max(0, e.going-1), now
+	if e.times++; e.going == 0 && e.size <= smallBlock {
+		delete(l.rows, d)
 	}
 }
 

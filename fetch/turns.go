@@ -215,7 +215,7 @@ func (g *giver) hand(c *client, o order) bool {
 	g.ledger.sized(o.digest, len(data))
 	g.mu.Unlock()
 	head := binary.BigEndian.AppendUint32(appendHead(nil, frameBlock, 4+len(data)), o.number)
-	rest := append(head, data[:min(len(data), g.line.piece()-len(head))]...)
+	rest := append(head, data[:min(len(data), smallBlock, g.line.piece()-len(head))]...)
 	left := data[len(rest)-len(head):]
 	for len(rest) > 0 {
 		if !g.line.take(o.class, len(rest)) || !g.write(c, rest) {

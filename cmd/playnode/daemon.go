@@ -13,10 +13,6 @@ import (
 	"playnode/daemon"
 )
 
-// gcPercent is how much a daemon's heap may grow before it is collected, where
-// GOGC does not say: a venue's box has little memory, and cores to spare.
-const gcPercent = 50
-
 func (a *app) daemonCmd() *cobra.Command {
 	var node nodeFlags
 	c := &cobra.Command{
@@ -24,9 +20,7 @@ func (a *app) daemonCmd() *cobra.Command {
 		Short: "run the node: serve, follow, keep names alive, answer the other commands",
 		Args:  exactly(0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if os.Getenv("GOGC") == "" {
-				debug.SetGCPercent(gcPercent)
-			}
+			boundMemory(c.Context())
 			d, err := daemon.Open(c.Context(), daemon.Options{
 				Dir: a.dir, Flags: changed(c.Flags()), Version: version, Log: a.err, Serve: true, Now: a.now,
 			})

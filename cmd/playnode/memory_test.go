@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A daemon's runtime is bound, by more where more lives, and by no limit of
+// ours where the environment has one.
+func TestMemoryIsBound(t *testing.T) {
+	t.Cleanup(func() { debug.SetMemoryLimit(math.MaxInt64) })
+	t.Cleanup(func() { debug.SetGCPercent(100) })
+	limit := func() int64 { return debug.SetMemoryLimit(-1) }
+	bound := func(t *testing.T, then func()) {
+		synctest.Test(t, func(t *testing.T) {
+			debug.SetMemoryLimit(math.MaxInt64)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			boundMemory(ctx)
+			synctest.Wait()
+			then()
+		})
+	}
+	t.Setenv("GOGC", "70")
+	t.Setenv("GOMEMLIMIT", "1GiB")
+	bound(t, func() {
+		if got := limit(); got != math.MaxInt64 {
+			t.Errorf("GOMEMLIMIT is set, and the limit is made %d", got)
+		}
+		if got := debug.SetGCPercent(100); got != 100 {
+			t.Errorf("GOGC is set, and the percentage is made %d", got)
+		}
+	})
+	t.Setenv("GOGC", "")
+	t.Setenv("GOMEMLIMIT", "")
+	bound(t, func() {
+		runtime.GC() // little lives
+		if got := debug.SetGCPercent(100); got != gcPercent {
+			t.Errorf("the percentage is %d, want %d", got, gcPercent)
+		}
+		if got := limit(); got != goMemory {
+			t.Errorf("the limit is %d, want %d", got, goMemory)
+		}
+	})
+	for live, want := range map[uint64]int64{0: goMemory, 30 << 20: goMemory, 100 << 20: 158 << 20} {
+		if got := memoryLimit(live); got != want {
+			t.Errorf("%d live: the limit is %d, want %d", live, got, want)
+		}
+	}
+}
+
+// What lives may grow, and the limit with it.
+func TestMemoryGrowsWithWhatLives(t *testing.T) {
+	t.Cleanup(func() { debug.SetMemoryLimit(math.MaxInt64) })
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go fitMemory(ctx)
+		synctest.Wait()
+		much := make([]byte, goMemory)
+		runtime.GC()
+		<-time.After(memoryPeriod)
+		synctest.Wait()
+		if got := debug.SetMemoryLimit(-1); got < goMemory+goMemory/2 {
+			t.Errorf("%d live: the limit is %d", len(much), got)
+		}
+		runtime.KeepAlive(much)
+	})
+}
