@@ -26,8 +26,8 @@ func (r *bits) read(n int) (v uint32) {
 
 // checkBooks reads the codebooks of a setup header (Vorbis I, 3.2.1) and refuses those that a decoder
 // would allocate too much for, or never come to an end with.
-func checkBooks(b []byte) error {
-	r := &bits{b: b}
+func checkBooks(r *bits) error {
+	b := r.b
 	values := 0
 	for i, n := 0, int(r.read(8))+1; i < n; i++ {
 		if r.read(24) != 0x564342 {

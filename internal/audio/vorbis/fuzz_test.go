@@ -1,6 +1,8 @@
 package vorbis
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"testing"
 )
@@ -61,5 +63,36 @@ func TestHeadersThatWouldCostTooMuch(t *testing.T) {
 		if _, err := Open([][]byte{p[0], nil, []byte(s)}); err == nil {
 			t.Errorf("%s: taken", name)
 		}
+	}
+}
+
+// A residue that ends before it begins would have the decoder go through four thousand million values.
+func TestResidueThatEndsBeforeItBegins(t *testing.T) {
+	p := packets(t)
+	setup := bytes.Clone(p[2])
+	r := &bits{b: setup[7:]}
+	if err := checkBooks(r); err != nil {
+		t.Fatal(err)
+	}
+	for range r.read(6) + 1 {
+		r.read(16)
+	}
+	for range r.read(6) + 1 {
+		if r.read(16) != 1 {
+			t.Fatal("the seed has another floor")
+		}
+		r.skipFloor1()
+	}
+	r.read(6)
+	r.read(16)
+	for range 24 { // the first one's begin
+		setup[7+r.at>>3] |= 1 << (r.at & 7)
+		r.at++
+	}
+	if r.read(24) == 1<<24-1 {
+		t.Fatal("no end is before that")
+	}
+	if _, err := Open([][]byte{p[0], nil, setup}); !errors.Is(err, ErrHeader) {
+		t.Error(err)
 	}
 }

@@ -62,7 +62,7 @@ func Open(headers [][]byte) (d *Decoder, err error) {
 	if id[11] < 1 || id[11] > maxChannels || rate < 1 || rate > maxRate || short < 64 || short > long || long > maxBlock {
 		return nil, fmt.Errorf("%w: %d channels at %d Hz, blocks of %d and %d; one and two channels are read", ErrHeader, id[11], rate, short, long)
 	}
-	if err := checkBooks(setup[7:]); err != nil {
+	if err := checkSetup(setup[7:]); err != nil {
 		return nil, err
 	}
 	d = &Decoder{rate: int(rate), channels: int(id[11])}
