@@ -52,7 +52,7 @@ func TestFilledFromEach(t *testing.T) {
 		source string   // of all bytes; "" where none came by the network
 		peers  int
 	}{
-		{"peers", []string{"--peer", djd.Addrs[0], "--peer", arkd.Addrs[0]}, []string{"follow", pub.Name, "--once"}, "bitswap", 2},
+		{"peers", []string{"--peer", djd.Addrs[0], "--peer", arkd.Addrs[0]}, []string{"follow", pub.Name, "--once"}, "lan", 2},
 		{"a mirror behind nginx", []string{"--origin", nginx}, []string{"follow", pub.Name, "--once"}, "http " + nginx, 0},
 		{"a mirror, by a link", nil, []string{"follow", share(nginx), "--once"}, "http " + nginx, 0},
 		{"an archivist's gateway", []string{"--origin", "http://" + arkd.Gateway}, []string{"follow", pub.Name, "--once"}, "http http://" + arkd.Gateway, 0},

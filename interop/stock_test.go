@@ -119,7 +119,7 @@ func TestStockKuboServesVenues(t *testing.T) {
 		}
 		b.ok(v.JSON(b.ctx, &s, "status"))
 		for source, n := range s.Traffic.BySource {
-			by := strings.HasPrefix(source, "http ") == (name == "gateway")
+			by := source == name || name == "gateway" && strings.HasPrefix(source, "http ")
 			if by && n < 400<<10 || !by && n != 0 {
 				t.Errorf("by %s: %d bytes came from %s", name, n, source)
 			}

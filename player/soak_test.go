@@ -21,6 +21,9 @@ import (
 // soakFor is how much time passes in the bubble: PLAYNODE_SOAK, or a little.
 func soakFor(t *testing.T, or time.Duration) time.Duration {
 	s := os.Getenv("PLAYNODE_SOAK")
+	if s == "" && testing.Short() {
+		return or / 2
+	}
 	if s == "" {
 		return or
 	}
