@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,7 +44,10 @@ func (r *runner) fetching() error {
 	if err := r.fromAfar(); err != nil {
 		return err
 	}
-	return r.sealing()
+	if err := r.sealing(); err != nil {
+		return err
+	}
+	return r.throughKubo()
 }
 
 // makeNoise writes n WAV files of which no two blocks are alike.
@@ -303,6 +307,68 @@ func (r *runner) sealing() error {
 	return nil
 }
 
+// throughKubo measures a whole publish into the repo's own store and into a
+// running Kubo, beside `ipfs add` at that Kubo.
+func (r *runner) throughKubo() error {
+	dir := filepath.Join(r.dir, "through")
+	defer os.RemoveAll(dir)
+	files, err := makeNoise(dir, 10)
+	if err != nil {
+		return err
+	}
+	for i := range diskRounds {
+		k, err := r.kubo(filepath.Join(dir, "kubo"+strconv.Itoa(i)))
+		if err != nil {
+			return err
+		}
+		stop, _, _, err := k.daemon()
+		if err != nil {
+			return err
+		}
+		rpc, err := k.rpc()
+		if err == nil {
+			err = r.published("publish", filepath.Join(dir, "own"+strconv.Itoa(i)), files)
+		}
+		if err == nil {
+			err = r.published("publish through kubo", filepath.Join(dir, "attached"+strconv.Itoa(i)), files, "--kubo", rpc)
+		}
+		if err == nil {
+			err = r.time("add to kubo", func() error {
+				return k.run(nil, append([]string{"add", "-Q", "--cid-version=1", "--raw-leaves", "--chunker=size-262144"}, files...)...)
+			})
+		}
+		stop()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// published times a new DJ's publish.
+func (r *runner) published(what, repo string, files []string, flags ...string) error {
+	dj := box.Box{Program: r.Playnode, Repo: repo}
+	if err := dj.JSON(r.ctx, nil, "init", "--network", "none"); err != nil {
+		return err
+	}
+	return r.time(what, func() error {
+		return dj.JSON(r.ctx, nil, slices.Concat([]string{"publish"}, flags, files)...)
+	})
+}
+
+// rpc is where a running daemon's RPC is.
+func (k kubo) rpc() (url string, err error) {
+	addr, err := os.ReadFile(filepath.Join(k.repo, "api"))
+	if err != nil {
+		return "", err
+	}
+	port, ok := strings.CutPrefix(strings.TrimSpace(string(addr)), "/ip4/127.0.0.1/tcp/")
+	if !ok {
+		return "", fmt.Errorf("kubo's RPC is at %s", addr)
+	}
+	return "http://127.0.0.1:" + port, nil
+}
+
 // downloadFile is a child of fromAfar's.
 func downloadFile(url, path string) error {
 	return download(context.Background(), http.DefaultClient, url, path)
@@ -324,7 +390,10 @@ func (r *runner) fetchingPage(b *bytes.Buffer) {
 		fmt.Fprintf(b, "| %s | %.2f |\n", row[1], r.median(row[0]))
 	}
 	fmt.Fprintf(b, "\n| import of 100 MiB | seconds |\n|---|---:|\n")
-	for _, row := range [][2]string{{"import ours", "sealed, cut into blocks and stored, as `publish` does after its analysis"}, {"import kubo", "`ipfs add` of the plain files, stock Kubo"}} {
+	for _, row := range [][2]string{
+		{"import ours", "sealed, cut into blocks and stored, as `publish` does after its analysis"}, {"import kubo", "`ipfs add` of the plain files, stock Kubo"},
+		{"publish", "`playnode publish`, its analysis too"}, {"publish through kubo", "`playnode publish --kubo`, into a running Kubo"}, {"add to kubo", "`ipfs add` at that Kubo, pinned"},
+	} {
 		fmt.Fprintf(b, "| %s | %.2f |\n", row[1], r.median(row[0]))
 	}
 	var goals []goal
