@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -72,47 +71,17 @@ func ServeHave(cfg HaveConfig) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &haveServer{cfg: cfg, slots: make(chan struct{}, haveAsking), budgets: map[string]budget{}}
+	s := &haveServer{
+		cfg: cfg, slots: make(chan struct{}, haveAsking),
+		budgets: node.Budgets{Burst: haveBurst, Rate: haveRate, Peers: havePeers, Now: cfg.Now},
+	}
 	cfg.Streams.Handle(HaveProtocol, s.serve)
 }
 
 type haveServer struct {
-	cfg   HaveConfig
-	slots chan struct{}
-
-	mu      sync.Mutex // guards budgets
-	budgets map[string]budget
-}
-
-// budget is how many blocks a peer may ask about, as of a time.
-type budget struct {
-	left float64
-	at   time.Time
-}
-
-// spend takes n from a peer's budget, or tells that there is not enough.
-func (s *haveServer) spend(peer string, n int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.cfg.Now()
-	b, ok := s.budgets[peer]
-	if !ok {
-		for p := range s.budgets { // any; who is forgotten begins anew
-			if len(s.budgets) < havePeers {
-				break
-			}
-			delete(s.budgets, p)
-		}
-		b = budget{haveBurst, now}
-	}
-	b.left = min(haveBurst, b.left+max(0, now.Sub(b.at).Seconds())*haveRate)
-	b.at = now
-	enough := b.left >= float64(n)
-	if enough {
-		b.left -= float64(n)
-	}
-	s.budgets[peer] = b
-	return enough
+	cfg     HaveConfig
+	slots   chan struct{}
+	budgets node.Budgets // in blocks
 }
 
 func (s *haveServer) serve(peer string, st node.Stream) {
@@ -152,7 +121,7 @@ func (s *haveServer) answer(ctx context.Context, peer string, r io.Reader) ([]by
 		if n == 0 || n > MaxHave {
 			return nil, fmt.Errorf("question about %d blocks", n)
 		}
-		if !s.spend(peer, n) {
+		if !s.budgets.Spend(peer, float64(n)) {
 			return []byte{haveBusy}, nil
 		}
 		return s.have(ctx, r, n)
@@ -161,7 +130,7 @@ func (s *haveServer) answer(ctx context.Context, peer string, r io.Reader) ([]by
 		if _, err := io.ReadFull(r, q[:]); err != nil {
 			return nil, err
 		}
-		if !s.spend(peer, proofCost) {
+		if !s.budgets.Spend(peer, proofCost) {
 			return []byte{haveBusy}, nil
 		}
 		data, err := s.cfg.Blocks.Read(ctx, cidOf(Digest(q[16:])))

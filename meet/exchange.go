@@ -64,36 +64,6 @@ func tag(name, label string, nonce []byte, asker, answerer string) [32]byte {
 
 const labelAsk, labelAnswer = "peers-ask", "peers-answer"
 
-// budget is how many questions a peer has left, as of a time.
-type budget struct {
-	left float64
-	at   time.Time
-}
-
-// spend takes one from a peer's budget, or tells that none is left. m.mu is
-// held.
-func (m *Meeting) spend(peer string) bool {
-	now := m.cfg.Now()
-	b, ok := m.budgets[peer]
-	if !ok {
-		for p := range m.budgets { // any; who is forgotten begins anew
-			if len(m.budgets) < maxBudgets {
-				break
-			}
-			delete(m.budgets, p)
-		}
-		b = budget{burst, now}
-	}
-	b.left = min(burst, b.left+max(0, now.Sub(b.at).Seconds())/refill.Seconds())
-	b.at = now
-	enough := b.left >= 1
-	if enough {
-		b.left--
-	}
-	m.budgets[peer] = b
-	return enough
-}
-
 func (m *Meeting) serve(peer string, s node.Stream) {
 	s.SetDeadline(time.Now().Add(patience)) // sockets know only the wall clock
 	answer, err := m.answer(peer, s)
@@ -128,11 +98,10 @@ func (m *Meeting) answer(peer string, r io.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.mu.Lock()
-	if !m.spend(peer) {
-		m.mu.Unlock()
+	if !m.budgets.Spend(peer, 1) {
 		return []byte{statusBusy}, nil
 	}
+	m.mu.Lock()
 	index := map[[32]byte]int{}
 	for i, t := range tags {
 		index[t] = i

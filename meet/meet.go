@@ -88,12 +88,13 @@ type Meeting struct {
 	ask  chan struct{} // bounds questions under way
 	dial chan struct{} // bounds dials under way
 
-	mu      sync.Mutex // guards what follows
-	names   map[string]*circle
-	peers   map[string]*party
-	blame   map[string]int // dials in vain, by who told
-	blamed  time.Time      // since when blame counts
-	budgets map[string]budget
+	budgets node.Budgets // in questions
+
+	mu     sync.Mutex // guards what follows
+	names  map[string]*circle
+	peers  map[string]*party
+	blame  map[string]int // dials in vain, by who told
+	blamed time.Time      // since when blame counts
 }
 
 // circle is what is known of one name's followers. Guarded by Meeting.mu.
@@ -146,7 +147,8 @@ func New(cfg Config) (*Meeting, error) {
 	}
 	m := &Meeting{
 		cfg: cfg, kick: make(chan struct{}, 1), ask: make(chan struct{}, asking), dial: make(chan struct{}, dialling),
-		names: map[string]*circle{}, peers: map[string]*party{}, blame: map[string]int{}, budgets: map[string]budget{},
+		names: map[string]*circle{}, peers: map[string]*party{}, blame: map[string]int{},
+		budgets: node.Budgets{Burst: burst, Rate: 1 / refill.Seconds(), Peers: maxBudgets, Now: cfg.Now},
 	}
 	m.mu.Lock()
 	m.followed()
