@@ -2,10 +2,8 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -167,7 +165,7 @@ func (k *kubos) start(i int, at *netns.Box) (kubo, error) {
 	}
 	if i == 0 {
 		var root strings.Builder
-		if err := d.run(&root, "add", "-Q", "-r", "--cid-version=1", "--raw-leaves", "--chunker=size-262144", k.root); err != nil {
+		if err := d.add(&root, "-r", k.root); err != nil {
 			return d, err
 		}
 		k.root = strings.TrimSpace(root.String())
@@ -391,9 +389,7 @@ func (p *plain) enter(i int, at *netns.Box, know []int) error {
 }
 
 func (p *plain) fetch(i int) error {
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return p.at[i].Dial(ctx, network, addr)
-	}}}
+	client := clientAt(p.at[i])
 	defer client.CloseIdleConnections()
 	files, err := os.ReadDir(p.music)
 	for _, f := range files {
@@ -409,4 +405,9 @@ func (p *plain) twice(int) (int64, error) { return 0, nil }
 func (p *plain) close() {
 	p.server.Close()
 	os.RemoveAll(p.dir)
+}
+
+// clientAt asks from a box.
+func clientAt(at *netns.Box) *http.Client {
+	return &http.Client{Transport: &http.Transport{DialContext: at.Dial}}
 }

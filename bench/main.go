@@ -43,13 +43,6 @@ func main() {
 		}
 		return
 	}
-	if len(os.Args) == 4 && os.Args[1] == "download" { // a child of fetching's
-		if err := downloadFile(os.Args[2], os.Args[3]); err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(1)
-		}
-		return
-	}
 	var c Config
 	flag.StringVar(&c.Playnode, "playnode", "bin/playnode", "our binary")
 	flag.StringVar(&c.Tools, "tools", "", "directory with bin/ipfs and bin/age")

@@ -90,7 +90,7 @@ func (r *runner) publish(dir string) error {
 		return err
 	}
 	if err := r.time("ipfs add", func() error {
-		return k.run(nil, append([]string{"add", "-Q", "--cid-version=1", "--raw-leaves", "--chunker=size-262144", "--pin=false"}, r.files...)...)
+		return k.add(nil, append([]string{"--pin=false"}, r.files...)...)
 	}); err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (r *runner) fetchKubo(dir string) error {
 			}
 		}
 	}
-	if err := a.run(&root, "add", "-Q", "-r", "--dereference-args", "--dereference-symlinks", "--cid-version=1", "--raw-leaves", "--chunker=size-262144", folder); err != nil {
+	if err := a.add(&root, "-r", "--dereference-args", "--dereference-symlinks", folder); err != nil {
 		return err
 	}
 	b, err := r.kubo(filepath.Join(dir, "kubo-b"))
@@ -301,6 +301,11 @@ func (k kubo) run(out io.Writer, args ...string) error {
 		return fmt.Errorf("ipfs %s: %w: %s", args[0], err, said.String())
 	}
 	return nil
+}
+
+// add adds files as our tracks are cut, and writes the last one's CID to out.
+func (k kubo) add(out io.Writer, args ...string) error {
+	return k.run(out, append([]string{"add", "-Q", "--cid-version=1", "--raw-leaves", "--chunker=size-262144"}, args...)...)
 }
 
 // daemon runs until stop is called; addr is where it is reached.
