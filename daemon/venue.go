@@ -10,6 +10,7 @@ import (
 	"playnode/follow"
 	"playnode/ipns"
 	"playnode/manifests"
+	"playnode/node"
 )
 
 // followName follows a name or link and brings its newest version here.
@@ -76,10 +77,15 @@ func patience(ctx context.Context, d time.Duration) (_ context.Context, alive fu
 	return ctx, func() { t.Reset(d) }, func() { t.Stop(); cancel(nil) }
 }
 
-// waited says that patience ran out, where that is why err came.
+// waited says that patience ran out, where that is why err came; it did on
+// wrong bytes, where somebody has sent some.
 func waited(ctx context.Context, err error) error {
 	if e := (*Error)(nil); errors.As(context.Cause(ctx), &e) {
-		return &Error{Kind: e.Kind, Message: err.Error() + ": " + e.Message, cause: err}
+		kind := e.Kind
+		if errors.Is(err, node.ErrVerify) {
+			kind = Verify
+		}
+		return &Error{Kind: kind, Message: err.Error() + ": " + e.Message, cause: err}
 	}
 	return err
 }

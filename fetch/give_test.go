@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -42,4 +43,23 @@ func TestGivingTakesLittleMemory(t *testing.T) {
 			t.Errorf("%d bytes are kept, in %d blocks of which %d are noted", held, len(g.cache), len(g.cached))
 		}
 	})
+}
+
+// TestNowIsNotPutOffForABlockUnderWay: who else is being given it does not
+// matter to the playhead, and does to all others.
+func TestNowIsNotPutOffForABlockUnderWay(t *testing.T) {
+	l, now, there := newLedger(), time.Unix(1000, 0), func(string) bool { return true }
+	ask := func(peer string, class node.Class) (off bool) {
+		_, _, off = l.putOff(order{class: class, digest: Digest{1}}, peer, now, 0, there)
+		return off
+	}
+	if ask("first", node.Later) {
+		t.Fatal("the first one was put off")
+	}
+	if !ask("second", node.Later) || !ask("second", node.Next) {
+		t.Error("given to two at once")
+	}
+	if ask("third", node.Now) {
+		t.Error("the playhead was put off")
+	}
 }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ipfs/go-cid"
 
 	"playnode/node"
 )
@@ -90,6 +93,42 @@ func TestEndlessPromises(t *testing.T) {
 		}
 		if n := len(x.wants()); n < maxPutOff || n > maxPutOff+2 {
 			t.Fatalf("asked %d times", n)
+		}
+	})
+}
+
+// wrong is a source that has other bytes than it is asked for.
+type wrong struct{}
+
+func (wrong) Get(context.Context, cid.Cid, node.Want) ([]byte, error) { return []byte("other"), nil }
+
+// TestOnlyALiarHasIt has one wait, in peace, for what nobody gives, and told
+// of the liar in the end: also for a block that the liar was not asked for.
+func TestOnlyALiarHasIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		looked := 0
+		_, s := w.box("box", func(c *Config) {
+			c.Sources = []Source{{Name: "mirror", Getter: wrong{}}}
+			c.Now = func() time.Time {
+				if looked++; looked > 100_000 {
+					panic("it never rests")
+				}
+				return time.Now()
+			}
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		for n := range 2 {
+			_, err := s.Get(ctx, leaf(n).CID, node.Want{Class: node.Later})
+			if !errors.Is(err, node.ErrVerify) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "mirror") {
+				t.Errorf("block %d: %v", n, err)
+			}
+			ctx, cancel = context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+		}
+		if !s.Counts()["mirror"].Dropped || s.Counts()["mirror"].Failed != 1 {
+			t.Errorf("%+v", s.Counts()["mirror"])
 		}
 	})
 }

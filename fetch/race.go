@@ -346,8 +346,8 @@ func (s *Scheduler) wait(w *want, now time.Time) {
 		s.fail(w)
 		return
 	}
-	for _, at := range w.tried {
-		if !at.IsZero() {
+	for f, at := range w.tried {
+		if at.After(now) && !s.counts[f.Name].Dropped {
 			s.look(w, at)
 		}
 	}

@@ -123,6 +123,7 @@ func (s *Scheduler) leave(w *want, p *passenger, err error) {
 	s.mu.Lock()
 	i := slices.Index(w.passengers, p)
 	if i >= 0 {
+		err = s.explained(w, err)
 		w.passengers = slices.Delete(w.passengers, i, i+1)
 		if len(w.passengers) == 0 && !w.landed {
 			s.land(w)
@@ -196,12 +197,23 @@ func (s *Scheduler) arrive(w *want, data []byte, err, unkept error) {
 
 // fail ends a want that nobody can serve. s.mu is held.
 func (s *Scheduler) fail(w *want) {
-	err := node.ErrNotFound
-	if w.last != nil && errors.Is(w.last, node.ErrVerify) {
-		err = fmt.Errorf("%w: %w", node.ErrNotFound, w.last)
-	}
+	err := s.explained(w, node.ErrNotFound)
 	s.land(w)
 	go s.arrive(w, nil, err, nil)
+}
+
+// explained is err, which ends w, and who has sent wrong bytes where somebody
+// has: they are asked no more. s.mu is held.
+func (s *Scheduler) explained(w *want, err error) error {
+	if w.last != nil && errors.Is(w.last, node.ErrVerify) {
+		return fmt.Errorf("%w: %w", err, w.last)
+	}
+	for _, f := range s.sources {
+		if s.counts[f.Name].Dropped {
+			return fmt.Errorf("%w: %s has sent other bytes: %w", err, f.Name, node.ErrVerify)
+		}
+	}
+	return err
 }
 
 // gained tells peers that a block is here.
