@@ -356,6 +356,63 @@ func makeVectors(t *testing.T) map[string][]byte {
 		"file": "requestfile.cbor", "xwingSeed": hx(xwingSeed(t, req)), "xwingPublic": hx(reqPublic[:]), "requestSecret": req.Reveal(),
 		"info": hx(requestInfo(dj, reqPublic)), "plain": "requested.cbor", "paddedTo": 4096,
 	})
+
+	// A live set: its first record, a segment with its head, and what the set
+	// says of itself as a track.
+	air := d.sel.GoLive(d.now, 1)
+	lp, err := air.Record.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	live, err := manifests.Sign(manifests.TypeLive, lp, d.pub.Private())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seg := &manifests.Segment{Init: &manifests.MediaInit{Codec: "mp3", Rate: 44100}, Len: 44100, UTC: d.now * 1000, Open: true,
+		Text: "Nobody – Vector", Media: []byte("playnode test vector: not music\n")}
+	sp, err := seg.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.record("segment", manifests.NewBlock(sp))
+	segment, err := air.Seal(0, true, seg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.files["segment.sealed"] = segment.Data
+	lh := manifests.LiveHead{DJ: dj, Live: air.Record.Live, Gen: air.Record.Gen, Cur: air.Record.Cur, Seg: segment.CID, Final: true,
+		Prev: manifests.Digest(live.Payload.CID), IAT: d.now}
+	hp, err = lh.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	liveHead, err := manifests.Sign(manifests.TypeLiveHead, hp, d.pub.Private())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sigs = append(sigs, v.signed("live", live), v.signed("livehead", liveHead))
+	rec := manifests.Recorded{Live: air.Record.Live, Spans: air.Spans, Closed: true}
+	rec.AppendSize(len(segment.Data), len(seg.Media))
+	ri, err := (&manifests.Info{Title: "Vector set", Artist: "Nobody", Codec: "mp3", Rate: 44100, Channels: 2, Samples: 44100,
+		SamplesPerFrame: 1152, Analyser: "playnode", AnalyserVersion: 1, Recorded: &rec}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.record("recorded.info", manifests.NewBlock(ri))
+	l := &air.Record
+	liveKey, liveAAD := liveLockFor(kp, l, p)
+	lidKey := air.LK.Derive(seal.LID, dj[:], l.Sel[:], l.Live[:], seal.U64(l.Gen), seal.U64(l.Cur), seal.U64(l.From))
+	segKey := air.SegmentKey(0)
+	at0 := segmentAt{dj, l.Live, l.Gen, l.Cur, 0, true}
+	v.json("live.json", map[string]any{
+		"dj": hx(dj[:]), "sel": hx(l.Sel[:]), "live": hx(l.Live[:]), "gen": l.Gen, "unit": l.Unit, "cur": l.Cur, "from": l.From,
+		"lk": hx(air.LK[:]), "lock": hx(l.Lock[0][:]), "lockAAD": hx(liveAAD),
+		"lid":        derived(air.LK[:], seal.LID, lidKey[:], dj[:], l.Sel[:], l.Live[:], seal.U64(l.Gen), seal.U64(l.Cur), seal.U64(l.From)),
+		"lockKey":    derived(kp[:], seal.LiveLock, liveKey[:], l.LID[:]),
+		"segmentKey": derived(air.LK[:], seal.Segment, segKey[:], l.Live[:], seal.U64(0)),
+		"segment":    "segment.sealed", "segmentCID": segment.CID.String(), "segmentAAD": hx(at0.aad()), "segmentPlain": "segment.cbor",
+		"recorded": "recorded.info.cbor",
+	})
 	v.json("signatures.json", sigs)
 	v.json("index.json", v.index)
 	return v.files

@@ -474,12 +474,8 @@ func (v *Venue) Unlock(m *manifests.Manifest) (u *Unlocked, err error) {
 }
 
 func (v *Venue) unlock(m *manifests.Manifest) (*Unlocked, error) {
-	if err := v.accept(m.DJ, m.RootN, m.IAT, m.IAT); err != nil {
-		return nil, err
-	}
-	r := v.time.read()
-	now, _ := v.time.now(m.DJ, r)
-	if err := v.sweep(r); err != nil {
+	now, err := v.judged(m.DJ, m.RootN, m.IAT)
+	if err != nil {
 		return nil, err
 	}
 	best := ErrNoLease
@@ -499,6 +495,17 @@ func (v *Venue) unlock(m *manifests.Manifest) (*Unlocked, error) {
 	return nil, best
 }
 
+// judged takes in a verified record's date, erases what has lapsed, and is the
+// time that the DJ's leases are judged by.
+func (v *Venue) judged(dj manifests.DJ, rootN uint64, iat int64) (int64, error) {
+	if err := v.accept(dj, rootN, iat, iat); err != nil {
+		return 0, err
+	}
+	r := v.time.read()
+	now, _ := v.time.now(dj, r)
+	return now, v.sweep(r)
+}
+
 // rank orders why several grants did not open: the nearest miss is told.
 func rank(err error) int {
 	for i, e := range []error{ErrNoLease, ErrRevoked, ErrLapsed, ErrBehind, ErrNotYet, ErrRefused} {
@@ -509,49 +516,67 @@ func rank(err error) int {
 	return 9
 }
 
-func (v *Venue) open(h *held, m *manifests.Manifest, now int64) (*Unlocked, error) {
+// locks is what manifests and live records have alike: a key under each of
+// some periods' keys.
+type locks struct {
+	rootN, gen, cur uint64
+	gid             [16]byte
+	unit            int64
+	lock            []manifests.Lock
+}
+
+// periodFor is the period at now and its key, where the grant's terms, its
+// keys and l allow. The period has a lock in l.
+func (v *Venue) periodFor(h *held, l locks, now int64) (uint64, seal.Key, error) {
+	fail := func(err error) (uint64, seal.Key, error) { return 0, seal.Key{}, err }
 	g := h.g
 	switch {
 	case h.Revoked:
-		return nil, fmt.Errorf("lease %s: %w", g.Lease, ErrRevoked)
+		return fail(fmt.Errorf("lease %s: %w", g.Lease, ErrRevoked))
 	case now >= g.End():
-		return nil, fmt.Errorf("lease %s ended at %d: %w", g.Lease, g.End(), ErrLapsed)
-	case slices.Compare([]uint64{g.RootN, g.Gen}, []uint64{m.RootN, m.Gen}) > 0 && g.GID != m.GID:
-		return nil, ErrBehind
-	case g.Gen != m.Gen || g.GID != m.GID || g.Unit != m.Unit:
-		return nil, ErrRevoked
+		return fail(fmt.Errorf("lease %s ended at %d: %w", g.Lease, g.End(), ErrLapsed))
+	case slices.Compare([]uint64{g.RootN, g.Gen}, []uint64{l.rootN, l.gen}) > 0 && g.GID != l.gid:
+		return fail(ErrBehind)
+	case g.Gen != l.gen || g.GID != l.gid || g.Unit != l.unit:
+		return fail(ErrRevoked)
 	case now < g.NBF:
-		return nil, fmt.Errorf("lease %s begins at %d: %w", g.Lease, g.NBF, ErrNotYet)
+		return fail(fmt.Errorf("lease %s begins at %d: %w", g.Lease, g.NBF, ErrNotYet))
 	}
-	p := manifests.Period(now, m.Unit)
-	lock, ok := m.LockFor(p)
-	if !ok {
-		return nil, fmt.Errorf("the manifest's locks end at %d: %w", m.LockEnd(), ErrKeysEnded)
+	p := manifests.Period(now, l.unit)
+	if p < l.cur || p-l.cur >= uint64(len(l.lock)) {
+		return fail(fmt.Errorf("the locks end at %d: %w", int64(l.cur+uint64(len(l.lock)))*l.unit, ErrKeysEnded))
 	}
 	if g.Win == nil || p < g.Win.First {
-		return nil, fmt.Errorf("no key for this period yet: %w", ErrNotYet)
+		return fail(fmt.Errorf("no key for this period yet: %w", ErrNotYet))
 	}
 	kp, err := v.store.Get(periodRow(h.prefix(), p))
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
 	if kp == nil || p > g.Win.Last { // another lease's, where there is one
-		return nil, fmt.Errorf("no key for this period any more: %w", ErrKeysEnded)
+		return fail(fmt.Errorf("no key for this period any more: %w", ErrKeysEnded))
 	}
 	defer clear(kp)
 	if len(kp) != 32 {
-		return nil, fmt.Errorf("stored period key of %d bytes: %w", len(kp), ErrRefused)
+		return fail(fmt.Errorf("stored period key of %d bytes: %w", len(kp), ErrRefused))
 	}
-	k := seal.Key(kp)
-	defer k.Zero()
-	key, aad := lockFor(k, m, p)
-	mk, err := seal.OpenOnce(key, lock[:], aad)
+	return p, seal.Key(kp), nil
+}
+
+func (v *Venue) open(h *held, m *manifests.Manifest, now int64) (*Unlocked, error) {
+	p, kp, err := v.periodFor(h, locks{m.RootN, m.Gen, m.Cur, m.GID, m.Unit, m.Lock}, now)
+	if err != nil {
+		return nil, err
+	}
+	defer kp.Zero()
+	key, aad := lockFor(kp, m, p)
+	mk, err := seal.OpenOnce(key, m.Lock[p-m.Cur][:], aad)
 	if err != nil || len(mk) != 32 {
 		return nil, fmt.Errorf("the lock does not open: %w", ErrRefused)
 	}
 	defer clear(mk)
 	u := &Unlocked{dj: m.DJ, sel: m.Sel, mk: seal.Key(mk),
-		Until: min(g.End(), int64(g.Win.Last+1)*g.Unit, m.LockEnd()), Period: int64(p+1) * m.Unit}
+		Until: min(h.g.End(), int64(h.g.Win.Last+1)*h.g.Unit, m.LockEnd()), Period: int64(p+1) * m.Unit}
 	if rid(u.mk, m) != m.RID {
 		return nil, fmt.Errorf("the lock holds another revision's key: %w", ErrRefused)
 	}

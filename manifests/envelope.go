@@ -158,7 +158,7 @@ func signedBytes(t Type, p cid.Cid) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(pb))), pb...)
 }
 
-// newRecord is an empty record of type t, or nil for types without one yet.
+// newRecord is an empty record of type t, or nil for an unknown one.
 func newRecord(t Type) record {
 	switch t {
 	case TypeRoot:
@@ -175,6 +175,10 @@ func newRecord(t Type) record {
 		return new(Offer)
 	case TypeRequest:
 		return new(Request)
+	case TypeLive:
+		return new(Live)
+	case TypeLiveHead:
+		return new(LiveHead)
 	}
 	return nil
 }

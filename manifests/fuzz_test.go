@@ -41,7 +41,7 @@ func FuzzSpine(f *testing.F)     { fuzzRecord(f, "spine") }
 func FuzzRow(f *testing.F)       { fuzzRecord(f, "row") }
 func FuzzShard(f *testing.F)     { fuzzRecord(f, "shard") }
 func FuzzMeta(f *testing.F)      { fuzzRecord(f, "meta", "mix", "cue") }
-func FuzzInfo(f *testing.F)      { fuzzRecord(f, "info") }
+func FuzzInfo(f *testing.F)      { fuzzRecord(f, "info", "recorded") }
 func FuzzDelivery(f *testing.F)  { fuzzRecord(f, "delivery") }
 func FuzzGrantFile(f *testing.F) { fuzzRecord(f, "grantfile") }
 func FuzzBoxShard(f *testing.F)  { fuzzRecord(f, "boxes") }
@@ -50,6 +50,9 @@ func FuzzRequest(f *testing.F)   { fuzzRecord(f, "request") }
 
 func FuzzRequestFile(f *testing.F) { fuzzRecord(f, "requestfile") }
 func FuzzCard(f *testing.F)        { fuzzRecord(f, "card") }
+func FuzzLive(f *testing.F)        { fuzzRecord(f, "live") }
+func FuzzLiveHead(f *testing.F)    { fuzzRecord(f, "livehead") }
+func FuzzSegment(f *testing.F)     { fuzzRecord(f, "segment") }
 
 // FuzzText wants of the text forms that what parses prints as it came.
 func FuzzText(f *testing.F) {

@@ -151,7 +151,8 @@ func TestHostileRecords(t *testing.T) {
 		"grantfile": func() record { return new(GrantFile) }, "requestfile": func() record { return new(RequestFile) }, "boxes": func() record { return new(BoxShard) },
 		"mailboxes": func() record { return new(BoxShard) }, "mailed": func() record { return new(Delivery) },
 		"spine": func() record { return new(spine) }, "row": func() record { return new(row) }, "shard": func() record { return new(shard) },
-		"meta": func() record { return new(Meta) }, "mix": func() record { return new(Meta) }, "cue": func() record { return new(Meta) }, "track.info": func() record { return new(Info) }, "manifest.env": func() record { return new(Envelope) },
+		"meta": func() record { return new(Meta) }, "mix": func() record { return new(Meta) }, "cue": func() record { return new(Meta) }, "track.info": func() record { return new(Info) }, "recorded.info": func() record { return new(Info) },
+		"live": func() record { return new(Live) }, "livehead": func() record { return new(LiveHead) }, "segment": func() record { return new(Segment) }, "manifest.env": func() record { return new(Envelope) },
 	} {
 		data, err := os.ReadFile(filepath.Join("../testdata/vectors", file+".cbor"))
 		if err != nil {

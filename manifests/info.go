@@ -23,7 +23,8 @@ type Info struct {
 	Explicit             *bool
 	Analyser             string
 	AnalyserVersion      int
-	Tags                 []Tag // further facts to search by
+	Tags                 []Tag     // further facts to search by
+	Recorded             *Recorded // of a set that was live; nil for a file of its own
 }
 
 // Cover is a picture.
@@ -46,9 +47,16 @@ type Tag struct{ Key, Value string }
 const milliZero = 100_000
 
 func (i *Info) code(c *coder) {
-	c.fields(21, func() {
+	c.fields(22, func() {
 		c.key("ch")
 		number(c, &i.Channels, 255)
+		c.key("set")
+		if c.present(i.Recorded != nil) {
+			if c.reading {
+				i.Recorded = new(Recorded)
+			}
+			i.Recorded.code(c)
+		}
 		c.key("spf")
 		number(c, &i.SamplesPerFrame, 1<<20)
 		c.key("disc")
@@ -142,6 +150,9 @@ func (i *Info) check() error {
 	}
 	if i.Rate < 1 || i.Channels < 1 {
 		return invalid("info of %d Hz and %d channels", i.Rate, i.Channels)
+	}
+	if i.Recorded != nil {
+		return i.Recorded.check()
 	}
 	return nil
 }

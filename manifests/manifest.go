@@ -110,14 +110,6 @@ func DecodeManifest(payload []byte) (*Manifest, error) {
 // LockEnd is the Unix second at which the last of its locks ends.
 func (m *Manifest) LockEnd() int64 { return int64(m.Cur+uint64(len(m.Lock))) * m.Unit }
 
-// LockFor is the lock of period p, or false where the manifest has none.
-func (m *Manifest) LockFor(p uint64) (Lock, bool) {
-	if p < m.Cur || p-m.Cur >= uint64(len(m.Lock)) {
-		return Lock{}, false
-	}
-	return m.Lock[p-m.Cur], true
-}
-
 // ID says which revision of what this is, for errors and logs.
 func (m *Manifest) ID() string {
 	return fmt.Sprintf("selection %s, root %d, seq %d", m.Sel, m.RootN, m.Seq)

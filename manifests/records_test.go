@@ -96,6 +96,7 @@ func kinds() map[string][2]record {
 	card, yes := testLink(codecDagCBOR, 8), true
 	in, out := int64(66150), int64(8_379_000)
 	sh := shard(testEntries(1))
+	recorded := &Info{Title: "Live", Codec: "opus", Rate: 48000, Channels: 2, Samples: 99, Recorded: testRecorded()}
 	e := Envelope{Type: TypeDevice, Payload: testLink(codecDagCBOR, 1), Sigs: []Sig{{K: pub(testKey(1))}}}
 	return map[string][2]record{
 		"root1": {testRoot(testKey(1), testKey(2)), new(Root)},
@@ -126,7 +127,24 @@ func kinds() map[string][2]record {
 			Devices: []Signed{{NewBlock([]byte{1}), NewBlock([]byte{2})}}}, new(Request)},
 		"requestfile": {&RequestFile{DJ: DJ{1}, Blob: Blob{CT: make([]byte, 4096+16)}}, new(RequestFile)},
 		"card":        {testCard(), new(Card)},
+		"live":        {testLive(), new(Live)},
+		"livehead":    {&LiveHead{DJ: DJ{1}, Live: LiveID{2}, Gen: 1, Cur: 2, Seq: 3, Seg: testLink(codecRaw, 4), Final: true, IAT: 5}, new(LiveHead)},
+		"segment": {&Segment{Init: &MediaInit{"opus", 48000, []byte("OggS")}, At: 48_000, Len: 24_000, UTC: 1_800_000_000_000, Open: true,
+			Text: "Trió – Ísta", Media: []byte{1, 2, 3}}, new(Segment)},
+		"recorded": {recorded, new(Info)},
 	}
+}
+
+func testLive() *Live {
+	return &Live{DJ: DJ{1}, RootN: 1, Sel: SelID{3}, Live: LiveID{2}, Seq: 2, Prev: testDigest(1), IAT: 1_800_000_000,
+		Unit: Week, Cur: Period(1_800_000_000, Week), Gen: 1, From: 7, Lock: make([]Lock, 8)}
+}
+
+func testRecorded() *Recorded {
+	r := &Recorded{Live: LiveID{2}, First: 3, Closed: true, Spans: []Span{{From: 0, Gen: 1, Cur: 2976}, {From: 7, Gen: 2, Cur: 2976, LK: [32]byte{1}}}}
+	r.AppendSize(17_000, 16_000)
+	r.AppendSize(3, 0)
+	return r
 }
 
 func testOffer() *Offer {

@@ -57,6 +57,8 @@ function chacha (key, aad, sealed) {
   return join8([d.update(sealed.subarray(0, sealed.length - 16)), d.final()])
 }
 
+const u64 = n => { const b = Buffer.alloc(8); b.writeBigUInt64BE(BigInt(n)); return new Uint8Array(b) }
+
 // xchacha opens nonce24 || ciphertext and takes the padding off.
 const xchacha = (key, aad, sealed, unit) =>
   unpadded(xchacha20poly1305(key, sealed.subarray(0, 24), aad).decrypt(sealed.subarray(24)), unit)
@@ -186,6 +188,29 @@ same(requested, file(q.plain), 'request')
 same(cbor.decode(requested)[1], file('request.cbor'), 'its payload')
 same(cbor.decode(file('request.cbor')).offer, sha256(file('offer.cbor')), 'names its offer')
 held('request')
+
+// A live set: the lock of its record opens to LK, LK names the record and opens
+// the segment that the head announces, and the track that it became says the same.
+const air = json('live.json')
+const liveRecord = cbor.decode(file('live.cbor'))
+const liveHead = cbor.decode(file('livehead.cbor'))
+const lk = chacha(derived(air.lockKey), hex(air.lockAAD), liveRecord.lock[0])
+same(lk, hex(air.lk), 'LK')
+same(context('livelock', liveRecord.dj, liveRecord.sel, liveRecord.live, u64(liveRecord.gen), u64(liveRecord.unit), u64(liveRecord.cur)), hex(air.lockAAD), 'context of a live lock')
+same(derived(air.lid), liveRecord.lid, 'lid')
+same(liveHead.prev, sha256(file('live.cbor')), 'the first head follows the record')
+const segment = file(air.segment)
+assert.equal(liveHead.seg.toString(), air.segmentCID)
+same(liveHead.seg.multihash.digest, sha256(segment), 'the segment that is announced')
+const segmentAAD = context('seg', liveHead.dj, liveHead.live, u64(liveHead.gen), u64(liveHead.cur), u64(liveHead.seq), [liveHead.final ? 1 : 0])
+same(segmentAAD, hex(air.segmentAAD), 'context of a segment')
+same(xchacha(derived(air.segmentKey), segmentAAD, segment, 1024), file(air.segmentPlain), 'segment')
+const [recordedLive, first, closed, spans, sizes] = cbor.decode(file(air.recorded)).set
+same(recordedLive, liveRecord.live, 'the set that the track was')
+assert.deepEqual([first, closed, spans.length], [0, true, 1])
+same(spans[0][3], lk, 'LK in the track')
+same(sizes, join8([uvarint(segment.length), uvarint(cbor.decode(file(air.segmentPlain)).media.length)]), 'sizes')
+held('live segment')
 
 // The card that the head links to: what it names of tracks are digests, and its
 // previews are files in clear.
