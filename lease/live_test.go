@@ -130,9 +130,13 @@ func TestASetGoesOnIntoTheNextPeriod(t *testing.T) {
 	}
 	_, err = short.Tune(o.record())
 	wantErr(t, "whose lease ended at midnight", err, ErrLapsed)
-	bad := *h
-	bad.Seq = 39
-	_, err = tuned.Open(&bad, sealed)
+	early := *h
+	early.Seq = 39
+	b, err := o.air.Seal(39, false, &manifests.Segment{Media: []byte("too early")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = tuned.Open(&early, b.Data)
 	wantErr(t, "before the record's first", err, ErrRefused)
 }
 
@@ -257,6 +261,23 @@ func TestLocksOfSetsAndManifestsAreApart(t *testing.T) {
 	o.publish()
 	_, err = v.Tune(o.record())
 	wantErr(t, "a manifest's locks in a live record", err, ErrRefused)
+}
+
+// A record names the key that its locks hold: two records never share one.
+func TestARecordNamesItsKey(t *testing.T) {
+	d, v := newDJ(t, manifests.Day), newVenue(t)
+	v.lease(d, start, start+3*manifests.Day)
+	o := d.goLive()
+	l := &o.air.Record
+	l.LID[0] ^= 1
+	for i := range l.Lock {
+		p := l.Cur + uint64(i)
+		key, aad := liveLockFor(periodKey(d.sel.R, d.sel.DJ, d.sel.Sel, d.sel.Gen, d.sel.Unit, p), l, p)
+		l.Lock[i] = manifests.Lock(seal.SealOnce(key, o.air.LK[:], aad))
+	}
+	o.publish()
+	_, err := v.Tune(o.record())
+	wantErr(t, "another name", err, ErrRefused)
 }
 
 func TestARecordedSetOpens(t *testing.T) {
