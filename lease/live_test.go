@@ -2,7 +2,9 @@ package lease
 
 import (
 	"bytes"
+	"io"
 	"testing"
+	"testing/iotest"
 
 	"playnode/internal/seal"
 	"playnode/manifests"
@@ -310,5 +312,54 @@ func TestARecordedSetOpens(t *testing.T) {
 		}
 		_, err = OpenRecorded(manifests.DJ{9}, info.Recorded, uint64(seq), 2, sealed[seq])
 		wantErr(t, "as another DJ's", err, ErrRefused)
+	}
+	file := bytes.Join(sealed, nil)
+	r, n, err := OpenTrack(d.chain.DJ(), seal.FileKey{}, info, bytes.NewReader(file), int64(len(file)))
+	if err != nil || n != int64(len("onetwothree")) {
+		t.Fatalf("opens to %d bytes: %v", n, err)
+	}
+	if err := iotest.TestReader(io.NewSectionReader(r, 0, n), []byte("onetwothree")); err != nil {
+		t.Error(err)
+	}
+	short := file[:len(file)-len(sealed[2])]
+	_, _, err = OpenTrack(d.chain.DJ(), seal.FileKey{}, info, bytes.NewReader(short), int64(len(short)))
+	wantErr(t, "cut short", err, ErrRefused)
+	bad := bytes.Clone(file)
+	bad[len(sealed[0])+40] ^= 1
+	r, n, err = OpenTrack(d.chain.DJ(), seal.FileKey{}, info, bytes.NewReader(bad), int64(len(bad)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, n)
+	m, err := r.ReadAt(b, 0)
+	wantErr(t, "a damaged segment", err, ErrRefused)
+	if m != 3 {
+		t.Errorf("%d bytes before the damage", m)
+	}
+}
+
+// The header of a set's first segment goes before all media.
+func TestARecordedSetBeginsWithItsHeader(t *testing.T) {
+	d := newDJ(t, manifests.Day)
+	o := d.goLive()
+	rec := &manifests.Recorded{Live: o.air.Record.Live, Spans: o.air.Spans}
+	var file []byte
+	for seq, s := range []manifests.Segment{
+		{Init: &manifests.MediaInit{Codec: "opus", Rate: 48000, Head: []byte("HEAD")}, Media: []byte("12")}, {}, {Media: []byte("345")},
+		{Init: &manifests.MediaInit{Codec: "opus", Rate: 48000, Head: []byte("HEAD")}, Media: []byte("6")},
+	} {
+		b, err := o.air.Seal(uint64(seq), false, &s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file = append(file, b.Data...)
+		rec.AppendSize(len(b.Data), len(s.Media))
+	}
+	r, n, err := OpenTrack(d.chain.DJ(), seal.FileKey{}, &manifests.Info{Recorded: rec}, bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := iotest.TestReader(io.NewSectionReader(r, 0, n), []byte("HEAD123456")); err != nil {
+		t.Error(err)
 	}
 }

@@ -28,6 +28,9 @@ type Unlocked struct {
 // Format hides the keys from every verb.
 func (*Unlocked) Format(f fmt.State, _ rune) { io.WriteString(f, "(unlocked selection)") }
 
+// DJ is whose selection it is.
+func (u *Unlocked) DJ() manifests.DJ { return u.dj }
+
 // Close forgets the keys. What was opened before stays open.
 func (u *Unlocked) Close() {
 	u.mu.Lock()

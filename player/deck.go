@@ -71,7 +71,7 @@ func (p *Player) decode(ctx context.Context, it item, u *lease.Unlocked, in time
 	if err != nil {
 		return nil, err
 	}
-	plain, size, err := seal.OpenTrack(key, f, f.tree.Size)
+	plain, size, err := lease.OpenTrack(u.DJ(), key, info, f, f.tree.Size)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,6 @@ import (
 
 	"playnode/internal/audio"
 	"playnode/internal/audio/clip"
-	"playnode/internal/seal"
 	"playnode/lease"
 	"playnode/manifests"
 )
@@ -212,7 +211,7 @@ func (p *Publisher) makeClip(ctx context.Context, row *trackRow, terms *ClipTerm
 	if err != nil {
 		return k, nil, err
 	}
-	plain, size, err := seal.OpenTrack(t.Key, f, f.tree.Size)
+	plain, size, err := lease.OpenTrack(p.cfg.Keys.DJ(), t.Key, info, f, f.tree.Size)
 	if err != nil {
 		return k, nil, err
 	}

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"playnode/internal/audio"
-	"playnode/internal/seal"
 	"playnode/lease"
 	"playnode/manifests"
 	"playnode/node"
@@ -132,7 +131,7 @@ func (p *Publisher) reanalyseTrack(ctx context.Context, row *trackRow) (fresh bo
 	if err != nil {
 		return false, err
 	}
-	plain, size, err := seal.OpenTrack(t.Key, f, f.tree.Size)
+	plain, size, err := lease.OpenTrack(p.cfg.Keys.DJ(), t.Key, info, f, f.tree.Size)
 	if err != nil {
 		return false, err
 	}
