@@ -93,6 +93,8 @@ type Draft struct {
 	Sign    seal.Signing
 	// Offers are the envelopes of what is on offer.
 	Offers []cid.Cid
+	// Live is the envelope of the newest record of the set that is on air.
+	Live *cid.Cid
 }
 
 // Revision is a manifest to sign, and the blocks that it covers. Blocks that
@@ -121,7 +123,7 @@ func (s Selection) Revoke() Selection {
 func (s Selection) Revise(d Draft) (Revision, Selection, error) {
 	m := manifests.Manifest{
 		DJ: s.DJ, RootN: d.RootN, Sel: s.Sel, Seq: s.Seq + 1, Prev: s.Prev, IAT: d.Now,
-		Unit: s.Unit, Cur: manifests.Period(d.Now, s.Unit), Gen: s.Gen, GID: s.GID(), Offers: d.Offers,
+		Unit: s.Unit, Cur: manifests.Period(d.Now, s.Unit), Gen: s.Gen, GID: s.GID(), Offers: d.Offers, Live: d.Live,
 	}
 	if d.RootN != s.RootN {
 		m.Seq, m.Prev = 1, nil

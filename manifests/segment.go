@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/multiformats/go-varint"
@@ -31,6 +32,11 @@ type MediaInit struct {
 	Codec string // as Info has it; a container's name for what is carried unread
 	Rate  int    // ticks a second: samples of sound
 	Head  []byte // what goes before the media: the container's or codec's header
+}
+
+// Equal tells whether media begins alike by both.
+func (m *MediaInit) Equal(o *MediaInit) bool {
+	return m.Codec == o.Codec && m.Rate == o.Rate && bytes.Equal(m.Head, o.Head)
 }
 
 func (s *Segment) code(c *coder) {

@@ -66,6 +66,9 @@ type listRow struct {
 	// Changed are tracks that have another info than that revision lists.
 	Changed []cid.Cid `json:",omitempty"`
 	Offer   *cid.Cid  // what it offers
+	// Live is the newest record of the set that is on air, Shown what the
+	// last revision says of that.
+	Live, Shown *cid.Cid `json:",omitempty"`
 }
 
 // pageTracks is how many tracks a page of a playlist has.

@@ -73,6 +73,7 @@ type Publisher struct {
 
 	mu    sync.Mutex // held while a revision is made
 	files keyed
+	aired keyed // by playlist, while a set is on air
 }
 
 // New makes a Publisher.
@@ -99,7 +100,14 @@ type keyed struct {
 }
 
 func (k *keyed) lock(key string) (unlock func()) {
+	m := k.of(key)
+	m.Lock()
+	return m.Unlock
+}
+
+func (k *keyed) of(key string) *sync.Mutex {
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.held == nil {
 		k.held = map[string]*sync.Mutex{}
 	}
@@ -108,9 +116,13 @@ func (k *keyed) lock(key string) (unlock func()) {
 		m = &sync.Mutex{}
 		k.held[key] = m
 	}
-	k.mu.Unlock()
-	m.Lock()
-	return m.Unlock
+	return m
+}
+
+// try is lock, where nobody holds the key.
+func (k *keyed) try(key string) (unlock func(), ok bool) {
+	m := k.of(key)
+	return m.Unlock, m.TryLock()
 }
 
 // Options is how Publish goes about it.
@@ -179,6 +191,9 @@ type Result struct {
 func (p *Publisher) Publish(ctx context.Context, paths []string, opt Options) (Result, error) {
 	var res Result
 	var add []cid.Cid
+	if err := p.closeSets(ctx); err != nil {
+		return res, fmt.Errorf("publish: %w", err)
+	}
 	if len(paths) > 0 {
 		if !manifests.ValidLabel(opt.Playlist) {
 			return res, fmt.Errorf("publish to %q: %w", opt.Playlist, ErrLabel)

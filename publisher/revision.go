@@ -34,6 +34,8 @@ func (p *Publisher) lists() ([]*listRow, error) {
 type edit struct {
 	label  string            // a playlist,
 	add    []cid.Cid         // the tracks that it gets,
+	create bool              // also where it is new and gets none,
+	air    *aired            // what it has on air, where that is new,
 	mixing *manifests.Mixing // and how it is mixed, where that is new
 	leases []*leaseRow       // new or other than they were
 	anew   map[string]bool   // playlists whose keys are drawn anew, for the leases that are left
@@ -58,7 +60,7 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 	}
 	puts := map[string][]byte{}
 	maps.Copy(puts, e.puts)
-	if len(add) > 0 {
+	if len(add) > 0 || e.create {
 		i := slices.IndexFunc(lists, func(l *listRow) bool { return l.Label == label })
 		if i < 0 {
 			l := &listRow{Label: label}
@@ -124,6 +126,9 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 		var mixing *manifests.Mixing
 		if l.Label == label {
 			more, mixing = add, e.mixing
+			if e.air != nil {
+				l.Live = e.air.record
+			}
 		}
 		if err == nil && len(more) == 0 && mixing == nil && p.current(l, s, now, tenants, offers[l.Label]) {
 			continue
@@ -165,8 +170,11 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 func (p *Publisher) current(l *listRow, s lease.Selection, now int64, tenants []lease.Tenant, offer *offerRow) bool {
 	now = max(now, l.IAT)
 	return l.Env != nil && s.RootN == p.cfg.Keys.rootN() && s.Gen == s.MKGen &&
-		s.Cur == manifests.Period(now, s.Unit) && len(l.Changed) == 0 && l.offered() == offer.envelope() && s.Carries(now, tenants)
+		s.Cur == manifests.Period(now, s.Unit) && len(l.Changed) == 0 && sameLink(l.Live, l.Shown) && l.offered() == offer.envelope() && s.Carries(now, tenants)
 }
+
+// sameLink tells whether two links are one.
+func sameLink(a, b *cid.Cid) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // unlisted are those of tracks, each once, that a playlist does not have yet.
 func (p *Publisher) unlisted(ctx context.Context, l *listRow, tracks []cid.Cid) (out []cid.Cid, err error) {
@@ -224,7 +232,7 @@ func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selectio
 		// last: followers would refuse it.
 		Now: max(now, l.IAT), RootN: p.cfg.Keys.rootN(),
 		Amend: &lease.Amend{Mixing: mixing, List: l.Label}, Held: p.held(ctx),
-		Tenants: tenants, Sign: p.cfg.Keys.publisher(),
+		Tenants: tenants, Sign: p.cfg.Keys.publisher(), Live: l.Live,
 	}
 	if offer != nil {
 		d.Offers = []cid.Cid{offer.envelope()}
@@ -271,7 +279,7 @@ func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selectio
 	if err := p.put(ctx, append(rev.Blocks, m.Payload, m.Env)); err != nil {
 		return nil, err
 	}
-	l.Env, l.IAT, l.Exp, l.Changed = &m.Env.CID, rev.Manifest.IAT, rev.Manifest.Exp, nil
+	l.Env, l.IAT, l.Exp, l.Changed, l.Shown = &m.Env.CID, rev.Manifest.IAT, rev.Manifest.Exp, nil, l.Live
 	return rev.Tenants, l.keep(next.Signed(m.Payload))
 }
 

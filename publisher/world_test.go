@@ -19,7 +19,6 @@ import (
 
 	"github.com/ipfs/go-cid"
 
-	"playnode/internal/seal"
 	"playnode/ipns"
 	"playnode/lease"
 	"playnode/manifests"
@@ -324,15 +323,15 @@ func (w *world) hear(v venue, m *manifests.Manifest) (sound [][]byte, infos []*m
 		if uint64(sealed.Len()) != e.Size {
 			w.t.Errorf("track %s: %d bytes sealed, its entry says %d", c, sealed.Len(), e.Size)
 		}
-		r, n, err := seal.OpenTrack(k, bytes.NewReader(sealed.Bytes()), int64(sealed.Len()))
+		info, err := u.Info(e, w.blocks[e.Info])
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		r, n, err := lease.OpenTrack(m.DJ, k, info, bytes.NewReader(sealed.Bytes()), int64(sealed.Len()))
 		if err != nil {
 			w.t.Fatal(err)
 		}
 		plain, err := io.ReadAll(io.NewSectionReader(r, 0, n))
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		info, err := u.Info(e, w.blocks[e.Info])
 		if err != nil {
 			w.t.Fatal(err)
 		}

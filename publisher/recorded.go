@@ -1,0 +1,231 @@
+package publisher
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/ipfs/boxo/ipld/merkledag"
+	ft "github.com/ipfs/boxo/ipld/unixfs"
+	"github.com/ipfs/boxo/ipld/unixfs/importer/helpers"
+	"github.com/ipfs/go-cid"
+	ipld "github.com/ipfs/go-ipld-format"
+	"github.com/multiformats/go-multihash"
+
+	"playnode/internal/audio"
+	"playnode/lease"
+	"playnode/manifests"
+	"playnode/node"
+)
+
+// atOnce is the longest set that is analysed before it is published, in
+// seconds of sound; a longer one is a track first, and measured after.
+const atOnce = 2 * 3600
+
+// closeSet makes the set that a playlist has had on air a track of it; nil
+// where there was none, or nothing in it. The segments stay as they are.
+func (p *Publisher) closeSet(ctx context.Context, label, title string) (*Track, error) {
+	var row setRow
+	ok, err := load(p.cfg.Store, rowSet+label, &row)
+	if err != nil || !ok {
+		return nil, err
+	}
+	air, err := lease.DecodeAir(row.Air)
+	if err != nil {
+		return nil, err
+	}
+	prefix := rowSegment + air.Record.Live.String() + "/"
+	var leaves []segmentRow
+	gone := []string{rowSet + label}
+	if err := p.cfg.Store.Each(prefix, func(key string, value []byte) error {
+		var s segmentRow
+		if err := json.Unmarshal(value, &s); err != nil {
+			return fmt.Errorf("read %s: %w", key, err)
+		}
+		leaves, gone = append(leaves, s), append(gone, key)
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	e := edit{label: label, create: true, air: &aired{}}
+	var out *Track
+	if row.At > 0 {
+		t, err := p.rowOf(ctx, row, air, leaves, title)
+		if err != nil {
+			return nil, fmt.Errorf("make a track of set %s: %w", air.Record.Live, err)
+		}
+		if err := p.cfg.Store.Put(rowTrack+t.CID.String(), marshal(t)); err != nil {
+			return nil, err
+		}
+		e.add = []cid.Cid{t.CID}
+		out = &Track{CID: t.CID, Title: t.Title, Samples: t.Samples, Rate: t.Rate, Loudness: t.Loudness}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.commit(ctx, e); err != nil {
+		return nil, err
+	}
+	// A kill before this makes the same file again, and finds it listed.
+	return out, p.cfg.Store.Apply(nil, gone)
+}
+
+// closeSets closes what a kill has left open.
+func (p *Publisher) closeSets(ctx context.Context) error {
+	var labels []string
+	if err := p.cfg.Store.Each(rowSet, func(key string, _ []byte) error {
+		labels = append(labels, strings.TrimPrefix(key, rowSet))
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, label := range labels {
+		unlock, ok := p.aired.try(label)
+		if !ok {
+			continue // it is on air
+		}
+		_, err := p.closeSet(ctx, label, "")
+		unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowOf makes a set's file of its segments, and what it says of itself.
+func (p *Publisher) rowOf(ctx context.Context, set setRow, air lease.Air, leaves []segmentRow, title string) (row trackRow, err error) {
+	rec := &manifests.Recorded{Live: air.Record.Live, Spans: air.Spans, Closed: set.Closed}
+	for _, s := range leaves {
+		rec.AppendSize(s.Sealed, s.Media)
+		row.Size += uint64(s.Sealed)
+	}
+	if row.CID, err = joinLeaves(ctx, leaves, p.cfg.Blocks); err != nil {
+		return row, err
+	}
+	var key [16]byte
+	rand.Read(key[:])
+	row.Key = key[:]
+	if title = manifests.Clean(title, 512); title == "" {
+		title = "Live, " + time.Unix(set.Began, 0).UTC().Format("2 January 2006 15:04 UTC")
+	}
+	info := &manifests.Info{Title: title, Codec: set.Init.Codec, Rate: set.Init.Rate, Channels: 1, Samples: set.At, Recorded: rec}
+	if err := p.understand(ctx, &row, info); err != nil {
+		return row, err
+	}
+	block, err := lease.SealInfo(row.track().Key, row.CID, info)
+	if err != nil {
+		return row, err
+	}
+	if err := p.cfg.Blocks.Put(ctx, node.Block(block)); err != nil {
+		return row, onDisk(fmt.Errorf("store info: %w", err))
+	}
+	row.Info, row.Title = block.CID, info.Title
+	row.Codec, row.Rate, row.Channels, row.Samples, row.Loudness = info.Codec, info.Rate, info.Channels, info.Samples, info.Loudness
+	row.Sec = uint64((info.Samples + int64(info.Rate) - 1) / int64(info.Rate))
+	return row, nil
+}
+
+// understand finds out about a set's sound what is found out about a file's.
+// What is no sound, as a film, keeps what its source has said.
+func (p *Publisher) understand(ctx context.Context, row *trackRow, info *manifests.Info) error {
+	if p.cfg.Held == nil {
+		return errors.New("no blocks to read")
+	}
+	f, err := openHeld(ctx, p.cfg.Held, row.CID, row.Size)
+	if err != nil {
+		return err
+	}
+	plain, size, err := lease.OpenTrack(p.cfg.Keys.DJ(), row.track().Key, info, f, f.tree.Size)
+	if err != nil {
+		return err
+	}
+	src, err := audio.Ingest(ctx, plain, size, info.Title)
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		p.cfg.Log.Info("a set is kept as it came", "codec", info.Codec, "why", err)
+		return nil
+	}
+	defer src.Close()
+	t := src.Track
+	if t.Codec != info.Codec || t.Samples <= 0 {
+		return nil // transcoded: that is not what the segments hold
+	}
+	info.Rate, info.Channels, info.Samples = t.Rate, t.Channels, t.Samples
+	info.SamplesPerFrame, info.Delay, info.Padding, info.Index = t.SamplesPerFrame, t.Delay, t.Padding, t.Index
+	found := audio.Analysis{Loudness: math.Inf(-1)}
+	if t.Samples <= atOnce*int64(t.Rate) {
+		if found, err = audio.Analyse(ctx, plain, size, t, p.cfg.Audio); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			found = audio.Analysis{Loudness: math.Inf(-1)}
+		}
+		info.Analyser, info.AnalyserVersion = audio.Analyser, audio.AnalyserVersion
+	}
+	info.Loudness, info.Waveform = loudness(found), found.Waveform
+	return nil
+}
+
+// joinLeaves makes a UnixFS file of blocks that are there already, in the
+// layout of buildDAG, and puts its inner nodes.
+func joinLeaves(ctx context.Context, leaves []segmentRow, to node.Putter) (cid.Cid, error) {
+	w := &dagWriter{to: to}
+	level := make([]branch, len(leaves))
+	for i, s := range leaves {
+		level[i] = branch{s.CID, uint64(s.Sealed), uint64(s.Sealed)}
+	}
+	for len(level) > 1 {
+		var up []branch
+		for len(level) > 0 {
+			n := min(len(level), helpers.DefaultLinksPerBlock)
+			b, err := join(ctx, level[:n], w)
+			if err != nil {
+				return cid.Undef, fmt.Errorf("join segments: %w", err)
+			}
+			up, level = append(up, b), level[n:]
+		}
+		level = up
+	}
+	if len(level) == 0 {
+		return cid.Undef, fmt.Errorf("join segments: %w", io.ErrUnexpectedEOF)
+	}
+	return level[0].cid, w.flush(ctx)
+}
+
+// branch is a node of a file's tree, the bytes of file below it, and the bytes
+// of blocks.
+type branch struct {
+	cid         cid.Cid
+	file, whole uint64
+}
+
+func join(ctx context.Context, below []branch, w *dagWriter) (branch, error) {
+	n := merkledag.NodeWithData(nil)
+	if err := n.SetCidBuilder(cid.V1Builder{Codec: cid.DagProtobuf, MhType: multihash.SHA2_256}); err != nil {
+		return branch{}, err
+	}
+	fs := ft.NewFSNode(ft.TFile)
+	var b branch
+	for _, c := range below {
+		if err := n.AddRawLink("", &ipld.Link{Size: c.whole, Cid: c.cid}); err != nil {
+			return branch{}, err
+		}
+		fs.AddBlockSize(c.file)
+		b.file, b.whole = b.file+c.file, b.whole+c.whole
+	}
+	data, err := fs.GetBytes()
+	if err != nil {
+		return branch{}, err
+	}
+	n.SetData(data)
+	b.cid, b.whole = n.Cid(), b.whole+uint64(len(n.RawData()))
+	return b, w.Add(ctx, n)
+}

@@ -1,0 +1,337 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"golang.org/x/sync/errgroup"
+
+	"playnode/lease"
+	"playnode/manifests"
+)
+
+var (
+	// ErrOnAir says that the playlist has a set on air already.
+	ErrOnAir = errors.New("a set is on air there already")
+	// ErrSilence says that a source ended before anything came from it.
+	ErrSilence = errors.New("nothing came from the source")
+)
+
+// Cut is a stretch of a set's media: whole frames, pages or fragments.
+type Cut struct {
+	// Init is how the media begins: in the first cut, and where it is another
+	// from here on.
+	Init *manifests.MediaInit
+	Len  int64 // ticks
+	Open bool  // a listener can begin here
+	Text string
+	// Media is the receiver's; at most MaxCut bytes with Init's head.
+	Media []byte
+}
+
+// MaxCut is the most media of a cut, in bytes.
+const MaxCut = 768 << 10
+
+// Source is what a DJ plays.
+type Source interface {
+	// Next gives the next cut as soon as it is whole; io.EOF says that the
+	// source has ended.
+	Next(ctx context.Context) (Cut, error)
+}
+
+// Carrier has followers hear of a set at once. Neither method waits for them;
+// what it is given is on this disk already.
+type Carrier interface {
+	Record(ctx context.Context, record manifests.Signed) error
+	Segment(ctx context.Context, head manifests.Signed, segment manifests.Block) error
+}
+
+// SetOptions is how a set goes on air.
+type SetOptions struct {
+	// Playlist is who may hear it, and what the set becomes a track of; it is
+	// made where there is none.
+	Playlist string
+	// Title is the track's; "" for the date.
+	Title string
+	// Carrier may be nil: then followers find the set by its name alone.
+	Carrier Carrier
+	// Tell, when set, is told what happens, from one goroutine.
+	Tell func(SetEvent)
+}
+
+// SetEvent is news of a set.
+type SetEvent struct {
+	Live     manifests.LiveID
+	Segments uint64        // announced so far
+	Length   time.Duration // of what they hold
+	Bytes    int64         // of their media
+	Text     string        // what is on
+	// Track is what the set has become, once it is closed.
+	Track *Track
+}
+
+// OnAir puts what src gives on air until it ends or ctx does, and closes the
+// set: it is a track of the playlist when OnAir returns. A source that goes on
+// otherwise, as another codec does, ends one set and begins the next: there is
+// a track for each. Each segment is durable here before it is announced. A set
+// that a kill has left open is closed by the next OnAir or Publish.
+func (p *Publisher) OnAir(ctx context.Context, src Source, opt SetOptions) (tracks []Track, err error) {
+	fail := func(err error) ([]Track, error) { return tracks, fmt.Errorf("on air: %w", err) }
+	if !manifests.ValidLabel(opt.Playlist) {
+		return fail(fmt.Errorf("%q: %w", opt.Playlist, ErrLabel))
+	}
+	unlock, ok := p.aired.try(opt.Playlist)
+	if !ok {
+		return fail(fmt.Errorf("playlist %q: %w", opt.Playlist, ErrOnAir))
+	}
+	defer unlock()
+	// What is begun is ended, also when the DJ has pressed ^C.
+	whole := context.WithoutCancel(ctx)
+	if _, err := p.closeSet(whole, opt.Playlist, ""); err != nil {
+		return fail(err)
+	}
+	var s *set
+	end := func() error {
+		if s == nil {
+			return nil
+		}
+		err := s.end(whole)
+		var track *Track
+		if err == nil {
+			track, err = p.closeSet(whole, opt.Playlist, opt.Title)
+		}
+		if track != nil {
+			tracks = append(tracks, *track)
+			s.event.Track = track
+			s.tell()
+		}
+		s = nil
+		return err
+	}
+	for {
+		cut, err := src.Next(ctx)
+		if err != nil {
+			began := s != nil || len(tracks) > 0
+			if e := end(); e != nil {
+				return fail(e)
+			}
+			switch {
+			case !errors.Is(err, io.EOF) && ctx.Err() == nil:
+				return fail(err)
+			case !began:
+				return fail(ErrSilence)
+			}
+			return tracks, nil
+		}
+		if s != nil && cut.Init != nil && !cut.Init.Equal(s.row.Init) {
+			if err := end(); err != nil {
+				return fail(err)
+			}
+		}
+		if s == nil {
+			if cut.Init == nil {
+				return fail(errors.New("the source does not say what it is"))
+			}
+			if s, err = p.begin(whole, cut.Init, opt); err != nil {
+				return fail(err)
+			}
+		}
+		if err := s.add(whole, cut); err != nil {
+			return fail(err)
+		}
+	}
+}
+
+// set is a set on air. Used by one goroutine.
+type set struct {
+	p       *Publisher
+	opt     SetOptions
+	row     setRow
+	air     lease.Air
+	event   SetEvent
+	named   errgroup.Group // tells the name, meanwhile
+	latest  manifests.Block
+	initDue bool
+}
+
+// begin draws a set and puts its first record out.
+func (p *Publisher) begin(ctx context.Context, init *manifests.MediaInit, opt SetOptions) (*set, error) {
+	s := &set{p: p, opt: opt, row: setRow{Init: init, Began: p.cfg.Now().Unix()}}
+	return s, s.turn(ctx)
+}
+
+// turn puts out the record that the next segments are sealed under, and before
+// it the revision of the playlist that opens its generation and period.
+func (s *set) turn(ctx context.Context) error {
+	p := s.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.revise(ctx, edit{label: s.opt.Playlist, create: true}); err != nil {
+		return err
+	}
+	_, sel, err := p.selection(s.opt.Playlist)
+	if err != nil {
+		return err
+	}
+	now := max(p.cfg.Now().Unix(), p.cfg.Keys.newest().IAT)
+	if s.row.Record == nil {
+		s.air = sel.GoLive(now, p.cfg.Keys.rootN())
+		s.event.Live = s.air.Record.Live
+	} else {
+		s.air = sel.Turn(s.air, now, p.cfg.Keys.rootN(), s.row.Seq, s.latest)
+	}
+	payload, err := s.air.Record.Encode()
+	if err != nil {
+		return err
+	}
+	record, err := manifests.Sign(manifests.TypeLive, payload, p.cfg.Keys.publisher().Private())
+	if err != nil {
+		return err
+	}
+	if err := p.put(ctx, []manifests.Block{record.Payload, record.Env}); err != nil {
+		return err
+	}
+	if s.row.Record == nil {
+		d := manifests.Digest(record.Payload.CID)
+		s.row.Prev = d[:]
+	}
+	s.latest, s.initDue, s.row.Record = record.Payload, true, &record.Env.CID
+	if s.row.Air, err = s.air.Encode(); err != nil {
+		return err
+	}
+	puts := map[string][]byte{rowSet + s.opt.Playlist: marshal(s.row)}
+	if err := p.revise(ctx, edit{label: s.opt.Playlist, air: &aired{s.row.Record}, puts: puts}); err != nil {
+		return err
+	}
+	if s.opt.Carrier != nil {
+		if err := s.opt.Carrier.Record(ctx, record); err != nil {
+			return err
+		}
+	}
+	s.named.Go(func() error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if err := p.announce(ctx, new(Result)); err != nil {
+			p.cfg.Log.Warn("on air: the name does not say so", "err", err)
+		}
+		return nil
+	})
+	return nil
+}
+
+// turned tells whether the next segment needs another record.
+func (s *set) turned() (bool, error) {
+	_, sel, err := s.p.selection(s.opt.Playlist)
+	if err != nil {
+		return false, err
+	}
+	now := max(s.p.cfg.Now().Unix(), s.air.Record.IAT)
+	return sel.Turned(s.air, now, s.p.cfg.Keys.rootN()), nil
+}
+
+// add seals a cut as the next segment, keeps it, and announces it.
+func (s *set) add(ctx context.Context, c Cut) error {
+	if turned, err := s.turned(); err != nil {
+		return err
+	} else if turned {
+		if err := s.turn(ctx); err != nil {
+			return err
+		}
+	}
+	return s.put(ctx, c, false)
+}
+
+// end announces the set's end.
+func (s *set) end(ctx context.Context) error {
+	defer s.named.Wait()
+	return s.put(ctx, Cut{}, true)
+}
+
+func (s *set) put(ctx context.Context, c Cut, final bool) error {
+	now := s.p.cfg.Now()
+	text := manifests.Clean(c.Text, 512)
+	seg := &manifests.Segment{At: s.row.At, Len: c.Len, UTC: now.UnixMilli(), Open: c.Open, Text: text, Media: c.Media}
+	if s.initDue {
+		seg.Init = s.row.Init
+	}
+	sealed, err := s.air.Seal(s.row.Seq, final, seg)
+	if err != nil {
+		return err
+	}
+	l := &s.air.Record
+	h := manifests.LiveHead{DJ: l.DJ, Live: l.Live, Gen: l.Gen, Cur: l.Cur, Seq: s.row.Seq, Seg: sealed.CID, Final: final,
+		Prev: [32]byte(s.row.Prev), IAT: max(now.Unix(), l.IAT)}
+	payload, err := h.Encode()
+	if err != nil {
+		return err
+	}
+	head, err := manifests.Sign(manifests.TypeLiveHead, payload, s.p.cfg.Keys.publisher().Private())
+	if err != nil {
+		return err
+	}
+	if err := s.p.put(ctx, []manifests.Block{sealed, head.Payload, head.Env}); err != nil {
+		return err
+	}
+	leaf := segmentRow{sealed.CID, len(sealed.Data), len(c.Media), c.Len}
+	row := segmentRowKey(l.Live, s.row.Seq)
+	d := manifests.Digest(head.Payload.CID)
+	s.row.Seq, s.row.At, s.row.Prev, s.row.Closed = s.row.Seq+1, s.row.At+c.Len, d[:], final
+	if err := s.p.cfg.Store.Apply(map[string][]byte{rowSet + s.opt.Playlist: marshal(s.row), row: marshal(leaf)}, nil); err != nil {
+		return err
+	}
+	s.initDue = false
+	if s.opt.Carrier != nil {
+		if err := s.opt.Carrier.Segment(ctx, head, sealed); err != nil {
+			return err
+		}
+	}
+	s.event.Segments, s.event.Bytes = s.row.Seq, s.event.Bytes+int64(len(c.Media))
+	s.event.Length = time.Duration(float64(s.row.At) / float64(s.row.Init.Rate) * float64(time.Second))
+	if text != "" {
+		s.event.Text = text
+	}
+	s.tell()
+	return nil
+}
+
+func (s *set) tell() {
+	if s.opt.Tell != nil {
+		s.opt.Tell(s.event)
+	}
+}
+
+// The rows of sets that are not yet tracks: a set by its playlist, a segment by
+// its set and its number.
+const (
+	rowSet     = "set/"
+	rowSegment = "segment/"
+)
+
+type setRow struct {
+	Air    []byte // the set's secrets
+	Record *cid.Cid
+	Init   *manifests.MediaInit
+	Began  int64  // Unix seconds
+	Seq    uint64 // the next segment's
+	At     int64  // ticks so far
+	Prev   []byte // digest of the newest head, or of the first record
+	Closed bool
+}
+
+type segmentRow struct {
+	CID           cid.Cid
+	Sealed, Media int   // bytes
+	Len           int64 // ticks
+}
+
+func segmentRowKey(l manifests.LiveID, seq uint64) string {
+	return fmt.Sprintf("%s%s/%08x", rowSegment, l, seq)
+}
+
+// aired is the record that a playlist's manifest links to from now on; nil for
+// none.
+type aired struct{ record *cid.Cid }

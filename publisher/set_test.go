@@ -1,0 +1,406 @@
+package publisher
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"playnode/lease"
+	"playnode/manifests"
+)
+
+// deckOut is a source: a WAV file, its header first, so many bytes at a time.
+type deckOut struct {
+	init   *manifests.MediaInit
+	pcm    []byte
+	step   int
+	before func(n int) // cut n
+	n      int
+}
+
+func newDeckOut(t *testing.T, seed uint64, frames int) (*deckOut, []byte) {
+	path := filepath.Join(t.TempDir(), "set.wav")
+	writeWAV(t, path, seed, frames)
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &deckOut{init: &manifests.MediaInit{Codec: "wav", Rate: 44100, Head: file[:44]}, pcm: file[44:], step: 4 * 4410}, file
+}
+
+func (d *deckOut) Next(ctx context.Context) (Cut, error) {
+	if err := ctx.Err(); err != nil {
+		return Cut{}, err
+	}
+	if d.before != nil {
+		d.before(d.n)
+	}
+	if len(d.pcm) == 0 {
+		return Cut{}, io.EOF
+	}
+	c := Cut{Open: true}
+	if d.n == 0 {
+		c.Init, c.Text = d.init, "Nobody – One"
+	}
+	n := min(d.step, len(d.pcm))
+	c.Media, d.pcm, c.Len = bytes.Clone(d.pcm[:n]), d.pcm[n:], int64(n/4)
+	d.n++
+	return c, nil
+}
+
+// air is a carrier: what followers hear of.
+type air struct {
+	w        *world
+	records  []manifests.Signed
+	heads    []manifests.Signed
+	segments []manifests.Block
+	p        *Publisher
+}
+
+func (a *air) Record(_ context.Context, r manifests.Signed) error {
+	a.records = append(a.records, r)
+	return nil
+}
+
+func (a *air) Segment(_ context.Context, h manifests.Signed, s manifests.Block) error {
+	for _, c := range []cid.Cid{h.Env.CID, h.Payload.CID, s.CID} {
+		if a.w.blocks[c] == nil {
+			a.w.t.Errorf("announced before it is kept: %s", c)
+		}
+	}
+	a.heads, a.segments = append(a.heads, h), append(a.segments, s)
+	return nil
+}
+
+// heard is what a venue makes of what is carried, from the record it can open
+// on, and how many segments it could not.
+func (a *air) heard(v venue) (media []byte, deaf int) {
+	t := a.w.t
+	t.Helper()
+	chain := a.p.cfg.Keys.chain()
+	var records []*manifests.Live
+	tuned := map[*manifests.Live]*lease.Tuned{}
+	for _, s := range a.records {
+		l, err := chain.OpenLive(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, l)
+		if tuned[l], err = v.Tune(l); err != nil && !errors.Is(err, lease.ErrRevoked) {
+			t.Fatal(err)
+		}
+	}
+	prev := manifests.Digest(a.records[0].Payload.CID)
+	for i, s := range a.heads {
+		l := records[0]
+		for _, r := range records[1:] {
+			if r.From <= uint64(i) {
+				l = r
+			}
+		}
+		h, err := chain.OpenLiveHead(s, l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Seq != uint64(i) || h.Prev != prev || h.Seg != a.segments[i].CID || h.Final != (i == len(a.heads)-1) {
+			t.Errorf("head %d: %+v", i, h)
+		}
+		prev = manifests.Digest(s.Payload.CID)
+		if tuned[l] == nil {
+			deaf++
+			continue
+		}
+		seg, err := tuned[l].Open(h, a.segments[i].Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (seg.Init != nil) != (h.Seq == l.From) {
+			t.Errorf("segment %d has a beginning: %v", h.Seq, seg.Init != nil)
+		}
+		media = append(media, seg.Media...)
+	}
+	return media, deaf
+}
+
+// leasedSet has a venue lease a playlist, which is made for it.
+func (w *world) leasedSet(p *Publisher) venue {
+	w.t.Helper()
+	p.mu.Lock()
+	err := p.revise(w.t.Context(), edit{label: "main", create: true})
+	p.mu.Unlock()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	v := w.venue()
+	w.mustGrant(p, v, 30*day)
+	w.receive(p, v)
+	return v
+}
+
+func TestASetIsHeardAndBecomesATrack(t *testing.T) {
+	w := newWorld(t)
+	p := w.start()
+	v := w.leasedSet(p)
+	src, file := newDeckOut(t, 1, 44100)
+	a := &air{w: w, p: p}
+	var linked *cid.Cid
+	src.before = func(n int) {
+		if n == 5 {
+			list, _, err := p.selection("main")
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := manifests.DecodeManifest(w.signedAt(*list.Env).Payload.Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			linked = m.Live
+		}
+	}
+	var events []SetEvent
+	tracks, err := p.OnAir(t.Context(), src, SetOptions{Playlist: "main", Title: "Tonight", Carrier: a, Tell: func(e SetEvent) { events = append(events, e) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if media, deaf := a.heard(v); !bytes.Equal(media, file[44:]) || deaf != 0 {
+		t.Errorf("heard %d bytes of %d, deaf to %d", len(media), len(file)-44, deaf)
+	}
+	if linked == nil || *linked != a.records[0].Env.CID {
+		t.Errorf("while on air the manifest links to %v", linked)
+	}
+	last := events[len(events)-1]
+	if len(events) != 12 || last.Track == nil || last.Text != "Nobody – One" || last.Length != time.Second || last.Segments != 11 {
+		t.Errorf("%d events, last %+v", len(events), last)
+	}
+	cat := w.read(p)
+	if cat.manifests[0].Live != nil {
+		t.Error("off air, the manifest still links to the set")
+	}
+	if len(tracks) != 1 || tracks[0].Samples != 44100 || tracks[0].Title != "Tonight" || tracks[0].Loudness == nil {
+		t.Errorf("tracks %+v", tracks)
+	}
+	got, _ := w.hear(v, w.read(p).manifests[0])
+	if len(got) != 1 || !bytes.Equal(got[0], file) {
+		t.Errorf("the track is %d files", len(got))
+	}
+	if rows := len(w.setRows()); rows != 0 {
+		t.Errorf("%d rows of the set are left", rows)
+	}
+}
+
+func (w *world) setRows() (out []string) {
+	for k := range w.rows {
+		if bytes.HasPrefix([]byte(k), []byte(rowSet)) || bytes.HasPrefix([]byte(k), []byte(rowSegment)) {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// What is put when a set ends is its tree and records: no segment twice.
+func TestAnEndedSetSendsNothingAgain(t *testing.T) {
+	w := newWorld(t)
+	p := w.start()
+	src, _ := newDeckOut(t, 1, 44100)
+	var before map[cid.Cid][]byte
+	src.before = func(n int) {
+		if len(src.pcm) == 0 {
+			before = maps.Clone(w.blocks)
+		}
+	}
+	if _, err := p.OnAir(t.Context(), src, SetOptions{Playlist: "main"}); err != nil {
+		t.Fatal(err)
+	}
+	more := 0
+	for c, b := range w.blocks {
+		if before[c] == nil {
+			more += len(b)
+		}
+	}
+	if more == 0 || more > 20_000 {
+		t.Errorf("the end of a set of 176 kB put %d bytes", more)
+	}
+}
+
+func TestARevokedVenueIsDeafInMidSet(t *testing.T) {
+	w := newWorld(t)
+	p := w.start()
+	v := w.leasedSet(p)
+	stays := w.venue()
+	granted := w.mustGrant(p, stays, 30*day)
+	w.receive(p, stays)
+	src, file := newDeckOut(t, 1, 44100)
+	a := &air{w: w, p: p}
+	src.before = func(n int) {
+		switch n {
+		case 3:
+			ls, err := p.Leases()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range ls {
+				if l.ID != granted.ID {
+					if _, err := p.Revoke(t.Context(), []manifests.LeaseID{l.ID}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		case 5: // who stays is given the new generation's keys by mailbox
+			w.receive(p, stays)
+		case 7: // into the next week
+			w.now = w.now.Add(7 * day)
+		}
+	}
+	if _, err := p.OnAir(t.Context(), src, SetOptions{Playlist: "main", Carrier: a}); err != nil {
+		t.Fatal(err)
+	}
+	if len(a.records) != 3 {
+		t.Fatalf("%d records", len(a.records))
+	}
+	if media, deaf := a.heard(stays); !bytes.Equal(media, file[44:]) || deaf != 0 {
+		t.Errorf("who stays hears %d bytes of %d, deaf to %d", len(media), len(file)-44, deaf)
+	}
+	_, deaf := a.heard(v)
+	if deaf != len(a.heads)-3 {
+		t.Errorf("deaf to %d of %d segments, not all from the third on", deaf, len(a.heads))
+	}
+}
+
+func TestAnotherCodecIsAnotherSet(t *testing.T) {
+	w := newWorld(t)
+	p := w.start()
+	one, first := newDeckOut(t, 1, 8820)
+	two, second := newDeckOut(t, 2, 9000)
+	v := w.leasedSet(p)
+	tracks, err := p.OnAir(t.Context(), &both{one, two}, SetOptions{Playlist: "main"})
+	if err != nil || len(tracks) != 2 {
+		t.Fatal(tracks, err)
+	}
+	got, _ := w.hear(v, w.read(p).manifests[0])
+	if len(got) != 2 || !bytes.Equal(got[0], first) || !bytes.Equal(got[1], second) {
+		t.Errorf("%d tracks", len(got))
+	}
+}
+
+// both is one source after another.
+type both struct{ a, b *deckOut }
+
+func (b *both) Next(ctx context.Context) (Cut, error) {
+	c, err := b.a.Next(ctx)
+	if errors.Is(err, io.EOF) {
+		return b.b.Next(ctx)
+	}
+	return c, err
+}
+
+func TestASetThatCannotBe(t *testing.T) {
+	w := newWorld(t)
+	p := w.start()
+	src, _ := newDeckOut(t, 1, 0)
+	if _, err := p.OnAir(t.Context(), src, SetOptions{Playlist: "main"}); !errors.Is(err, ErrSilence) {
+		t.Errorf("silence: %v", err)
+	}
+	src, _ = newDeckOut(t, 1, 8820)
+	if _, err := p.OnAir(t.Context(), src, SetOptions{Playlist: "a/b"}); !errors.Is(err, ErrLabel) {
+		t.Errorf("label: %v", err)
+	}
+	src.before = func(n int) {
+		if n == 1 {
+			again, _ := newDeckOut(t, 1, 8820)
+			if _, err := p.OnAir(t.Context(), again, SetOptions{Playlist: "main"}); !errors.Is(err, ErrOnAir) {
+				t.Errorf("twice: %v", err)
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	one := src.before
+	src.before = func(n int) {
+		if one(n); n == 1 {
+			cancel() // ^C
+		}
+	}
+	tracks, err := p.OnAir(ctx, src, SetOptions{Playlist: "main"})
+	if err != nil || len(tracks) != 1 || tracks[0].Samples != 8820 {
+		t.Errorf("^C: %+v, %v", tracks, err)
+	}
+}
+
+// joinLeaves makes the tree that buildDAG does.
+func TestJoinedLeavesAreAFileAsAny(t *testing.T) {
+	for _, n := range []int{1, 2, 174, 175, 349} {
+		w := newWorld(t)
+		data := make([]byte, n*leafSize)
+		for i := range n {
+			data[i*leafSize], data[i*leafSize+1] = byte(i), byte(i>>8)
+		}
+		want, err := buildDAG(t.Context(), bytes.NewReader(data), w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var leaves []segmentRow
+		for i := range n {
+			b := manifests.NewRawBlock(data[i*leafSize : (i+1)*leafSize])
+			leaves = append(leaves, segmentRow{CID: b.CID, Sealed: len(b.Data)})
+		}
+		if got, err := joinLeaves(t.Context(), leaves, w); err != nil || got != want {
+			t.Errorf("%d leaves: %s, %v; want %s", n, got, err, want)
+		}
+	}
+}
+
+// A kill at any durable write leaves a set that the next start closes, with
+// all that was announced in it.
+func TestAKilledSetIsClosed(t *testing.T) {
+	step := 1
+	if testing.Short() {
+		step = 5
+	}
+	for kill := step; ; kill += step {
+		w := newWorld(t)
+		p := w.start()
+		src, file := newDeckOut(t, 1, 8820)
+		src.step = 4 * 2205
+		a := &air{w: w, p: p}
+		w.killAt, w.lands = w.writes+kill, kill%2 == 0
+		_, err := p.OnAir(t.Context(), src, SetOptions{Playlist: "main", Carrier: a})
+		done := err == nil
+		if !done && !errors.Is(err, errKilled) {
+			t.Fatalf("kill %d: %v", kill, err)
+		}
+		p = w.start()
+		if _, err := p.Publish(t.Context(), nil, Options{}); err != nil {
+			t.Fatalf("kill %d: %v", kill, err)
+		}
+		if rows := w.setRows(); len(rows) > 0 {
+			t.Errorf("kill %d leaves %v", kill, rows)
+		}
+		announced := 0
+		for range a.segments {
+			announced++
+		}
+		if announced > 0 {
+			pl, err := p.Playlist("main")
+			if err != nil {
+				t.Fatalf("kill %d: %v", kill, err)
+			}
+			if len(pl.Tracks) != 1 || pl.Tracks[0].Samples < int64(min(announced, 4))*2205 || pl.Tracks[0].Samples > 8820 {
+				t.Errorf("kill %d after %d segments: %+v", kill, announced, pl.Tracks)
+			}
+		}
+		if done {
+			if kill < 15 {
+				t.Errorf("only %d kills", kill)
+			}
+			_ = file
+			return
+		}
+	}
+}
