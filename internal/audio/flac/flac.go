@@ -17,9 +17,13 @@ import (
 
 const (
 	// HeaderSize is the length of the header that is sealed before the frames: "fLaC" and STREAMINFO.
-	HeaderSize = 4 + 4 + infoSize
+	HeaderSize = 4 + 4 + InfoSize
 
-	infoSize  = 34
+	// InfoSize is the length of STREAMINFO.
+	InfoSize = 34
+	// MaxFrameHeader is the longest header of a frame in bytes.
+	MaxFrameHeader = maxHeader
+
 	maxBlocks = 1024 // of metadata
 )
 
@@ -35,7 +39,7 @@ type Info struct {
 	// Samples is the number of sample frames, or 0 where the encoder did not know.
 	Samples            int64
 	MinBlock, MaxBlock int
-	raw                [infoSize]byte
+	raw                [InfoSize]byte
 }
 
 // Block is a place in the file.
@@ -66,11 +70,11 @@ func ParseMeta(r io.ReaderAt, size int64) (Meta, error) {
 	if err := readAt(r, b[:], m.Start, size); err != nil {
 		return m, err
 	}
-	if !Is(b[:]) || b[4]&0x7f != 0 || b[5] != 0 || b[6] != 0 || b[7] != infoSize {
+	if !Is(b[:]) || b[4]&0x7f != 0 || b[5] != 0 || b[6] != 0 || b[7] != InfoSize {
 		return m, fmt.Errorf("%w: no stream information", ErrFormat)
 	}
-	copy(m.raw[:], b[8:])
-	if err := m.Info.parse(); err != nil {
+	var err error
+	if m.Info, err = ParseInfo(b[8:]); err != nil {
 		return m, err
 	}
 	last, off := b[4]&0x80 != 0, m.Start+HeaderSize
@@ -90,6 +94,15 @@ func ParseMeta(r io.ReaderAt, size int64) (Meta, error) {
 	}
 	m.Audio = off
 	return m, nil
+}
+
+// ParseInfo reads STREAMINFO. The error wraps ErrFormat.
+func ParseInfo(b []byte) (i Info, err error) {
+	if len(b) != InfoSize {
+		return i, fmt.Errorf("%w: stream information of %d bytes", ErrFormat, len(b))
+	}
+	copy(i.raw[:], b)
+	return i, i.parse()
 }
 
 func (i *Info) parse() error {
@@ -132,6 +145,21 @@ type header struct {
 	fixed  bool // blocks of one size, numbered
 	number uint64
 	block  int
+}
+
+// Frame is what a frame's header says.
+type Frame struct {
+	// Block is how many sample frames it holds.
+	Block int
+	// Fixed says that Number counts frames, all of one size but for the last; else it counts sample frames.
+	Fixed  bool
+	Number int64
+}
+
+// ParseFrame reads the header of a frame of this stream (RFC 9639, 9.1) and says whether it is one.
+func (i Info) ParseFrame(b []byte) (Frame, bool) {
+	h, ok := i.parseHeader(b)
+	return Frame{h.block, h.fixed, int64(h.number)}, ok
 }
 
 // parseHeader reads a frame header (RFC 9639, 9.1) and says whether it is one, of this stream.

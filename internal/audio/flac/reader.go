@@ -142,28 +142,44 @@ func (r *Reader) skip(err error) bool {
 }
 
 // decode decodes the frame at off. After an error it can be tried again.
-func (r *Reader) decode() (err error) {
+func (r *Reader) decode() error {
 	r.have = 0
 	r.in.off, r.in.err = r.off, nil
+	f, err := r.m.Info.decode(&r.in)
+	if err != nil && r.in.err != nil {
+		return fmt.Errorf("decode FLAC sample %d: %w", r.at, r.in.err)
+	}
+	if err != nil {
+		return fmt.Errorf("decode FLAC sample %d: %w", r.at, err)
+	}
+	r.frame, r.have = f, int(f.BlockSize)
+	r.off = r.in.off
+	r.at += int64(r.have)
+	return nil
+}
+
+// ReadFrame reads one frame whole, decoding it to find its end, and checks its checksum. It takes no byte more
+// from r. The error wraps ErrDamaged; whether it was r's, r knows.
+func (i Info) ReadFrame(r io.Reader) error {
+	_, err := i.decode(r)
+	return err
+}
+
+// decode decodes one frame of this stream. The error wraps ErrDamaged.
+func (i Info) decode(r io.Reader) (f *frame.Frame, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("decode FLAC sample %d: %w: %v", r.at, ErrDamaged, p)
+			err = fmt.Errorf("%w: %v", ErrDamaged, p)
 		}
 	}()
-	fail := func(err error) error {
-		if r.in.err != nil {
-			return fmt.Errorf("decode FLAC sample %d: %w", r.at, r.in.err)
-		}
-		return fmt.Errorf("decode FLAC sample %d: %w: %v", r.at, ErrDamaged, err)
-	}
-	f, err := frame.New(&r.in)
-	if err != nil {
+	fail := func(err error) (*frame.Frame, error) { return nil, fmt.Errorf("%w: %v", ErrDamaged, err) }
+	if f, err = frame.New(r); err != nil {
 		return fail(err)
 	}
 	if f.BitsPerSample == 0 {
-		f.BitsPerSample = uint8(r.m.Bits)
+		f.BitsPerSample = uint8(i.Bits)
 	}
-	if f.BlockSize == 0 || f.Channels.Count() != r.m.Channels || int(f.BitsPerSample) != r.m.Bits {
+	if f.BlockSize == 0 || f.Channels.Count() != i.Channels || int(f.BitsPerSample) != i.Bits {
 		return fail(errors.New("frame of another format"))
 	}
 	if err := f.Parse(); err != nil {
@@ -174,8 +190,5 @@ func (r *Reader) decode() (err error) {
 			return fail(errors.New("samples missing"))
 		}
 	}
-	r.frame, r.have = f, int(f.BlockSize)
-	r.off = r.in.off
-	r.at += int64(r.have)
-	return nil
+	return f, nil
 }

@@ -15,6 +15,12 @@ type Info struct {
 	Delay, Padding int
 }
 
+// IsInfo tells whether a whole frame is an encoder's header frame, and no sound.
+func IsInfo(frame []byte) bool {
+	h, err := mp3.ParseHeader(frame)
+	return err == nil && parseInfo(frame, h) != nil
+}
+
 // parseInfo returns nil for a frame of sound.
 func parseInfo(b []byte, h mp3.Header) *Info {
 	if h.Layer != 3 {

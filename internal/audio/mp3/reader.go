@@ -51,7 +51,7 @@ func (r *Reader) Next() (Frame, error) {
 		if len(b) == 0 {
 			return Frame{}, r.end()
 		}
-		if n := tagSize(b); n > 0 {
+		if n := TagSize(b); n > 0 {
 			if err := r.skip(n); err != nil {
 				return Frame{}, err
 			}
@@ -85,7 +85,7 @@ func (r *Reader) frameAt(b []byte) int {
 		n := r.size(h, r.free)
 		switch {
 		case n == 0 || n > len(b):
-		case len(b) == n || r.follows(h, b[n:], r.free, 1), tagSize(b[n:]) > 0:
+		case len(b) == n || r.follows(h, b[n:], r.free, 1), TagSize(b[n:]) > 0:
 			return n
 		default:
 			// What follows is no frame. This one stands where it was expected, so believe its length,
@@ -129,7 +129,7 @@ func (r *Reader) frameAt(b []byte) int {
 // stream or its music ends exactly behind them.
 func (r *Reader) follows(h Header, b []byte, free, n int) bool {
 	for ; n > 0; n-- {
-		if len(b) == 0 || tagSize(b) > 0 {
+		if len(b) == 0 || TagSize(b) > 0 {
 			return r.err != nil || len(b) > 0
 		}
 		if len(b) < HeaderSize {
@@ -167,10 +167,10 @@ func slot(h Header) int {
 	return 1
 }
 
-// tagSize returns the length of the tag at the start of b, 0 if there is none: ID3v2 (its section 3.1:
+// TagSize returns the length of the tag at the start of b, 0 if there is none: ID3v2 (its section 3.1:
 // "ID3", version, flags, a length of four times 7 bits, and a footer if flag 0x10 says so), ID3v1
 // ("TAG", 128 bytes) and APEv2 (its header: "APETAGEX", and the length after it at byte 12).
-func tagSize(b []byte) int64 {
+func TagSize(b []byte) int64 {
 	switch {
 	case len(b) >= 10 && string(b[:3]) == "ID3" && b[3] != 0xff && b[4] != 0xff && (b[6]|b[7]|b[8]|b[9])&0x80 == 0:
 		n := int64(b[6])<<21 | int64(b[7])<<14 | int64(b[8])<<7 | int64(b[9])

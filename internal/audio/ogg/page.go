@@ -21,7 +21,8 @@ var (
 
 const (
 	headerSize = 27
-	maxPage    = headerSize + 255 + 255*255
+	// MaxPage is the longest page in bytes.
+	MaxPage    = headerSize + 255 + 255*255
 	maxPacket  = 1 << 20  // of sound
 	maxComment = 16 << 20 // of a header
 	window     = 256 << 10
@@ -69,6 +70,47 @@ func parse(b []byte) (p page, size, tried int) {
 		p.granule = -1
 	}
 	return p, size, 0
+}
+
+// Page is one page of a stream that comes in.
+type Page struct {
+	// Continued says that it goes on with the packet of the page before; Begins and Ends, that it is the
+	// first or the last of its logical stream.
+	Continued, Begins, Ends bool
+	// Granule is the codec's position at the end of the last packet that ends in the page; -1 where none does.
+	Granule     int64
+	Serial, Seq uint32
+	// Lacing are the lengths of the packets' parts, Body the parts. They are of what was parsed.
+	Lacing, Body []byte
+}
+
+// PageSize returns how many bytes the page has that b begins with, or how many must be seen to tell, where
+// b has not so many: 0 where no page begins.
+func PageSize(b []byte) int {
+	n := min(len(b), 5)
+	if string(b[:n]) != "OggS\x00"[:n] {
+		return 0
+	}
+	if len(b) < headerSize {
+		return headerSize
+	}
+	size := headerSize + int(b[26])
+	if len(b) < size {
+		return size
+	}
+	for _, l := range b[headerSize:size] {
+		size += int(l)
+	}
+	return size
+}
+
+// ParsePage reads the page that b begins with, checksum and all. ok is false where there is none whole.
+func ParsePage(b []byte) (p Page, ok bool) {
+	q, size, _ := parse(b)
+	return Page{
+		Continued: q.flags&continued != 0, Begins: q.flags&begins != 0, Ends: q.flags&ends != 0,
+		Granule: q.granule, Serial: q.serial, Seq: q.seq, Lacing: q.lacing, Body: q.body,
+	}, size > 0
 }
 
 // packets counts the packets that end in the page, and tells whether the last of them began in it.
@@ -130,6 +172,14 @@ func write(to []byte, flags byte, granule int64, serial, seq uint32, lacing, bod
 	to = append(append(to, lacing...), body...)
 	binary.LittleEndian.PutUint32(to[at+22:], sum(to[at:]))
 	return to
+}
+
+// Headers writes a stream's header packets as its pages 0 to next-1: the first on a page of its own, the
+// others behind it.
+func Headers(packets [][]byte, serial, next uint32) []byte {
+	out := paginate(packets[:1], serial, 0, 0)
+	out[5] = begins
+	return append(seal(out), paginate(packets[1:], serial, 1, next)...)
 }
 
 // paginate writes packets, beginning on a page of their own, as pages first, first+1, ... before page

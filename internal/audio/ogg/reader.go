@@ -55,7 +55,7 @@ type Reader struct {
 // Open reads the headers of what was sealed, which are k's. Errors wrap ErrFormat, or are the reader's
 // or the codec's.
 func Open(r io.ReaderAt, size, samples int64, delay int, index []byte, k Kind) (*Reader, error) {
-	d := &Reader{pages: pages{w: frames.NewWindow(r, size, window), size: size, buf: maxPage}, samples: samples, delay: int64(delay), anew: k.Lead > 0}
+	d := &Reader{pages: pages{w: frames.NewWindow(r, size, window), size: size, buf: MaxPage}, samples: samples, delay: int64(delay), anew: k.Lead > 0}
 	_, packets, serial, _, err := d.headers([]Kind{k})
 	if err != nil {
 		return nil, err

@@ -155,8 +155,8 @@ func (s *pages) headers(kinds []Kind) (k Kind, packets [][]byte, serial, seq uin
 // ScanPages walks over a file whose first page begins at start. Errors wrap ErrFormat or ErrDamaged, or
 // are the reader's, ctx's or the codec's.
 func ScanPages(ctx context.Context, r io.ReaderAt, start, size int64, kinds []Kind) (Kind, *Scan, error) {
-	s := pages{w: frames.NewWindow(r, size, window), size: size, off: start, buf: maxPage}
-	head, err := s.w.Peek(start, maxPage)
+	s := pages{w: frames.NewWindow(r, size, window), size: size, off: start, buf: MaxPage}
+	head, err := s.w.Peek(start, MaxPage)
 	if err != nil && len(head) == 0 {
 		return Kind{}, nil, err
 	}
@@ -169,15 +169,10 @@ func ScanPages(ctx context.Context, r io.ReaderAt, start, size int64, kinds []Ki
 		return k, nil, err
 	}
 	x := &Scan{Headers: packets, Audio: s.off, Cut: true}
-	sealed := append([][]byte{}, packets[1:]...)
-	sealed[0] = k.Comment
-	x.Header = paginate(packets[:1], serial, 0, 0)
-	x.Header[5] = begins
-	x.Header = seal(x.Header)
-	x.Header = append(x.Header, paginate(sealed, serial, 1, last+1)...)
+	x.Header = Headers(append([][]byte{packets[0], k.Comment}, packets[2:]...), serial, last+1)
 
 	// The first page that ends a packet tells where the sound begins.
-	first := &Reader{pages: pages{w: s.w, size: size, off: s.off, buf: maxPage}, serial: serial, codec: codec, samples: 1 << 48, next: 0}
+	first := &Reader{pages: pages{w: s.w, size: size, off: s.off, buf: MaxPage}, serial: serial, codec: codec, samples: 1 << 48, next: 0}
 	n, granule, eos, err := first.firstPage(ctx)
 	if err != nil {
 		return k, nil, err

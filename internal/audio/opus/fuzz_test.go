@@ -25,8 +25,8 @@ func FuzzDecode(f *testing.F) {
 		}
 		for _, packet := range [][]byte{first, second, first} {
 			out, _ := d.Decode(packet)
-			if len(out) != frames(packet)*d.Channels() && len(packet) <= maxPacket {
-				t.Fatalf("%d samples of a packet of %d", len(out), frames(packet))
+			if len(out) != Frames(packet)*d.Channels() && len(packet) <= maxPacket {
+				t.Fatalf("%d samples of a packet of %d", len(out), Frames(packet))
 			}
 		}
 	})
@@ -40,7 +40,7 @@ func TestFrames(t *testing.T) {
 		{nil, 0}, {[]byte{0 << 3}, 480}, {[]byte{3 << 3}, 2880}, {[]byte{3<<3 | 1}, 5760}, {[]byte{12 << 3}, 480}, {[]byte{31 << 3}, 960},
 		{[]byte{16 << 3}, 120}, {[]byte{31<<3 | 3}, 0}, {[]byte{31<<3 | 3, 6}, 5760}, {[]byte{31<<3 | 3, 7}, 0}, {[]byte{3<<3 | 3, 3}, 0},
 	} {
-		if n := frames(c.packet); n != c.want {
+		if n := Frames(c.packet); n != c.want {
 			t.Errorf("% x: %d, want %d", c.packet, n, c.want)
 		}
 	}

@@ -82,7 +82,7 @@ func (d *Decoder) Reset() {
 
 // Decode decodes one packet, as ogg.Codec says.
 func (d *Decoder) Decode(packet []byte) (out []float32, err error) {
-	n := frames(packet)
+	n := Frames(packet)
 	if n == 0 || len(packet) > maxPacket {
 		return nil, fmt.Errorf("%w: %d bytes", ErrPacket, len(packet))
 	}
@@ -116,8 +116,8 @@ func (d *Decoder) Decode(packet []byte) (out []float32, err error) {
 // makes what libopus does, to the rounding; of these what sounds the same and differs by hundreds of LSB.
 func rough(first byte) bool { return first>>3 < 16 }
 
-// frames is how many sample frames a packet holds (RFC 6716, 3.1 and 3.2), 0 where it is none.
-func frames(b []byte) int {
+// Frames is how many sample frames a packet holds (RFC 6716, 3.1 and 3.2), 0 where it is none.
+func Frames(b []byte) int {
 	if len(b) == 0 {
 		return 0
 	}

@@ -1,0 +1,164 @@
+package segment_test
+
+import (
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"playnode/internal/audio/frames"
+	"playnode/internal/audio/segment"
+)
+
+// bare is an mp3 without the encoder's header frame.
+func bare(b []byte, f segment.Format) []byte {
+	if f != segment.MP3 {
+		return b
+	}
+	start, _, err := frames.Bounds(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		panic(err)
+	}
+	b = b[start:]
+	if len(b) > 417 && frames.IsInfo(b[:min(len(b), 417)]) {
+		for i := 100; i < len(b); i++ {
+			if b[i] == 0xff && b[i+1]&0xe0 == 0xe0 {
+				return b[i:]
+			}
+		}
+	}
+	return b
+}
+
+// Init and Media are the stream again; segments lie close and are about as long as they should be; and what
+// begins in the middle is heard as it is heard by who came from the beginning.
+func TestStreams(t *testing.T) {
+	for _, s := range streams {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			b := s.encode(t, 4.3)
+			all := cut(t, bytes.NewReader(b), segment.Config{})
+			if got, want := join(all, 0), bare(b, s.format); !bytes.Equal(got, want) {
+				t.Fatalf("%d bytes of %d come out, or others", len(got), len(want))
+			}
+			whole := decode(t, b)
+			if s.format == segment.MP3 {
+				whole = decode(t, join(all, 0)) // ffmpeg trims by the header frame
+			}
+			at := int64(0)
+			for i, x := range all {
+				if x.Format != s.format || x.Begins != (i == 0) || x.Gap || x.At != at || x.Rate != all[0].Rate {
+					t.Errorf("segment %d: %s, begins %v, gap %v, at %d of %d", i, x.Format, x.Begins, x.Gap, x.At, at)
+				}
+				at += x.Length
+				d := x.Duration()
+				if i < len(all)-1 && !s.video && (d < 500*time.Millisecond || d > 1500*time.Millisecond) || d > 2100*time.Millisecond {
+					t.Errorf("segment %d lasts %v", i, d)
+				}
+				if !s.video && !x.Independent {
+					t.Errorf("segment %d cannot be begun at", i)
+				}
+				if i == 0 || i%2 == 0 || !x.Independent {
+					continue
+				}
+				s.suffix(t, whole, decode(t, join(all, i)), all, i)
+			}
+			if len(all) < 3 {
+				t.Errorf("%d segments", len(all))
+			}
+		})
+	}
+}
+
+// suffix compares what is heard from segment i on with the end of what is heard of the whole stream.
+func (s stream) suffix(t *testing.T, whole, got []float32, all []segment.Segment, i int) {
+	t.Helper()
+	x, end := all[i], all[len(all)-1]
+	channels := 2
+	if s.name == "mp3 vbr mono 22050" {
+		channels = 1
+	}
+	want := int(end.At+end.Length-x.At-x.Lead) * channels
+	if x.Lead > int64(x.Rate)/5 {
+		t.Errorf("segment %d needs %d samples to warm up", i, x.Lead)
+	}
+	if len(got) < want || len(whole) < want {
+		t.Errorf("from segment %d on: %d samples, want %d", i, len(got), want)
+		return
+	}
+	whole, got = whole[len(whole)-want:], got[len(got)-want:]
+	for k := range got {
+		if d := float64(got[k] - whole[k]); d > s.close || d < -s.close {
+			t.Errorf("from segment %d on: sample %d of %d differs by %.7f", i, k, want, d)
+			return
+		}
+	}
+}
+
+// How a stream is split into reads changes nothing.
+func TestSplits(t *testing.T) {
+	for _, s := range streams {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			b := s.encode(t, 1.8)
+			c := segment.Config{Target: 300 * time.Millisecond}
+			want := cut(t, bytes.NewReader(b), c)
+			rnd := rand.New(rand.NewPCG(1, 2))
+			for name, r := range map[string]io.Reader{
+				"a byte at a time":  iotest.OneByteReader(bytes.NewReader(b)),
+				"data with its end": iotest.DataErrReader(bytes.NewReader(b)),
+				"at random": readFunc(func() func(p []byte) (int, error) {
+					r := bytes.NewReader(b)
+					return func(p []byte) (int, error) { return r.Read(p[:min(len(p), rnd.IntN(3000))]) }
+				}()),
+			} {
+				if got := cut(t, r, c); !reflect.DeepEqual(got, want) {
+					t.Errorf("%s: %d segments, want %d, or others", name, len(got), len(want))
+				}
+			}
+		})
+	}
+}
+
+type readFunc func(p []byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
+// A segment is handed out with the last byte of its last frame.
+func TestPrompt(t *testing.T) {
+	for _, s := range streams {
+		if s.wait < 0 {
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			b := s.encode(t, 2.5)
+			extra := len(b) - len(bare(b, s.format))
+			read := 0
+			x := segment.New(readFunc(func(p []byte) (int, error) {
+				if read == len(b) {
+					return 0, io.EOF
+				}
+				p[0] = b[read]
+				read++
+				return 1, nil
+			}), segment.Config{Target: 400 * time.Millisecond})
+			n := extra
+			for i := 0; ; i++ {
+				g, err := x.Next()
+				if err == io.EOF && i > 1 {
+					break
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n += len(g.Init) + len(g.Media); read > n+s.wait && n < len(b) {
+					t.Fatalf("segment %d ends at byte %d, and comes with byte %d", i, n, read)
+				}
+			}
+		})
+	}
+}

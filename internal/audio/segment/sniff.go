@@ -1,0 +1,48 @@
+package segment
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// sniffed is how many bytes are searched for a stream that was come into.
+const sniffed = 64 << 10
+
+// sniff says what a stream is by its first bytes; tags in front are passed over.
+func sniff(in *input) (parser, error) {
+	for tag := tagSize(in); tag > 0; tag = tagSize(in) {
+		if !in.skip(tag) {
+			return nil, in.end()
+		}
+	}
+	b := in.peek(4)
+	if len(b) == 0 {
+		return nil, in.end()
+	}
+	switch {
+	case bytes.HasPrefix(b, []byte("OggS")):
+		return &oggPages{in: in}, nil
+	case bytes.HasPrefix(b, []byte("fLaC")):
+		return &flacFrames{in: in}, nil
+	}
+	head := bytes.Clone(b[:min(4, len(b))])
+	for i := range sniffed {
+		b := in.peek(i + 1)
+		if len(b) <= i {
+			break
+		}
+		if b[i] != 0xff {
+			continue
+		}
+		for _, f := range []heads{mpegFrames, adtsFrames} {
+			if _, ok := f.linked(in, i); ok {
+				in.drop(i)
+				return &chain{heads: f, in: in}, nil
+			}
+		}
+	}
+	if in.err != nil && len(in.peek(0)) < sniffed {
+		return nil, fmt.Errorf("cut a stream: %w: it begins with %q, and ends", ErrUnknown, head)
+	}
+	return nil, fmt.Errorf("cut a stream: %w: it begins with %q", ErrUnknown, head)
+}
