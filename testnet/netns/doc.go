@@ -54,6 +54,12 @@ type BoxConfig struct {
 	// and is undialable as well. Linux's keeps a port where it is free, so
 	// that two such boxes can meet if both send first.
 	NAT bool
+	// Symmetric has that router send each conversation from another port,
+	// drawn at random: nobody can tell which, and so meet the box half way.
+	Symmetric bool
+	// Home, unless it is empty, is shared: boxes with the same one are in one
+	// subnet behind one router, whose line and kind are those of the first.
+	Home string
 }
 
 // Config is a world.

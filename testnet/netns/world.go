@@ -34,10 +34,11 @@ type World struct {
 // Box is a machine in a world.
 type Box struct {
 	world *World
-	n     int
+	n     int    // whose line it is: the first one's of a home
 	space string // where the box's programs run
 	outer string // where its line ends: its own, or its home router's
 	addr  netip.Addr
+	inner netip.Addr // behind the home router; else addr
 }
 
 // Open makes a world, and removes what killed processes have left of theirs.
@@ -140,23 +141,54 @@ func (w *World) build(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	homes := map[string][]*Box{}
 	for i, c := range cfg.Boxes {
 		b := &Box{world: w, n: i, addr: netip.AddrFrom4([4]byte{11, byte(i >> 8), byte(i), 2})}
+		b.inner = b.addr
 		if b.space, err = w.space(ctx, fmt.Sprint(i), false); err != nil {
 			return err
 		}
 		b.outer = b.space
-		if c.NAT {
+		family := homes[c.Home]
+		switch {
+		case c.NAT && c.Home != "" && len(family) > 0:
+			b.n, b.outer, b.addr = family[0].n, family[0].outer, family[0].addr
+		case c.NAT:
 			if b.outer, err = w.space(ctx, fmt.Sprint(i, "home"), true); err != nil {
 				return err
 			}
+			fallthrough
+		default:
+			err = b.connect(ctx, at, c, cfg.Seed)
 		}
-		if err := b.connect(ctx, at, c, cfg.Seed); err != nil {
+		if err == nil && c.NAT {
+			err = b.moveIn(ctx, i, len(family))
+		}
+		if err != nil {
 			return fmt.Errorf("box %d: %w", i, err)
+		}
+		if c.NAT && c.Home != "" {
+			homes[c.Home] = append(family, b)
 		}
 		w.Boxes = append(w.Boxes, b)
 	}
 	return nil
+}
+
+// moveIn connects the box, as number k, with its home router.
+func (b *Box) moveIn(ctx context.Context, i, k int) error {
+	if k > 200 {
+		return errors.New("the home is full")
+	}
+	b.inner = netip.AddrFrom4([4]byte{192, 168, 1, byte(2 + k)})
+	plug := fmt.Sprint("h", i)
+	if err := pair(ctx, end{b.outer, plug}, end{b.space, "home"}); err != nil {
+		return err
+	}
+	if err := batch(ctx, b.outer, "link set "+plug+" master lan up"); err != nil {
+		return err
+	}
+	return batch(ctx, b.space, "addr add "+b.inner.String()+"/24 dev home", "link set home up", "route add default via 192.168.1.1 congctl cubic")
 }
 
 // space makes a namespace.
@@ -214,16 +246,14 @@ func (b *Box) connect(ctx context.Context, router string, c BoxConfig, seed uint
 	}
 	switch {
 	case c.NAT:
-		if err := pair(ctx, end{b.outer, "lan"}, end{b.space, "home"}); err != nil {
+		if err := batch(ctx, b.outer, "link add lan type bridge", "addr add 192.168.1.1/24 dev lan", "link set lan up"); err != nil {
 			return err
 		}
-		if err := batch(ctx, b.outer, "addr add 192.168.1.1/24 dev lan", "link set lan up"); err != nil {
-			return err
+		names := "masquerade"
+		if c.Symmetric {
+			names = "masquerade fully-random"
 		}
-		if err := batch(ctx, b.space, "addr add 192.168.1.2/24 dev home", "link set home up", "route add default via 192.168.1.1 congctl cubic"); err != nil {
-			return err
-		}
-		return tool(ctx, homeDoors, "ip", "netns", "exec", b.outer, "nft", "-f", "-")
+		return tool(ctx, fmt.Sprintf(homeDoors, names), "ip", "netns", "exec", b.outer, "nft", "-f", "-")
 	case c.Undialable:
 		return tool(ctx, doors, "ip", "netns", "exec", b.outer, "nft", "-f", "-")
 	}
@@ -235,11 +265,12 @@ const doors = `table ip doors {
 	chain in { type filter hook input priority 0; policy drop; iifname "lo" accept; ct state established,related accept; }
 }`
 
-// homeDoors is a home router's, which translates addresses.
+// homeDoors is a home router's, which translates addresses, and lets in what
+// a program on it has a way for.
 const homeDoors = `table ip doors {
 	chain in { type filter hook input priority 0; policy drop; iifname { "lo", "lan" } accept; ct state established,related accept; }
-	chain through { type filter hook forward priority 0; policy drop; iifname "lan" accept; ct state established,related accept; }
-	chain names { type nat hook postrouting priority 100; oifname "wan" masquerade; }
+	chain through { type filter hook forward priority 0; policy drop; iifname "lan" accept; ct state established,related accept; ct status dnat accept; }
+	chain names { type nat hook postrouting priority 100; oifname "wan" %s; }
 }`
 
 // end is a device in a namespace.
@@ -261,6 +292,12 @@ func limit(ctx context.Context, e end, rate int64) error {
 
 // Addr is where other boxes reach the box, if they do.
 func (b *Box) Addr() netip.Addr { return b.addr }
+
+// Inner is the box's own address: a private one where it has a home router.
+func (b *Box) Inner() netip.Addr { return b.inner }
+
+// WithinRouter is Within for the box's home router.
+func (b *Box) WithinRouter() []string { return []string{"ip", "netns", "exec", b.outer} }
 
 // Within is what to put before a program and its arguments so that it runs in
 // the box. The program takes the place of these words' process: signals, exit
@@ -295,7 +332,8 @@ func (b *Box) hole(ctx context.Context, verb string) error {
 	return batch(ctx, b.world.spaces[0], "rule "+verb+" pref 1 iif "+b.port()+" blackhole", "route "+verb+" blackhole "+b.addr.String()+"/32")
 }
 
-// Counters reads the box's end of its line.
+// Counters reads the box's end of its line, which is the home's where it has
+// one.
 func (b *Box) Counters() (c Counters, err error) {
 	err = inside(b.outer, func() error {
 		table, err := os.ReadFile("/proc/thread-self/net/dev")

@@ -264,6 +264,60 @@ func TestUndialable(t *testing.T) {
 	}
 }
 
+// seenBy tells from where packets of a socket reach an echo, which it asks for
+// once from each of some boxes.
+func (r rig) seenBy(c net.PacketConn, boxes ...int) (from []netip.AddrPort) {
+	r.Helper()
+	for _, i := range boxes {
+		l := r.packets(i, 9)
+		_, err := c.WriteTo([]byte("?"), r.at(i, 9))
+		r.ok(err)
+		r.ok(l.SetReadDeadline(time.Now().Add(10 * time.Second)))
+		_, a, err := l.ReadFrom(make([]byte, 8))
+		r.ok(err)
+		r.ok(l.Close())
+		from = append(from, a.(*net.UDPAddr).AddrPort())
+	}
+	return from
+}
+
+// A home router keeps the port of its box for everyone; one that is symmetric
+// has another for each.
+func TestSymmetric(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, BoxConfig{}, BoxConfig{}, BoxConfig{NAT: true}, BoxConfig{NAT: true, Symmetric: true})
+	for i, want := range map[int]bool{2: true, 3: false} {
+		from := r.seenBy(r.packets(i, 400), 0, 1)
+		if from[0].Addr() != r.Boxes[i].Addr() || (from[0] == from[1]) != want || (from[0].Port() == 400) != want {
+			t.Errorf("box %d is seen at %v", i, from)
+		}
+	}
+}
+
+// Boxes of one home reach each other whatever its line does, and share its
+// address.
+func TestHome(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, BoxConfig{}, BoxConfig{NAT: true, Home: "bar"}, BoxConfig{NAT: true, Home: "bar"}, BoxConfig{NAT: true})
+	if a, b, c := r.Boxes[1], r.Boxes[2], r.Boxes[3]; a.Addr() != b.Addr() || a.Inner() == b.Inner() || c.Addr() == a.Addr() || c.Inner() != a.Inner() {
+		t.Errorf("a home of %v and %v, and %v", a, b, c)
+	}
+	for _, i := range []int{1, 2} {
+		if from := r.seenBy(r.packets(i, 500+i), 0); from[0].Addr() != r.Boxes[1].Addr() {
+			t.Errorf("box %d is seen at %v", i, from)
+		}
+	}
+	r.ok(r.Boxes[2].Cut(t.Context()))
+	r.echo(2, 7)
+	inner := net.UDPAddrFromAddrPort(netip.AddrPortFrom(r.Boxes[2].Inner(), 7))
+	before, err := r.Boxes[1].Counters()
+	r.ok(err)
+	r.trips(r.packets(1, 600), inner, 3)
+	if after, err := r.Boxes[1].Counters(); err != nil || after != before {
+		t.Errorf("within a home, its line carried %+v, then %+v: %v", before, after, err)
+	}
+}
+
 // A line that is cut carries nothing, and after it is healed what it did.
 func TestCut(t *testing.T) {
 	t.Parallel()
