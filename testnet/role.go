@@ -53,8 +53,11 @@ func (r *role) must(ctx context.Context, into any, args ...string) error {
 
 // start runs the role's daemon and returns when it is ready. peers are those
 // that it keeps connected.
-func (r *role) start(ctx context.Context, peers ...string) (err error) {
-	args := []string{"--listen", cmp.Or(r.listen, "/ip4/127.0.0.1/tcp/0")}
+func (r *role) start(ctx context.Context, peers ...string) error { return r.startWith(ctx, peers) }
+
+// startWith is start with further flags.
+func (r *role) startWith(ctx context.Context, peers []string, flags ...string) (err error) {
+	args := append([]string{"--listen", cmp.Or(r.listen, "/ip4/127.0.0.1/tcp/0")}, flags...)
 	for _, p := range peers {
 		args = append(args, "--peer", p)
 	}

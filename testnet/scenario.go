@@ -35,6 +35,7 @@ func Scenarios() []Scenario {
 		{"record-ended", "the DJ sleeps for eight weeks, her record has ended, a new venue joins; then she is back", true, false, recordEnded},
 		{"swarm", "twenty venues want a catalogue of one DJ at once, over uplinks of 2 MB/s; she sends it little more than once", false, true, swarm},
 		{"swarm-shut", "twenty venues on lines of 10 and 2 Mbit/s, of which 61 % cannot be dialled, want a catalogue at once", false, true, swarmShut},
+		{"no-way-in", "a DJ and two venues sit behind routers that nobody gets through, one of them where only the web goes out; an archivist relays words and has a gateway", false, true, noWayIn},
 	}
 }
 

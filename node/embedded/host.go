@@ -22,6 +22,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"playnode/node"
 )
@@ -236,13 +237,26 @@ func (n *Host) stop() error {
 // ID is the peer id.
 func (n *Host) ID() string { return n.host.ID().String() }
 
-// Addrs are the full multiaddrs, TCP first, and loopback last among equals.
+// Addrs are the full multiaddrs, through relays as well, TCP first, and loopback
+// last among equals.
 func (n *Host) Addrs() []string {
 	var out []string
-	for _, a := range n.host.Addrs() {
+	for _, a := range n.all() {
 		out = append(out, a.String()+"/p2p/"+n.ID())
 	}
 	Order(out)
+	return out
+}
+
+// all are our addresses, those through relays too where libp2p is not sure yet
+// that they are needed.
+func (n *Host) all() (out []ma.Multiaddr) {
+	seen := map[string]bool{}
+	for _, a := range slices.Concat(n.host.Addrs(), n.relays.addrs()) {
+		if k := string(a.Bytes()); !seen[k] {
+			seen[k], out = true, append(out, a)
+		}
+	}
 	return out
 }
 

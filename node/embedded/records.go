@@ -23,10 +23,8 @@ func (n *Host) Own(to string) []byte {
 	}
 	least := placeOfPeer(n.host, id)
 	var addrs []ma.Multiaddr
-	seen := map[string]bool{}
-	for _, a := range slices.Concat(n.host.Addrs(), n.relays.addrs()) {
-		if at := placeOf(a); at >= least && at != nowhere && !seen[string(a.Bytes())] {
-			seen[string(a.Bytes())] = true
+	for _, a := range n.all() {
+		if at := placeOf(a); at >= least && at != nowhere {
 			addrs = append(addrs, a)
 		}
 	}

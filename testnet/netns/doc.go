@@ -57,6 +57,9 @@ type BoxConfig struct {
 	// Symmetric has that router send each conversation from another port,
 	// drawn at random: nobody can tell which, and so meet the box half way.
 	Symmetric bool
+	// Web has that router let out nothing but TCP to the ports 80, 443 and
+	// 8080, as the networks of guests do.
+	Web bool
 	// Home, unless it is empty, is shared: boxes with the same one are in one
 	// subnet behind one router, whose line and kind are those of the first.
 	Home string

@@ -253,7 +253,11 @@ func (b *Box) connect(ctx context.Context, router string, c BoxConfig, seed uint
 		if c.Symmetric {
 			names = "masquerade fully-random"
 		}
-		return tool(ctx, fmt.Sprintf(homeDoors, names), "ip", "netns", "exec", b.outer, "nft", "-f", "-")
+		out := ""
+		if c.Web {
+			out = "tcp dport { 80, 443, 8080 }"
+		}
+		return tool(ctx, fmt.Sprintf(homeDoors, out, names), "ip", "netns", "exec", b.outer, "nft", "-f", "-")
 	case c.Undialable:
 		return tool(ctx, doors, "ip", "netns", "exec", b.outer, "nft", "-f", "-")
 	}
@@ -269,7 +273,7 @@ const doors = `table ip doors {
 // a program on it has a way for.
 const homeDoors = `table ip doors {
 	chain in { type filter hook input priority 0; policy drop; iifname { "lo", "lan" } accept; ct state established,related accept; }
-	chain through { type filter hook forward priority 0; policy drop; iifname "lan" accept; ct state established,related accept; ct status dnat accept; }
+	chain through { type filter hook forward priority 0; policy drop; iifname "lan" %s accept; ct state established,related accept; ct status dnat accept; }
 	chain names { type nat hook postrouting priority 100; oifname "wan" %s; }
 }`
 

@@ -294,6 +294,30 @@ func TestSymmetric(t *testing.T) {
 	}
 }
 
+// A network of guests lets out what browsers ask for, and nothing else.
+func TestWeb(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, BoxConfig{}, BoxConfig{NAT: true, Web: true})
+	for port, want := range map[int]bool{8080: true, 4001: false} {
+		l, err := r.Boxes[0].Listen("tcp4", fmt.Sprint(":", port))
+		r.ok(err)
+		defer l.Close()
+		patience := 10 * time.Second
+		if !want {
+			patience = 300 * time.Millisecond
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		c, err := r.Boxes[1].Dial(ctx, "tcp4", fmt.Sprint(r.Boxes[0].Addr(), ":", port))
+		cancel()
+		if err == nil {
+			c.Close()
+		}
+		if (err == nil) != want {
+			t.Errorf("port %d: %v", port, err)
+		}
+	}
+}
+
 // Boxes of one home reach each other whatever its line does, and share its
 // address.
 func TestHome(t *testing.T) {
