@@ -177,8 +177,10 @@ func listen(cfg Config) (*Host, error) {
 	if n.peers, err = newPeers(n.ctx, n.host, n.log); err != nil {
 		return n, err
 	}
-	n.relays, err = newRelays(n, cfg)
-	return n, err
+	if n.relays, err = newRelays(n, cfg); err != nil {
+		return n, err
+	}
+	return n, n.punch()
 }
 
 // begin looks for peers.
