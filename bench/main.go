@@ -53,7 +53,7 @@ func main() {
 	flag.IntVar(&c.Rounds, "rounds", 3, "rounds")
 	flag.Int64Var(&c.Bytes, "bytes", 100<<20, "bytes to fetch from one peer")
 	flag.IntVar(&c.Venues, "venues", 20, "venues of a swarm")
-	flag.IntVar(&c.Starts, "starts", 5, "starts over each line")
+	flag.IntVar(&c.Starts, "starts", 20, "starts over each line")
 	only := flag.String("only", "", "sections, with commas between them, to measure alone, into the page that is there")
 	flag.Parse()
 	if *only != "" {

@@ -23,6 +23,7 @@ var sections = []section{
 	{"sound", "Sound", (*runner).sound, (*runner).soundPage},
 	{"fetch", "Fetching", (*runner).fetching, (*runner).fetchingPage},
 	{"search", "Search", (*runner).searching, (*runner).searchingPage},
+	{"starts", "Starts", (*runner).starting, (*runner).startingPage},
 	{"swarm", "Swarm", (*runner).swarm, (*runner).swarmPage},
 }
 

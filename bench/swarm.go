@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -26,12 +25,6 @@ const (
 	neighbours = 5
 	// patience is how long a swarm is waited for.
 	patience = 3 * time.Minute
-	// startPatience is how long one start may take, startsFor when no further one
-	// begins.
-	startPatience = 15 * time.Second
-	startsFor     = 25 * time.Second
-	// startTracks is how much real music there is where starts are timed.
-	startTracks = 8
 )
 
 // crowds are the swarms: what each is called, and its line.
@@ -43,20 +36,7 @@ var crowds = []struct {
 	{"2 MB/s up", netns.Line{Up: swarmUp}},
 }
 
-// distances are the lines over which starts are timed, beside their losses.
-var distances = []struct {
-	name   string
-	line   netns.Line
-	origin bool
-}{
-	{"a peer on the LAN", netns.Line{}, false},
-	{"a peer 20 ms and 10 Mbit/s away", netns.Line{Delay: 10 * time.Millisecond, Up: 1_250_000, Down: 1_250_000}, false},
-	{"a gateway 20 ms and 10 Mbit/s away, the peer silent", netns.Line{Delay: 10 * time.Millisecond, Up: 1_250_000, Down: 1_250_000}, true},
-}
-
-var losses = []float64{0, .01, .1}
-
-// swarm measures one peer to one, one to many, and starts, in namespaces.
+// swarm measures one peer to one, and one to many, in namespaces.
 func (r *runner) swarm() error {
 	probe, err := netns.Open(r.ctx, netns.Config{})
 	if errors.Is(err, netns.ErrUnsupported) {
@@ -80,9 +60,6 @@ func (r *runner) swarm() error {
 				return fmt.Errorf("swarm of %s, %s: %w", name, c.name, err)
 			}
 		}
-	}
-	if err := r.startsOver(); err != nil {
-		return fmt.Errorf("starts: %w", err)
 	}
 	return nil
 }
@@ -217,108 +194,6 @@ func count(w *netns.World) ([]netns.Counters, error) {
 	return all, nil
 }
 
-// startsOver times first samples over lines that lose packets.
-func (r *runner) startsOver() error {
-	c := r.Config
-	c.Tracks = startTracks
-	files, err := encode(r.ctx, c)
-	if err != nil {
-		return err
-	}
-	s := &runner{Config: r.Config, ctx: r.ctx, dir: filepath.Join(r.dir, "starts"), taken: r.taken}
-	s.dj = box.Box{Program: r.Playnode, Repo: filepath.Join(s.dir, "dj")}
-	if err := os.MkdirAll(s.dir, 0o755); err != nil {
-		return err
-	}
-	var id struct{ Name string }
-	if err := s.dj.JSON(r.ctx, &id, "init", "--network", "none"); err != nil {
-		return err
-	}
-	s.name = id.Name
-	if err := s.dj.JSON(r.ctx, nil, append([]string{"publish"}, files...)...); err != nil {
-		return err
-	}
-	for _, d := range distances {
-		for _, loss := range losses {
-			d.line.Loss = loss
-			if err := s.startsAt(startName(d.name, loss), d.line, d.origin); err != nil {
-				return fmt.Errorf("%s, loss %.2f: %w", d.name, loss, err)
-			}
-		}
-	}
-	return nil
-}
-
-func startName(distance string, loss float64) string {
-	return fmt.Sprintf("start, %s, %g", distance, loss)
-}
-
-// startsAt times starts of fresh venues on one line: from the DJ as a peer, or
-// as a gateway beside a peer that has stopped.
-func (r *runner) startsAt(name string, line netns.Line, origin bool) error {
-	w, err := netns.Open(r.ctx, netns.Config{Boxes: []netns.BoxConfig{{}, {Line: line}, {}}, Seed: 1})
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	dj := r.dj
-	dj.Within = w.Boxes[0].Within()
-	gateway := w.Boxes[0].Addr().String() + ":8080"
-	djd, err := dj.Start(r.ctx, "--listen", fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(w.Boxes[0]), port), "--gateway", gateway)
-	if err != nil {
-		return err
-	}
-	defer djd.Kill()
-	from := []string{"--peer", djd.Addrs[0]}
-	if origin {
-		silent := box.Box{Program: r.Playnode, Repo: filepath.Join(r.dir, "silent"), Within: w.Boxes[2].Within()}
-		if err := silent.JSON(r.ctx, nil, "init", "--network", "none"); err != nil {
-			return err
-		}
-		sd, err := silent.Start(r.ctx, "--listen", fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(w.Boxes[2]), port))
-		if err != nil {
-			return err
-		}
-		defer sd.Kill()
-		if err := exec.CommandContext(r.ctx, "kill", "-STOP", fmt.Sprint(sd.PID())).Run(); err != nil {
-			return fmt.Errorf("silence a peer: %w", err)
-		}
-		from = []string{"--peer", sd.Addrs[0], "--origin", "http://" + gateway, "--router", "http://" + gateway}
-	}
-	begin := time.Now()
-	for i := range r.Starts {
-		if time.Since(begin) > startsFor {
-			break
-		}
-		fresh := box.Box{Program: r.Playnode, Repo: filepath.Join(r.dir, fmt.Sprint("fresh", i)), Within: w.Boxes[1].Within()}
-		if err := fresh.JSON(r.ctx, nil, "init", "--network", "none"); err != nil {
-			return err
-		}
-		if err := r.lease(fresh, filepath.Join(r.dir, "grant")); err != nil {
-			return err
-		}
-		d, err := fresh.Start(r.ctx, append([]string{"--listen", fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(w.Boxes[1]), port)}, from...)...)
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(r.ctx, startPatience)
-		one := &runner{Config: r.Config, ctx: ctx, dir: r.dir, taken: r.taken, dj: r.dj, name: r.name}
-		err = one.time(name, func() error {
-			if err := one.firstOfAll(fresh); ctx.Err() == nil {
-				return err
-			}
-			return r.ctx.Err() // it counts as all the time there was
-		})
-		cancel()
-		d.Kill()
-		os.RemoveAll(fresh.Repo)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // swarmPage is the section of swarms.
 func (r *runner) swarmPage(b *bytes.Buffer) {
 	if len(r.taken["one peer, playnode"]) == 0 {
@@ -347,14 +222,6 @@ func (r *runner) swarmPage(b *bytes.Buffer) {
 				r.median(key+", source"), r.median(key+", received"), r.quantile(key+", twice", .5))
 		}
 	}
-	fmt.Fprintf(b, "\nFrom `follow` and `play` on a venue that holds nothing, its daemon connected, until the first sample is out of a pipe; the share of packets is lost each way. None is waited for longer than %.0f s:\n\n", startPatience.Seconds())
-	fmt.Fprintf(b, "| | loss | p50 ms | p95 ms | p99 ms | n |\n|---|---:|---:|---:|---:|---:|\n")
-	for _, d := range distances {
-		for _, loss := range losses {
-			key := startName(d.name, loss)
-			fmt.Fprintf(b, "| %s | %g %% | %.0f | %.0f | %.0f | %d |\n", d.name, 100*loss, 1000*r.median(key), 1000*r.quantile(key, .95), 1000*r.quantile(key, .99), len(r.taken[key]))
-		}
-	}
 	key := "swarm, " + crowds[1].name + ", playnode"
 	time, source := r.median(key), r.median(key+", source")
 	writeGoals(b,
@@ -363,13 +230,5 @@ func (r *runner) swarmPage(b *bytes.Buffer) {
 		goal{"the source sends at most 1.3 catalogues", fmt.Sprintf("%.2f", source), source > 0 && source <= 1.3},
 		goal{"all have it in at most 1.6 times the floor", fmt.Sprintf("%.1f", time/floor), time > 0 && time <= 1.6*floor},
 		goal{"at most 5 % come twice", fmt.Sprintf("%.1f %%", 100*r.median(key+", twice")), r.median(key+", twice") <= .05},
-		startGoal(r, "start from a LAN peer: p95 at most 150 ms", distances[0].name, 150),
-		startGoal(r, "from a peer 20 ms and 10 Mbit/s away: at most 300 ms", distances[1].name, 300),
-		startGoal(r, "from a gateway while the peer is silent: at most 500 ms", distances[2].name, 500),
 	)
-}
-
-func startGoal(r *runner, want, distance string, most float64) goal {
-	ms := 1000 * r.quantile(startName(distance, 0), .95)
-	return goal{want, fmt.Sprintf("%.0f ms", ms), ms <= most}
 }
