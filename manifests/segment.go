@@ -13,8 +13,9 @@ const MaxSegment = MaxBlock - 1024 - 4
 
 // Segment is the plaintext of one segment of a live set.
 type Segment struct {
-	// Init is how the set's media begins. The first segment under each record
-	// has it, so that who joins late need not ask for more than that one.
+	// Init is how the media begins from here on; nil where it goes on as
+	// before. The first segment under each record has one, so that who joins
+	// late need not ask for more than that.
 	Init *MediaInit
 	// At is how many ticks of the set come before it, Len how many it has.
 	At, Len int64

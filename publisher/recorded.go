@@ -19,6 +19,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"playnode/internal/audio"
+	"playnode/internal/seal"
 	"playnode/lease"
 	"playnode/manifests"
 	"playnode/node"
@@ -28,9 +29,10 @@ import (
 // seconds of sound; a longer one is a track first, and measured after.
 const atOnce = 2 * 3600
 
-// closeSet makes the set that a playlist has had on air a track of it; nil
-// where there was none, or nothing in it. The segments stay as they are.
-func (p *Publisher) closeSet(ctx context.Context, label, title string) (*Track, error) {
+// closeSet makes the set that a playlist has had on air tracks of it, one for
+// each of its runs; none where there was none, or nothing in it. The segments
+// stay as they are.
+func (p *Publisher) closeSet(ctx context.Context, label, title string) ([]Track, error) {
 	var row setRow
 	ok, err := load(p.cfg.Store, rowSet+label, &row)
 	if err != nil || !ok {
@@ -40,10 +42,9 @@ func (p *Publisher) closeSet(ctx context.Context, label, title string) (*Track, 
 	if err != nil {
 		return nil, err
 	}
-	prefix := rowSegment + air.Record.Live.String() + "/"
 	var leaves []segmentRow
 	gone := []string{rowSet + label}
-	if err := p.cfg.Store.Each(prefix, func(key string, value []byte) error {
+	if err := p.cfg.Store.Each(rowSegment+air.Record.Live.String()+"/", func(key string, value []byte) error {
 		var s segmentRow
 		if err := json.Unmarshal(value, &s); err != nil {
 			return fmt.Errorf("read %s: %w", key, err)
@@ -53,26 +54,55 @@ func (p *Publisher) closeSet(ctx context.Context, label, title string) (*Track, 
 	}); err != nil {
 		return nil, err
 	}
+	if title = manifests.Clean(title, 480); title == "" {
+		title = "Live, " + time.Unix(row.Began, 0).UTC().Format("2 January 2006 15:04 UTC")
+	}
 	e := edit{label: label, create: true, air: &aired{}}
-	var out *Track
-	if row.At > 0 {
-		t, err := p.rowOf(ctx, row, air, leaves, title)
+	var out []Track
+	for i, run := range row.Runs {
+		to := uint64(len(leaves))
+		if i+1 < len(row.Runs) {
+			to = row.Runs[i+1].From
+		}
+		if run.From >= to {
+			continue
+		}
+		name := title
+		if i > 0 {
+			name = fmt.Sprintf("%s (%d)", title, i+1)
+		}
+		rec := &manifests.Recorded{Live: air.Record.Live, First: run.From, Spans: spansOf(air, run.From, to), Closed: row.Closed && to == uint64(len(leaves))}
+		t, err := p.recorded(ctx, rec, run.Init, leaves[run.From:to], name)
 		if err != nil {
 			return nil, fmt.Errorf("make a track of set %s: %w", air.Record.Live, err)
+		}
+		if t == nil {
+			continue
 		}
 		if err := p.cfg.Store.Put(rowTrack+t.CID.String(), marshal(t)); err != nil {
 			return nil, err
 		}
-		e.add = []cid.Cid{t.CID}
-		out = &Track{CID: t.CID, Title: t.Title, Samples: t.Samples, Rate: t.Rate, Loudness: t.Loudness}
+		e.add = append(e.add, t.CID)
+		out = append(out, Track{CID: t.CID, Title: t.Title, Samples: t.Samples, Rate: t.Rate, Loudness: t.Loudness})
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.commit(ctx, e); err != nil {
 		return nil, err
 	}
-	// A kill before this makes the same file again, and finds it listed.
+	// A kill before this makes the same files again, and finds them listed.
 	return out, p.cfg.Store.Apply(nil, gone)
+}
+
+// spansOf are the live keys of segments from on, up to to.
+func spansOf(a lease.Air, from, to uint64) []manifests.Span {
+	var out []manifests.Span
+	for i, s := range a.Spans {
+		if s.From < to && (i+1 == len(a.Spans) || a.Spans[i+1].From > from) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // closeSets closes what a kill has left open.
@@ -98,32 +128,35 @@ func (p *Publisher) closeSets(ctx context.Context) error {
 	return nil
 }
 
-// rowOf makes a set's file of its segments, and what it says of itself.
-func (p *Publisher) rowOf(ctx context.Context, set setRow, air lease.Air, leaves []segmentRow, title string) (row trackRow, err error) {
-	rec := &manifests.Recorded{Live: air.Record.Live, Spans: air.Spans, Closed: set.Closed}
+// recorded makes a file of a run's segments, and what it says of itself; nil
+// where they hold nothing.
+func (p *Publisher) recorded(ctx context.Context, rec *manifests.Recorded, init *manifests.MediaInit, leaves []segmentRow, title string) (*trackRow, error) {
+	row := &trackRow{}
+	var length int64
 	for _, s := range leaves {
 		rec.AppendSize(s.Sealed, s.Media)
 		row.Size += uint64(s.Sealed)
+		length += s.Len
 	}
+	if length == 0 {
+		return nil, nil
+	}
+	var err error
 	if row.CID, err = joinLeaves(ctx, leaves, p.cfg.Blocks); err != nil {
-		return row, err
+		return nil, err
 	}
-	var key [16]byte
-	rand.Read(key[:])
-	row.Key = key[:]
-	if title = manifests.Clean(title, 512); title == "" {
-		title = "Live, " + time.Unix(set.Began, 0).UTC().Format("2 January 2006 15:04 UTC")
-	}
-	info := &manifests.Info{Title: title, Codec: set.Init.Codec, Rate: set.Init.Rate, Channels: 1, Samples: set.At, Recorded: rec}
-	if err := p.understand(ctx, &row, info); err != nil {
-		return row, err
+	row.Key = make([]byte, len(seal.FileKey{}))
+	rand.Read(row.Key)
+	info := &manifests.Info{Title: title, Codec: init.Codec, Rate: init.Rate, Channels: 1, Samples: length, Recorded: rec}
+	if err := p.understand(ctx, row, info); err != nil {
+		return nil, err
 	}
 	block, err := lease.SealInfo(row.track().Key, row.CID, info)
 	if err != nil {
-		return row, err
+		return nil, err
 	}
 	if err := p.cfg.Blocks.Put(ctx, node.Block(block)); err != nil {
-		return row, onDisk(fmt.Errorf("store info: %w", err))
+		return nil, onDisk(fmt.Errorf("store info: %w", err))
 	}
 	row.Info, row.Title = block.CID, info.Title
 	row.Codec, row.Rate, row.Channels, row.Samples, row.Loudness = info.Codec, info.Rate, info.Channels, info.Samples, info.Loudness

@@ -70,15 +70,15 @@ type SetEvent struct {
 	Length   time.Duration // of what they hold
 	Bytes    int64         // of their media
 	Text     string        // what is on
-	// Track is what the set has become, once it is closed.
-	Track *Track
+	// Tracks are what the set has become, once it is closed.
+	Tracks []Track
 }
 
 // OnAir puts what src gives on air until it ends or ctx does, and closes the
-// set: it is a track of the playlist when OnAir returns. A source that goes on
-// otherwise, as another codec does, ends one set and begins the next: there is
-// a track for each. Each segment is durable here before it is announced. A set
-// that a kill has left open is closed by the next OnAir or Publish.
+// set: it is a track of the playlist when OnAir returns. Where the source goes
+// on otherwise, as another encoder's stream does, the set goes on, and there is
+// a track for each part. Each segment is durable here before it is announced. A
+// set that a kill has left open is closed by the next OnAir or Publish.
 func (p *Publisher) OnAir(ctx context.Context, src Source, opt SetOptions) (tracks []Track, err error) {
 	fail := func(err error) ([]Track, error) { return tracks, fmt.Errorf("on air: %w", err) }
 	if !manifests.ValidLabel(opt.Playlist) {
@@ -95,48 +95,23 @@ func (p *Publisher) OnAir(ctx context.Context, src Source, opt SetOptions) (trac
 		return fail(err)
 	}
 	var s *set
-	end := func() error {
-		if s == nil {
-			return nil
-		}
-		err := s.end(whole)
-		var track *Track
-		if err == nil {
-			track, err = p.closeSet(whole, opt.Playlist, opt.Title)
-		}
-		if track != nil {
-			tracks = append(tracks, *track)
-			s.event.Track = track
-			s.tell()
-		}
-		s = nil
-		return err
-	}
 	for {
 		cut, err := src.Next(ctx)
-		if err != nil {
-			began := s != nil || len(tracks) > 0
-			if e := end(); e != nil {
-				return fail(e)
-			}
-			switch {
-			case !errors.Is(err, io.EOF) && ctx.Err() == nil:
-				return fail(err)
-			case !began:
-				return fail(ErrSilence)
-			}
-			return tracks, nil
+		if err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
+			p.cfg.Log.Warn("on air: the source failed", "err", err)
 		}
-		if s != nil && cut.Init != nil && !cut.Init.Equal(s.row.Init) {
-			if err := end(); err != nil {
-				return fail(err)
+		if err != nil && s == nil {
+			if errors.Is(err, io.EOF) || ctx.Err() != nil {
+				err = ErrSilence
 			}
+			return fail(err)
+		}
+		if err != nil {
+			break
 		}
 		if s == nil {
-			if cut.Init == nil {
-				return fail(errors.New("the source does not say what it is"))
-			}
-			if s, err = p.begin(whole, cut.Init, opt); err != nil {
+			s = &set{p: p, opt: opt, row: setRow{Began: p.cfg.Now().Unix()}}
+			if err := s.turn(whole); err != nil {
 				return fail(err)
 			}
 		}
@@ -144,6 +119,15 @@ func (p *Publisher) OnAir(ctx context.Context, src Source, opt SetOptions) (trac
 			return fail(err)
 		}
 	}
+	if err := s.end(whole); err != nil {
+		return fail(err)
+	}
+	if tracks, err = p.closeSet(whole, opt.Playlist, opt.Title); err != nil {
+		return fail(err)
+	}
+	s.event.Tracks = tracks
+	s.tell()
+	return tracks, nil
 }
 
 // set is a set on air. Used by one goroutine.
@@ -156,12 +140,6 @@ type set struct {
 	named   errgroup.Group // tells the name, meanwhile
 	latest  manifests.Block
 	initDue bool
-}
-
-// begin draws a set and puts its first record out.
-func (p *Publisher) begin(ctx context.Context, init *manifests.MediaInit, opt SetOptions) (*set, error) {
-	s := &set{p: p, opt: opt, row: setRow{Init: init, Began: p.cfg.Now().Unix()}}
-	return s, s.turn(ctx)
 }
 
 // turn puts out the record that the next segments are sealed under, and before
@@ -235,6 +213,12 @@ func (s *set) turned() (bool, error) {
 
 // add seals a cut as the next segment, keeps it, and announces it.
 func (s *set) add(ctx context.Context, c Cut) error {
+	switch runs := s.row.Runs; {
+	case len(runs) == 0 && c.Init == nil:
+		return errors.New("the source does not say what it is")
+	case len(runs) == 0 || c.Init != nil && !c.Init.Equal(runs[len(runs)-1].Init):
+		s.row.Runs, s.initDue = append(runs, runRow{s.row.Seq, c.Init}), true
+	}
 	if turned, err := s.turned(); err != nil {
 		return err
 	} else if turned {
@@ -256,7 +240,7 @@ func (s *set) put(ctx context.Context, c Cut, final bool) error {
 	text := manifests.Clean(c.Text, 512)
 	seg := &manifests.Segment{At: s.row.At, Len: c.Len, UTC: now.UnixMilli(), Open: c.Open, Text: text, Media: c.Media}
 	if s.initDue {
-		seg.Init = s.row.Init
+		seg.Init = s.row.Runs[len(s.row.Runs)-1].Init
 	}
 	sealed, err := s.air.Seal(s.row.Seq, final, seg)
 	if err != nil {
@@ -280,6 +264,9 @@ func (s *set) put(ctx context.Context, c Cut, final bool) error {
 	row := segmentRowKey(l.Live, s.row.Seq)
 	d := manifests.Digest(head.Payload.CID)
 	s.row.Seq, s.row.At, s.row.Prev, s.row.Closed = s.row.Seq+1, s.row.At+c.Len, d[:], final
+	if run := s.row.Runs; len(run) > 0 && c.Len > 0 {
+		s.event.Length += time.Duration(float64(c.Len) / float64(run[len(run)-1].Init.Rate) * float64(time.Second))
+	}
 	if err := s.p.cfg.Store.Apply(map[string][]byte{rowSet + s.opt.Playlist: marshal(s.row), row: marshal(leaf)}, nil); err != nil {
 		return err
 	}
@@ -290,7 +277,6 @@ func (s *set) put(ctx context.Context, c Cut, final bool) error {
 		}
 	}
 	s.event.Segments, s.event.Bytes = s.row.Seq, s.event.Bytes+int64(len(c.Media))
-	s.event.Length = time.Duration(float64(s.row.At) / float64(s.row.Init.Rate) * float64(time.Second))
 	if text != "" {
 		s.event.Text = text
 	}
@@ -314,12 +300,18 @@ const (
 type setRow struct {
 	Air    []byte // the set's secrets
 	Record *cid.Cid
-	Init   *manifests.MediaInit
-	Began  int64  // Unix seconds
-	Seq    uint64 // the next segment's
-	At     int64  // ticks so far
-	Prev   []byte // digest of the newest head, or of the first record
+	Runs   []runRow // each becomes a track
+	Began  int64    // Unix seconds
+	Seq    uint64   // the next segment's
+	At     int64    // ticks so far
+	Prev   []byte   // digest of the newest head, or of the first record
 	Closed bool
+}
+
+// runRow is from which segment on media begins so.
+type runRow struct {
+	From uint64
+	Init *manifests.MediaInit
 }
 
 type segmentRow struct {

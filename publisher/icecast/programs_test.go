@@ -85,7 +85,7 @@ func TestLibshout(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		cmd.Wait() // at the end of a playlist it may say 1
+		cmd.Wait()                                             // at the end of a playlist it may say 1
 		if b = b[frames.ID3v2Size(b):]; !bytes.Equal(got, b) { // ezstream keeps the tag to itself
 			t.Errorf("%d bytes arrive of %d, or others: %s", len(got), len(b), out)
 		}
