@@ -188,10 +188,10 @@ func (p *Publisher) understand(ctx context.Context, row *trackRow, info *manifes
 	}
 	defer src.Close()
 	t := src.Track
-	if t.Codec != info.Codec || t.Samples <= 0 {
+	if t.Codec != info.Codec && (info.Codec != audio.MP3 || t.Codec != audio.MP2 && t.Codec != audio.MP1) || t.Samples <= 0 {
 		return nil // transcoded: that is not what the segments hold
 	}
-	info.Rate, info.Channels, info.Samples = t.Rate, t.Channels, t.Samples
+	info.Codec, info.Rate, info.Channels, info.Samples = t.Codec, t.Rate, t.Channels, t.Samples
 	info.SamplesPerFrame, info.Delay, info.Padding, info.Index = t.SamplesPerFrame, t.Delay, t.Padding, t.Index
 	found := audio.Analysis{Loudness: math.Inf(-1)}
 	if t.Samples <= atOnce*int64(t.Rate) {
