@@ -69,6 +69,8 @@ type Event struct {
 	Progress *Progress `json:"progress,omitempty"`
 	// Play is one line of play's --json.
 	Play *PlayEvent `json:"play,omitempty"`
+	// Live is news of a set on air.
+	Live *LiveEvent `json:"live,omitempty"`
 	// Note is one sentence for people.
 	Note string `json:"note,omitempty"`
 }

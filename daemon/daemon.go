@@ -89,6 +89,7 @@ type Daemon struct {
 
 	mu     sync.Mutex // guards what follows
 	opened *network
+	onAir  map[string]context.CancelFunc // ends a playlist's set
 }
 
 // network is the node and what is made of it.
@@ -410,6 +411,8 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpStatus, d.status)
 	on(hs, opSettings, d.settings)
 	on(hs, OpPublish, d.publish)
+	on(hs, OpLive, d.live)
+	on(hs, OpLiveEnd, d.liveEnd)
 	on(hs, OpPlaylists, d.playlists)
 	on(hs, OpPlaylist, d.playlist)
 	on(hs, OpPlaylistSet, d.playlistSet)
@@ -490,6 +493,7 @@ var kinds = []struct {
 	{lease.ErrFuture, Verify},
 	{publisher.ErrNoPlaylist, Failed},
 	{publisher.ErrLabel, Usage},
+	{publisher.ErrOnAir, Usage},
 	{publisher.ErrInUse, Usage},
 	{publisher.ErrRival, Verify},
 	{publisher.ErrStolen, Verify},

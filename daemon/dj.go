@@ -158,17 +158,22 @@ func playlistOf(p publisher.Playlist) Playlist {
 		out.Gain = "album"
 	}
 	for _, t := range p.Tracks {
-		x := Track{
-			CID: t.CID.String(), Title: t.Title, Artist: t.Artist, Album: t.Album,
-			Ms: t.Samples * 1000 / int64(max(1, t.Rate)), Samples: t.Samples, Rate: t.Rate,
-			Cue: cueOf(p, t),
-		}
-		if l := t.Loudness; l != nil {
-			x.LUFS, x.Peak = thousandth(l.Integrated), thousandth(l.Peak)
-		}
+		x := trackOf(t)
+		x.Cue = cueOf(p, t)
 		out.Tracks = append(out.Tracks, x)
 	}
 	return out
+}
+
+func trackOf(t publisher.Track) Track {
+	x := Track{
+		CID: t.CID.String(), Title: t.Title, Artist: t.Artist, Album: t.Album,
+		Ms: t.Samples * 1000 / int64(max(1, t.Rate)), Samples: t.Samples, Rate: t.Rate,
+	}
+	if l := t.Loudness; l != nil {
+		x.LUFS, x.Peak = thousandth(l.Integrated), thousandth(l.Peak)
+	}
+	return x
 }
 
 func thousandth(n int) *float64 {

@@ -18,8 +18,9 @@ func (p *Publisher) Head() (env cid.Cid, seq uint64, err error) {
 }
 
 // Roots are the blocks below which lies all that the DJ has sealed and signed
-// last: her newest head and revisions, and every track and preview of her
-// library, listed or not. They are never let go.
+// last: her newest head and revisions, every track and preview of her library,
+// listed or not, and the segments of a set that is no track yet. They
+// are never let go.
 func (p *Publisher) Roots() (roots []cid.Cid, err error) {
 	head, _, err := p.Head()
 	if err != nil {
@@ -60,6 +61,16 @@ func (p *Publisher) Roots() (roots []cid.Cid, err error) {
 			err := json.Unmarshal(value, &k)
 			if err == nil && k.File.Defined() {
 				roots = append(roots, k.File)
+			}
+			return err
+		})
+	}
+	if err == nil {
+		err = p.cfg.Store.Each(rowSegment, func(_ string, value []byte) error {
+			var s segmentRow
+			err := json.Unmarshal(value, &s)
+			if err == nil && s.CID.Defined() {
+				roots = append(roots, s.CID)
 			}
 			return err
 		})
