@@ -224,7 +224,7 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	}
 	w := &network{node: n, fetch: fetch.New(exchange)}
 	w.origins = &origins{fetch: w.fetch, local: cfg.Network == "none"}
-	w.fetch.Add(fetch.Source{Name: n.Source(), Getter: company{n, w.origins}})
+	w.fetch.Add(fetch.Source{Name: n.Source(), Getter: company{n, w.origins}, Company: true})
 	fetch.ServeHave(fetch.HaveConfig{Streams: n, Blocks: n, Now: d.now, Log: d.log})
 	w.served.holders, w.served.mute = fetch.NewHolders(n, n), map[string]bool{}
 	routers := n.Routers()

@@ -27,6 +27,9 @@ type Source struct {
 	// Name is the row that its bytes are counted under, such as "bitswap".
 	Name string
 	node.Getter
+	// Company says that it asks the connected peers. While these are asked
+	// themselves it is none the sooner, and what is urgent would come twice.
+	Company bool
 }
 
 // Config is what a Scheduler needs.

@@ -91,6 +91,7 @@ type peer struct {
 	lies     int // blocks it said it held, and did not give
 	saved    time.Time
 	spoke    bool
+	mute     bool // it has let a playhead wait, and said nothing since
 }
 
 // saves tells whether p keeps its line for blocks that nobody else has.
@@ -118,7 +119,11 @@ func (p *peer) speed() float64 {
 
 // eta is how long p will take for size more bytes.
 func (p *peer) eta(size int64) time.Duration {
-	return p.latency() + time.Duration(float64(p.asked+size)/p.speed()*float64(time.Second))
+	d := p.latency()
+	if p.mute {
+		d += stalled
+	}
+	return d + time.Duration(float64(p.asked+size)/p.speed()*float64(time.Second))
 }
 
 // ahead is how many bytes p is asked for until a is done.
@@ -193,14 +198,16 @@ func (p *peer) poke(now bool) {
 
 // sample notes how quick a block of n bytes came.
 func (p *peer) sample(a *ask, n int, now time.Time) {
-	since := a.sent
-	if p.gave.After(since) {
+	since, behind := a.sent, p.gave.After(a.sent) // another block, which says nothing of the way
+	if behind {
 		since = p.gave
 	}
 	p.gave = now
 	took := max(now.Sub(since), 50*time.Microsecond)
 	if n < 16<<10 {
-		p.delayed(took)
+		if !behind {
+			p.delayed(took)
+		}
 		return
 	}
 	r := min(float64(n)/took.Seconds(), 1e9)

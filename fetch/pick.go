@@ -163,15 +163,13 @@ func (s *Scheduler) relieve(p *peer, now time.Time) {
 func (s *Scheduler) askPeer(w *want, p *peer, now time.Time) {
 	size := s.guessSize(w)
 	eta := p.eta(size)
-	a := &ask{w: w, peer: p, sent: now, size: size}
-	late := max(3*eta, 30*time.Millisecond)
+	a := &ask{w: w, peer: p, sent: now, size: size, most: now.Add(s.most(w, p))}
+	late := max(3*eta, bear[min(w.Class, node.Later)])
 	if w.Class == node.Now {
-		late = min(late, bear[node.Now])
-	} else {
-		late = max(late, bear[min(w.Class, node.Later)])
+		late = p.silence()
 	}
 	if !w.Deadline.IsZero() {
-		late = min(late, max(w.Deadline.Sub(now)/3, 10*time.Millisecond))
+		late = min(late, max(w.Deadline.Sub(now)/3, p.silence()))
 	}
 	a.due = now.Add(late)
 	w.asks = append(w.asks, a)

@@ -19,6 +19,9 @@ var bear = [...]time.Duration{
 }
 
 const (
+	// briefly is how long a peer or source that is not known may be silent
+	// while a playhead waits; shortly is the least that any may.
+	briefly, shortly = 100 * time.Millisecond, 40 * time.Millisecond
 	// abreast is how many are asked for one block at once, at most.
 	abreast = 3
 	// sourceLoad is how many blocks that are in no hurry are asked of one
@@ -45,13 +48,22 @@ func (w *want) urgent(now time.Time) bool {
 }
 
 // patience is how long w bears silence of those asked by now, left more being
-// there.
+// there. A deadline that is past makes nobody quicker: whoever was asked has
+// the time that an answer takes.
 func (w *want) patience(now time.Time, left int) time.Duration {
 	d := bear[min(int(w.Class), len(bear)-1)]
 	if !w.Deadline.IsZero() {
 		d = min(d, w.Deadline.Sub(now)/time.Duration(left+2))
 	}
-	return max(d, 0)
+	return max(d, briefly)
+}
+
+// silence is how long p may be silent while somebody waits for it.
+func (p *peer) silence() time.Duration {
+	if p.lag == 0 {
+		return briefly
+	}
+	return min(max(2*p.lag, shortly), bear[node.Soon])
 }
 
 // consider asks somebody for w if it is time to, and sets the time to look
@@ -67,11 +79,12 @@ func (s *Scheduler) consider(w *want, now time.Time) {
 	}
 	if p := s.bestHolder(w, now); p != nil {
 		s.askPeer(w, p, now)
-		if w.Class == node.Now && p.rate == 0 { // nothing is known: the first of two
+		if w.Class == node.Now && p.lag == 0 { // nothing is known: the first of two
 			if q := s.bestHolder(w, now); q != nil {
 				s.askPeer(w, q, now)
 			}
 		}
+		s.beside(w, p, now)
 		return
 	}
 	until, hope := s.hope(w, now)
@@ -95,21 +108,27 @@ func (s *Scheduler) consider(w *want, now time.Time) {
 }
 
 // guess asks peers that may have w, nothing being known of it: the best two
-// when it is for the playhead, else one that has mostly had what it was asked
-// for. s.mu is held.
+// when it is for the playhead and the best is near or has never answered, else
+// one; where nobody waits, one that has mostly had what it was asked for. s.mu
+// is held.
 func (s *Scheduler) guess(w *want, now time.Time) {
-	n := 1
-	if w.Class == node.Now {
-		n = 2
+	p := s.bestUnknown(w, now)
+	if p == nil {
+		return
 	}
-	for range n {
-		p := s.bestUnknown(w, now)
-		if p == nil {
-			break
+	s.askPeer(w, p, now)
+	if w.Class == node.Now && (p.near || p.lag == 0) {
+		if q := s.bestUnknown(w, now); q != nil {
+			s.askPeer(w, q, now)
 		}
-		s.askPeer(w, p, now)
 	}
-	if len(w.asks) > 0 && len(w.asks) < n {
+	s.beside(w, p, now)
+}
+
+// beside asks a source for w as well, if it is urgent and the best peer was
+// silent when it was asked last. s.mu is held.
+func (s *Scheduler) beside(w *want, p *peer, now time.Time) {
+	if p.mute && w.urgent(now) {
 		s.askSource(w, now)
 	}
 }
@@ -178,6 +197,20 @@ func (s *Scheduler) rescue(w *want, now time.Time) {
 		s.look(w, last.due)
 		return
 	}
+	if p := last.peer; p != nil && w.urgent(now) && now.Before(last.most) && p.flowed.After(last.sent) {
+		// Bytes come: ours, or some that were under way before it. One more would
+		// have both come slower.
+		if last.due = p.flowed.Add(p.silence()); last.due.After(last.most) {
+			last.due = last.most
+		}
+		if last.due.After(now) {
+			s.look(w, last.due)
+			return
+		}
+	}
+	if p := last.peer; p != nil && w.urgent(now) && !p.heard.After(last.sent) {
+		p.mute = true
+	}
 	if p := last.peer; p != nil && !w.urgent(now) && w.Deadline.IsZero() {
 		silence := bear[min(w.Class, node.Later)]
 		if w.Class >= node.Later {
@@ -222,10 +255,42 @@ func (s *Scheduler) hurry(w *want, now time.Time) {
 		if a.peer != nil { // it goes before others there
 			a.peer.hurries = append(a.peer.hurries, order{w.number, min(w.Class, node.Later), false, w.digest})
 			a.peer.poke(true)
+			a.due = now.Add(a.peer.silence())
+			a.most = now.Add(s.most(w, a.peer))
+			continue
 		}
 		a.due = now
 	}
 	s.consider(w, now)
+}
+
+// most is how long p may take for w, which is urgent, while bytes come. s.mu is
+// held.
+func (s *Scheduler) most(w *want, p *peer) time.Duration {
+	return max(2*p.eta(s.guessSize(w)), bear[node.Next])
+}
+
+// spoken is until when the company is not asked for w, as all who are connected
+// exchange blocks with us or are about to: they are silent from then on, or w is
+// in no hurry. s.mu is held.
+func (s *Scheduler) spoken(w *want, now time.Time) time.Time {
+	if !w.urgent(now) || len(s.peers.open)+s.peers.opening == 0 {
+		return now
+	}
+	for _, a := range s.peers.met {
+		if !a.busy && a.until.After(now) { // it does not exchange
+			return now
+		}
+	}
+	until := w.since.Add(bear[node.Next])
+	for _, a := range w.asks {
+		if a.peer != nil && a.peer.heard.After(a.sent) {
+			if t := a.peer.heard.Add(bear[node.Soon]); t.After(until) {
+				until = t
+			}
+		}
+	}
+	return until
 }
 
 // askSource asks the best source that is not asked yet; false when there is
@@ -233,9 +298,14 @@ func (s *Scheduler) hurry(w *want, now time.Time) {
 func (s *Scheduler) askSource(w *want, now time.Time) bool {
 	var best *source
 	left := 0
+	until := s.spoken(w, now)
 	for _, f := range s.sources {
 		if at, tried := w.tried[f]; tried && (at.IsZero() || now.Before(at)) || s.counts[f.Name].Dropped ||
 			slices.ContainsFunc(w.asks, func(a *ask) bool { return a.from == f }) {
+			continue
+		}
+		if f.Company && until.After(now) {
+			s.look(w, until)
 			continue
 		}
 		left++

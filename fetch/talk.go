@@ -107,7 +107,7 @@ func (s *Scheduler) hear(p *peer, kind byte, body []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.cfg.Now()
-	p.heard, p.spoke = now, true
+	p.heard, p.spoke, p.mute = now, true, false
 	switch kind {
 	case frameHeld:
 		base, held, err := parseHeld(body)
@@ -323,16 +323,33 @@ func (s *Scheduler) readBody(p *peer, class node.Class, n int, kept bool) ([]byt
 			at = got
 		}
 		data = slices.Grow(data[:at], k)[:at+k]
-		if _, err := io.ReadFull(p.stream, data[at:]); err != nil {
+		if err := s.readPiece(p, data[at:]); err != nil {
 			return nil, err
 		}
 		got += k
-		s.mu.Lock()
-		p.heard, p.spoke = s.cfg.Now(), true
-		p.flowed = p.heard
-		s.mu.Unlock()
 	}
 	return data, nil
+}
+
+// readPiece fills b, and notes now and then that bytes come: who waits for them
+// asks nobody else.
+func (s *Scheduler) readPiece(p *peer, b []byte) error {
+	var noted time.Time
+	for len(b) > 0 {
+		n, err := p.stream.Read(b)
+		if b = b[n:]; err != nil && len(b) > 0 {
+			return err
+		}
+		now := s.cfg.Now()
+		if len(b) > 0 && now.Sub(noted) < lazily {
+			continue
+		}
+		noted = now
+		s.mu.Lock()
+		p.heard, p.spoke, p.mute, p.flowed = now, true, false, now
+		s.mu.Unlock()
+	}
+	return nil
 }
 
 // brought takes in a block that p was asked for and that verifies.

@@ -63,6 +63,7 @@ type ask struct {
 	end  context.CancelFunc
 	sent time.Time
 	due  time.Time // it is late from then on
+	most time.Time // an urgent one is, from then on, even if bytes come
 	size int64     // as was guessed
 }
 

@@ -1,0 +1,163 @@
+package fetch
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"playnode/node"
+)
+
+// counted is a source that gives a block at once, and counts.
+type counted struct {
+	asked atomic.Int64
+	b     node.Block
+}
+
+func (c *counted) Get(context.Context, cid.Cid, node.Want) ([]byte, error) {
+	c.asked.Add(1)
+	return c.b.Data, nil
+}
+
+// now is a playhead's want.
+func now() node.Want { return node.Want{Class: node.Now, Deadline: time.Now()} }
+
+// TestAnUrgentBlockComesOnce: while it comes from a peer, slowly, neither the
+// same peers are asked by another protocol, nor a gateway beside them.
+func TestAnUrgentBlockComesOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		company, gateway := &counted{b: leaf(1)}, &counted{b: leaf(2)}
+		n, s := w.box("box", nil)
+		s.Add(Source{Name: "company", Getter: company, Company: true})
+		w.Link(n, w.stranger("slow", func(st node.Stream, o order) {
+			data := leaf(int(o.number)).Data
+			head := appendHead(nil, frameBlock, 4+len(data))
+			st.Write(append(head, byte(o.number>>24), byte(o.number>>16), byte(o.number>>8), byte(o.number)))
+			for at := 0; at < len(data); at += 2 << 10 { // 400 ms
+				<-time.After(25 * time.Millisecond)
+				st.Write(data[at:][:2<<10])
+			}
+		}).Node)
+		<-time.After(time.Second)
+		must(t, s, leaf(1), now())
+		s.Add(Source{Name: "gateway", Getter: gateway})
+		must(t, s, leaf(2), now())
+		if k := s.Counts(); company.asked.Load()+gateway.asked.Load() != 0 || k[FromSwarm].Blocks != 2 {
+			t.Errorf("the company was asked %d times, the gateway %d: %+v", company.asked.Load(), gateway.asked.Load(), k)
+		}
+	})
+}
+
+// TestASilentPeerCostsLittle: a gateway is asked once a peer has said nothing
+// for as long as an answer takes, and at once as long as it goes on so.
+func TestASilentPeerCostsLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		n, s := w.box("box", nil)
+		mute := w.Node("mute")
+		t.Cleanup(func() { mute.Close() })
+		mute.Handle(BlocksProtocol, func(_ string, st node.Stream) {
+			for _, _, err := frame(st); err == nil; _, _, err = frame(st) {
+			}
+		})
+		w.Link(n, mute)
+		<-time.After(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		s.Get(ctx, leaf(0).CID, node.Want{Class: node.Later}) // its stream is open
+		cancel()
+		for i, most := range []time.Duration{briefly, 0, 0} {
+			b := leaf(i)
+			gateway := &counted{b: b}
+			s.Add(Source{Name: fmt.Sprint("gateway", i), Getter: gateway})
+			began := time.Now()
+			must(t, s, b, now())
+			if took := time.Since(began); took > most || gateway.asked.Load() != 1 {
+				t.Errorf("block %d took %v, the gateway was asked %d times", i, took, gateway.asked.Load())
+			}
+			s.mu.Lock()
+			s.sources = nil
+			s.mu.Unlock()
+		}
+	})
+}
+
+// TestAPlayheadAsksTheQuickerOne: once it is known who answers sooner, a block
+// is asked of that one alone: both would come by one line.
+func TestAPlayheadAsksTheQuickerOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		n, s := w.box("box", nil)
+		var all []node.Block
+		for i := range 3 {
+			all = append(all, node.NewBlock(cid.Raw, fmt.Append(nil, "small", i)))
+		}
+		all = append(all, leavesOf(4)...)
+		far := w.stranger("far", func(st node.Stream, o order) {
+			<-time.After(30 * time.Millisecond)
+			quick(all...)(st, o)
+		})
+		close := w.stranger("close", quick(all...))
+		w.Link(n, far.Node)
+		w.Link(n, close.Node)
+		for _, b := range all[:3] {
+			must(t, s, b, now())
+		}
+		<-time.After(time.Second)
+		before := len(far.wants())
+		for _, b := range all[3:] {
+			must(t, s, b, now())
+		}
+		if got := len(far.wants()) - before; got != 0 || s.Swarm().Duplicate > 100 {
+			t.Errorf("the far one was asked %d times as well: %+v", got, s.Swarm())
+		}
+	})
+}
+
+// TestTheWayIsNotTheQueue: two small blocks that come together say how far a
+// peer is, and not that it is next door.
+func TestTheWayIsNotTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		n, s := w.box("box", nil)
+		a, b := node.NewBlock(cid.Raw, []byte("a")), node.NewBlock(cid.Raw, []byte("b"))
+		x := w.Node("x")
+		t.Cleanup(func() { x.Close() })
+		x.Handle(BlocksProtocol, func(_ string, st node.Stream) {
+			for {
+				kind, body, err := frame(st)
+				if err != nil {
+					return
+				}
+				orders, _ := parseWants(body)
+				if kind != frameWant {
+					continue
+				}
+				<-time.After(20 * time.Millisecond)
+				for _, o := range orders {
+					quick(a, b)(st, o)
+				}
+			}
+		})
+		w.Link(n, x)
+		done := make(chan error, 2)
+		for _, c := range []node.Block{a, b} {
+			s.Ask(t.Context(), c.CID, now(), func(_ []byte, err error) { done <- err })
+		}
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if lag := s.peers.byID[x.ID()].lag; lag < 10*time.Millisecond {
+			t.Errorf("a peer 20 ms away is taken to be %v away", lag)
+		}
+	})
+}
