@@ -165,6 +165,72 @@ func TestTracks(t *testing.T) {
 	}
 }
 
+// here is a file of which so many bytes are here.
+type here struct {
+	b []byte
+	n int
+}
+
+var errNotHere = errors.New("not here")
+
+func (h *here) ReadAt(p []byte, off int64) (int, error) {
+	if off+int64(len(p)) > int64(h.n) && h.n < len(h.b) {
+		return 0, errNotHere
+	}
+	return bytes.NewReader(h.b).ReadAt(p, off)
+}
+
+// A track begins before its end is here, and is read anywhere once it is.
+func TestTracksBegin(t *testing.T) {
+	archive, err := NewArchive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{0, 1, 65535, 65536, 65537, 2 * 65536, 5*65536 + 5} {
+		plain := make([]byte, n)
+		rand.Read(plain)
+		b, k := sealed(t, plain, archive.Recipient())
+		chunk := int(headerSize(b)) + 16 + 65536 + 16 // where the second begins
+		h := &here{b, min(chunk, len(b))}
+		r, size, err := BeginTrack(k, h, int64(len(b)))
+		if err != nil || size != int64(n) {
+			t.Fatalf("%d bytes: begins with %d: %v", n, size, err)
+		}
+		got := make([]byte, min(n, 65536))
+		for i := 0; i < len(got); i += 1000 {
+			if m, err := r.ReadAt(got[i:min(i+1000, len(got))], int64(i)); m < min(1000, len(got)-i) {
+				t.Fatalf("%d bytes: at %d: %d, %v", n, i, m, err)
+			}
+		}
+		if !bytes.Equal(got, plain[:len(got)]) {
+			t.Errorf("%d bytes: the beginning is another", n)
+		}
+		if _, err := r.ReadAt(make([]byte, 1), int64(n-1)); n > 65537 && !errors.Is(err, errNotHere) {
+			t.Errorf("%d bytes: the end is read before it is here: %v", n, err)
+		}
+		h.n = len(b)
+		if got, err := io.ReadAll(io.NewSectionReader(r, 0, size)); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("%d bytes: %d: %v", n, len(got), err)
+		}
+		r, _, err = BeginTrack(k, h, int64(len(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(io.NewSectionReader(r, 0, size)); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("%d bytes from the beginning on: %d: %v", n, len(got), err)
+		}
+		for _, off := range []int{n - 1, 0, n / 2, n / 3, n} {
+			one := make([]byte, 1)
+			if m, err := r.ReadAt(one, int64(off)); off >= 0 && off < n && (m != 1 || one[0] != plain[off]) || off == n && err != io.EOF {
+				t.Errorf("%d bytes: at %d: %d bytes, %v", n, off, m, err)
+			}
+		}
+		if _, _, err := BeginTrack(FileKey{1}, h, int64(len(b))); !errors.Is(err, ErrOpen) {
+			t.Errorf("another file key: %v", err)
+		}
+	}
+}
+
 // The DJ's way back, as stock age goes it.
 func TestArchiveRecovers(t *testing.T) {
 	archive, err := NewArchive()
@@ -211,15 +277,26 @@ func TestDamagedTracksAreRefused(t *testing.T) {
 			}
 		}
 	}
-	for i := 0; i < len(b); i += 9999 {
-		bad := slices.Clone(b)
-		bad[i] ^= 1
-		r, size, err := OpenTrack(k, bytes.NewReader(bad), int64(len(bad)))
+	for _, open := range []func(FileKey, io.ReaderAt, int64) (io.ReaderAt, int64, error){OpenTrack, BeginTrack} {
+		for i := 0; i < len(b); i += 9999 {
+			bad := slices.Clone(b)
+			bad[i] ^= 1
+			r, size, err := open(k, bytes.NewReader(bad), int64(len(bad)))
+			if err != nil {
+				continue
+			}
+			if got, err := io.ReadAll(io.NewSectionReader(r, 0, size)); err == nil || !bytes.HasPrefix(plain, got) {
+				t.Errorf("byte %d changed: reads %d bytes and ends well", i, len(got))
+			}
+		}
+	}
+	for _, n := range []int{0, 10, 100, len(b) - 1, len(b) - 65536, 65536} {
+		r, size, err := BeginTrack(k, bytes.NewReader(b[:n]), int64(n))
 		if err != nil {
 			continue
 		}
 		if got, err := io.ReadAll(io.NewSectionReader(r, 0, size)); err == nil || !bytes.HasPrefix(plain, got) {
-			t.Errorf("byte %d changed: reads %d bytes and ends well", i, len(got))
+			t.Errorf("cut to %d: begins, gives %d bytes and ends well", n, len(got))
 		}
 	}
 	endless := io.MultiReader(strings.NewReader("age-encryption.org/v1\n"), &repeat{"-> x y\n\n"})
