@@ -17,6 +17,19 @@ func OpenTrack(dj manifests.DJ, k seal.FileKey, info *manifests.Info, sealed io.
 	if info.Recorded == nil {
 		return seal.OpenTrack(k, sealed, size)
 	}
+	return openRecorded(dj, info, sealed, size)
+}
+
+// BeginTrack is OpenTrack for a track that is heard from its beginning on,
+// while its end may be still to come: see seal.BeginTrack.
+func BeginTrack(dj manifests.DJ, k seal.FileKey, info *manifests.Info, sealed io.ReaderAt, size int64) (io.ReaderAt, int64, error) {
+	if info.Recorded == nil {
+		return seal.BeginTrack(k, sealed, size)
+	}
+	return openRecorded(dj, info, sealed, size)
+}
+
+func openRecorded(dj manifests.DJ, info *manifests.Info, sealed io.ReaderAt, size int64) (io.ReaderAt, int64, error) {
 	r := &recorded{dj: dj, set: info.Recorded, sealed: sealed}
 	if err := r.find(size); err != nil {
 		return nil, 0, fmt.Errorf("open recorded set: %w", err)
@@ -41,8 +54,8 @@ type recorded struct {
 // place is where a segment begins in the sealed file, and its media in ours.
 type place struct{ sealed, plain int64 }
 
-// find finds all segments, and opens the first and the last: a file cut short
-// is refused.
+// find finds all segments, and opens the first. A file cut short is not as long
+// as the info says, which vouches for it.
 func (r *recorded) find(size int64) error {
 	at := place{}
 	r.set.EachSize(func(sealed, media int) error { // checked when it was decoded
@@ -65,8 +78,7 @@ func (r *recorded) find(size int64) error {
 		r.places[i].plain += int64(len(r.head))
 	}
 	r.at = -1
-	_, err = r.segment(len(r.places) - 2)
-	return err
+	return nil
 }
 
 // plain is how many bytes there are.

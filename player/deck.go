@@ -58,7 +58,24 @@ func (p *Player) decode(ctx context.Context, it item, u *lease.Unlocked, in time
 			err = fmt.Errorf("open track %s: %w", it.entry.Track, err)
 		}
 	}()
-	info, err := p.info(ctx, it, u)
+	// What a deck needs is asked for at once: each answer takes a round trip.
+	opened := make(chan struct{})
+	var f *file
+	var ferr error
+	go func() {
+		defer close(opened)
+		f, ferr = p.openFile(ctx, *it.entry)
+		if ferr == nil && in == 0 {
+			f.leaf(0, node.Now, 0)
+		}
+	}()
+	info, err := p.info(ctx, it, u, node.Want{Class: node.Now, Deadline: p.cfg.Now()})
+	if err != nil {
+		cancel()
+	}
+	if <-opened; err == nil {
+		err = ferr
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -67,11 +84,7 @@ func (p *Player) decode(ctx context.Context, it item, u *lease.Unlocked, in time
 		return nil, err
 	}
 	defer key.Zero()
-	f, err := p.openFile(ctx, *it.entry)
-	if err != nil {
-		return nil, err
-	}
-	plain, size, err := lease.OpenTrack(u.DJ(), key, info, f, f.tree.Size)
+	plain, size, err := lease.BeginTrack(u.DJ(), key, info, f, f.tree.Size)
 	if err != nil {
 		return nil, err
 	}
@@ -104,10 +117,10 @@ func startDeck(ctx context.Context, cancel context.CancelFunc, it item, info *ma
 }
 
 // info opens a track's sealed metadata.
-func (p *Player) info(ctx context.Context, it item, u *lease.Unlocked) (*manifests.Info, error) {
+func (p *Player) info(ctx context.Context, it item, u *lease.Unlocked, w node.Want) (*manifests.Info, error) {
 	wait, cancel := context.WithTimeout(ctx, p.cfg.Patience)
 	defer cancel()
-	sealed, err := p.cfg.Fetch.Get(wait, it.entry.Info, node.Want{Class: node.Next})
+	sealed, err := p.cfg.Fetch.Get(wait, it.entry.Info, w)
 	if err != nil {
 		return nil, err
 	}

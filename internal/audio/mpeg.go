@@ -9,7 +9,9 @@ import (
 	"playnode/internal/audio/mp3"
 )
 
-const readAhead = 64 << 10 // bytes
+// readAhead is how many bytes are read at once: a second of sound, and no more,
+// as what lies farther may still be on its way.
+const readAhead = 16 << 10
 
 // mpeg decodes sealed MPEG frames.
 type mpeg struct {
