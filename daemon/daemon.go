@@ -95,6 +95,7 @@ type Daemon struct {
 // network is the node and what is made of it.
 type network struct {
 	node      floor
+	line      *node.Line // nil unless something is bound
 	fetch     *fetch.Scheduler
 	origins   *origins
 	names     *ipns.Namer
@@ -209,7 +210,8 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := d.openNode(ctx, cfg, key)
+	line := node.NewLine(node.LineConfig{Up: cfg.UploadLimit, Down: cfg.DownloadLimit}) // real bytes, by the real clock
+	n, err := d.openNode(ctx, cfg, key, line)
 	if err != nil {
 		return nil, fmt.Errorf("start node: %w", err)
 	}
@@ -218,12 +220,12 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 			n.Close() // ends the exchange's streams, too
 		}
 	}()
-	exchange := fetch.Config{Local: n, Now: d.now, Upload: cfg.UploadLimit, Download: cfg.DownloadLimit, Log: d.log}
+	exchange := fetch.Config{Local: n, Now: d.now, Upload: ofLine(cfg.UploadLimit), Download: ofLine(cfg.DownloadLimit), Log: d.log}
 	if own, ok := n.(whole); ok { // an attached Kubo's blocks go by its bitswap
 		exchange.Streams, exchange.Peers, exchange.Near, exchange.Meet = own, own, own.Near, own.Meet
 	}
-	w := &network{node: n, fetch: fetch.New(exchange)}
-	w.origins = &origins{fetch: w.fetch, local: cfg.Network == "none"}
+	w := &network{node: n, line: line, fetch: fetch.New(exchange)}
+	w.origins = &origins{fetch: w.fetch, line: line, local: cfg.Network == "none"}
 	w.fetch.Add(fetch.Source{Name: n.Source(), Getter: company{n, w.origins}, Company: true})
 	fetch.ServeHave(fetch.HaveConfig{Streams: n, Blocks: n, Now: d.now, Log: d.log})
 	w.served.holders, w.served.mute = fetch.NewHolders(n, n), map[string]bool{}
@@ -235,7 +237,7 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	}
 	routers = append(routers, w.origins)
 	for _, o := range cfg.Routers {
-		r, err := nodehttp.NewRouter(nodehttp.ClientConfig{URL: o})
+		r, err := nodehttp.NewRouter(nodehttp.ClientConfig{URL: o, Line: line})
 		if err != nil {
 			return nil, fmt.Errorf("use router %s: %w", o, err)
 		}
@@ -345,7 +347,7 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 			return fmt.Errorf("open gateway: %w", err)
 		}
 		r.Gateway = l.Addr().String()
-		g.Go(func() error { return serveHTTP(ctx, l, d.gateway(n)) })
+		g.Go(func() error { return serveHTTP(ctx, n.line.Listener(l), d.gateway(n)) })
 	}
 	if a := d.repo.Config.Metrics; a != "" {
 		l, err := net.Listen("tcp", a)

@@ -46,7 +46,7 @@ type floor interface {
 }
 
 // openNode makes the node that the settings say.
-func (d *Daemon) openNode(ctx context.Context, cfg repo.Config, key ed25519.PrivateKey) (floor, error) {
+func (d *Daemon) openNode(ctx context.Context, cfg repo.Config, key ed25519.PrivateKey, line *node.Line) (floor, error) {
 	listen := cfg.Listen
 	if !d.opt.Serve && len(listen) == 0 {
 		// Enough for others to send us what we ask for; nobody is told.
@@ -55,7 +55,7 @@ func (d *Daemon) openNode(ctx context.Context, cfg repo.Config, key ed25519.Priv
 	ec := embedded.Config{
 		Dir: d.repo.NodeDir(), Identity: key, Listen: listen, Peers: cfg.Peers,
 		Network: embedded.Network(cfg.Network), Bootstrap: cfg.Bootstrap, Log: d.log,
-		Allow: cfg.Allow, Small: small(), Relay: cfg.Relay && d.opt.Serve, Reach: reachOf(cfg.Reach),
+		Allow: cfg.Allow, Small: small(), Relay: cfg.Relay && d.opt.Serve, Reach: reachOf(cfg.Reach), Line: line,
 	}
 	if cfg.Kubo != "" {
 		k, err := kubo.Open(ctx, kubo.Config{RPC: cfg.Kubo, Auth: cfg.KuboAuth, Log: d.log})

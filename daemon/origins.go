@@ -23,6 +23,7 @@ const maxOrigins = 16
 // ipns.Router that carries no records. Safe for concurrent use.
 type origins struct {
 	fetch *fetch.Scheduler
+	line  *node.Line
 	local bool // loopback may be dialled for strangers
 
 	mu      sync.Mutex // guards what follows
@@ -34,7 +35,7 @@ type origins struct {
 // add has the gateway at url asked from now on; a stranger's is dialled with
 // care. Again is no error.
 func (o *origins) add(url string, stranger bool) error {
-	cfg := nodehttp.ClientConfig{URL: url}
+	cfg := nodehttp.ClientConfig{URL: url, Line: o.line}
 	if stranger {
 		cfg.Allow = o.allow
 	}

@@ -25,8 +25,8 @@ const (
 	// abreast is how many are asked for one block at once, at most.
 	abreast = 3
 	// sourceLoad is how many blocks that are in no hurry are asked of one
-	// source at once.
-	sourceLoad = 32
+	// source at once; where receiving is bounded, what comes in sourceAhead.
+	sourceLoad, sourceAhead = 32, 4 * time.Second
 	// again bounds the waits before a source that had nothing is asked anew.
 	againSoonest, againLatest = 2 * time.Second, time.Minute
 	// gathering is how long after a beginning peers may yet appear.
@@ -317,7 +317,7 @@ func (s *Scheduler) askSource(w *want, now time.Time) bool {
 	if best == nil {
 		return false
 	}
-	if best.load >= sourceLoad && w.Class > node.Next && !w.urgent(now) {
+	if best.load >= s.sourceLoad() && w.Class > node.Next && !w.urgent(now) {
 		w.starved = true
 		return false
 	}
@@ -332,6 +332,18 @@ func (s *Scheduler) askSource(w *want, now time.Time) bool {
 		s.answered(a, data, err)
 	}()
 	return true
+}
+
+// sourceLoad is how many blocks are asked of one source at once. s.mu is held.
+func (s *Scheduler) sourceLoad() int {
+	if s.cfg.Download <= 0 {
+		return sourceLoad
+	}
+	leaf := int64(256 << 10)
+	if s.cfg.Streams != nil {
+		leaf = max(s.peers.leaf, 16<<10)
+	}
+	return int(min(max(2, s.cfg.Download*int64(sourceAhead/time.Second)/leaf), sourceLoad))
 }
 
 // answered is how an ask of a source has ended.
@@ -426,7 +438,7 @@ func (s *Scheduler) wait(w *want, now time.Time) {
 // feed gives a source that has room what waits for it. s.mu is held.
 func (s *Scheduler) feed(f *source, now time.Time) {
 	for _, w := range slices.Clone(s.list) {
-		if f.load >= sourceLoad {
+		if f.load >= s.sourceLoad() {
 			return
 		}
 		if w.starved && len(w.asks) == 0 {

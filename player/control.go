@@ -306,9 +306,10 @@ func (b *Playback) jump(ctx context.Context, to place, in time.Duration) {
 	}
 	b.leaveAll()
 	if keep != nil {
+		keep.urge.hurry()
 		b.lined = []*opening{keep}
 	} else {
-		b.line(ctx, to, in)
+		b.line(ctx, to, in, 0)
 	}
 	b.leaving, b.left = b.sound.Load() != nil, time.Now()
 }

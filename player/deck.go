@@ -45,12 +45,12 @@ type deck struct {
 }
 
 // openDeck opens a track's keys, its metadata and its samples, so far into it.
-func (p *Player) openDeck(ctx context.Context, it item, u *lease.Unlocked, in time.Duration) (d *deck, err error) {
-	seal.Erasing(func() { d, err = p.decode(ctx, it, u, in) })
+func (p *Player) openDeck(ctx context.Context, it item, u *lease.Unlocked, in time.Duration, soon *urge) (d *deck, err error) {
+	seal.Erasing(func() { d, err = p.decode(ctx, it, u, in, soon) })
 	return d, err
 }
 
-func (p *Player) decode(ctx context.Context, it item, u *lease.Unlocked, in time.Duration) (_ *deck, err error) {
+func (p *Player) decode(ctx context.Context, it item, u *lease.Unlocked, in time.Duration, soon *urge) (_ *deck, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
 		if err != nil {
@@ -64,12 +64,12 @@ func (p *Player) decode(ctx context.Context, it item, u *lease.Unlocked, in time
 	var ferr error
 	go func() {
 		defer close(opened)
-		f, ferr = p.openFile(ctx, *it.entry)
+		f, ferr = p.openFile(ctx, *it.entry, soon)
 		if ferr == nil && in == 0 {
 			f.leaf(0, node.Now, 0)
 		}
 	}()
-	info, err := p.info(ctx, it, u, node.Want{Class: node.Now, Deadline: p.cfg.Now()})
+	info, err := p.info(ctx, it, u, soon)
 	if err != nil {
 		cancel()
 	}
@@ -117,10 +117,8 @@ func startDeck(ctx context.Context, cancel context.CancelFunc, it item, info *ma
 }
 
 // info opens a track's sealed metadata.
-func (p *Player) info(ctx context.Context, it item, u *lease.Unlocked, w node.Want) (*manifests.Info, error) {
-	wait, cancel := context.WithTimeout(ctx, p.cfg.Patience)
-	defer cancel()
-	sealed, err := p.cfg.Fetch.Get(wait, it.entry.Info, w)
+func (p *Player) info(ctx context.Context, it item, u *lease.Unlocked, soon *urge) (*manifests.Info, error) {
+	sealed, err := soon.get(ctx, p.cfg.Fetch, p.cfg.Now, it.entry.Info, node.Now, 0, p.cfg.Patience)
 	if err != nil {
 		return nil, err
 	}

@@ -17,9 +17,9 @@ import (
 
 const (
 	// ahead is how far beyond the playhead's leaf others are asked for.
-	ahead = 10 * time.Second
+	ahead = 30 * time.Second
 	// maxAhead bounds how many leaves that is, maxKept how many are in memory.
-	maxAhead = 6
+	maxAhead = 12
 	maxKept  = 2 * maxAhead
 )
 
@@ -33,6 +33,7 @@ type file struct {
 	get      node.Getter
 	now      func() time.Time
 	patience time.Duration
+	urge     *urge
 	pace     float64 // bytes a second of sound
 	tree     *unixfs.File
 
@@ -51,8 +52,8 @@ type future struct {
 
 // openFile reads the tree above a file's leaves and holds it against its
 // size, which is signed.
-func (p *Player) openFile(ctx context.Context, e manifests.Entry) (*file, error) {
-	f := &file{ctx: ctx, get: p.cfg.Fetch, now: p.cfg.Now, patience: p.cfg.Patience, futures: map[int]*future{}}
+func (p *Player) openFile(ctx context.Context, e manifests.Entry, u *urge) (*file, error) {
+	f := &file{ctx: ctx, get: p.cfg.Fetch, now: p.cfg.Now, patience: p.cfg.Patience, urge: u, futures: map[int]*future{}}
 	f.pace = float64(e.Size) / float64(max(1, e.Sec))
 	tree, err := unixfs.Open(ctx, e.Track, e.Size, func(_ context.Context, c cid.Cid) ([]byte, error) { return f.fetch(c, node.Now, 0) })
 	if err != nil {
@@ -62,12 +63,10 @@ func (p *Player) openFile(ctx context.Context, e manifests.Entry) (*file, error)
 	return f, nil
 }
 
-// fetch gets a block that will be heard in so much time.
+// fetch gets a block that will be heard so much time after what is heard first.
 func (f *file) fetch(c cid.Cid, class node.Class, in time.Duration) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(f.ctx, f.patience+in)
-	defer cancel()
-	data, err := f.get.Get(ctx, c, node.Want{Class: class, Deadline: f.now().Add(in)})
-	if err != nil && f.ctx.Err() == nil && ctx.Err() != nil {
+	data, err := f.urge.get(f.ctx, f.get, f.now, c, class, in, f.patience)
+	if err != nil && f.ctx.Err() == nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
 		err = fmt.Errorf("no block within %s: %w", f.patience+in, node.ErrNotFound)
 	}
 	return data, err

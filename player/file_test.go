@@ -41,7 +41,7 @@ func (s store) branch(links []cid.Cid, sizes []uint64) cid.Cid {
 
 func (s store) open(t *testing.T, root cid.Cid, size uint64) (*file, error) {
 	p := &Player{cfg: Config{Fetch: s, Now: time.Now, Patience: time.Second}}
-	return p.openFile(t.Context(), manifests.Entry{Track: root, Size: size, Sec: 10})
+	return p.openFile(t.Context(), manifests.Entry{Track: root, Size: size, Sec: 10}, within(time.Now(), 0))
 }
 
 // Leaves of any size up to 1 MiB, at any depth, read as one file at any place.

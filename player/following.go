@@ -141,7 +141,7 @@ func (b *Playback) find(ctx context.Context, pl place, from time.Duration) (plac
 		lasts := time.Duration(it.entry.Sec) * time.Second
 		if it.clip != nil {
 			// as long as its entry says
-		} else if info, err := b.p.info(ctx, it, ps.unlocked, node.Want{Class: node.Next}); err == nil {
+		} else if info, err := b.p.info(ctx, it, ps.unlocked, within(b.p.cfg.Now(), 0)); err == nil {
 			lasts = length(info.Samples, info.Rate)
 		}
 		next := place{pl.g, pl.k + 1}

@@ -25,6 +25,7 @@ type opening struct {
 	in     time.Duration // how far into the track it begins
 	cancel context.CancelFunc
 	since  time.Time   // when it was lined up
+	urge   *urge       // how soon it is wanted
 	again  bool        // it is tried a second time
 	short  atomic.Bool // too little of it is here
 	taken  atomic.Bool // it has begun
@@ -54,9 +55,10 @@ func (o *opening) usable() bool { return o.ready() && o.err == nil }
 // good tells whether it could begin now, and will not want for blocks.
 func (o *opening) good() bool { return o.usable() && !o.short.Load() }
 
-// line has the deck of a place opened, behind those that are.
-func (b *Playback) line(ctx context.Context, pl place, in time.Duration) {
-	o := &opening{place: pl, in: in}
+// line has the deck of a place opened, behind those that are; it is to begin in
+// so much time.
+func (b *Playback) line(ctx context.Context, pl place, in, lead time.Duration) {
+	o := &opening{place: pl, in: in, urge: within(b.p.cfg.Now(), lead)}
 	o.item, o.pass = pl.g.at(pl.k)
 	b.lined = append(b.lined, o)
 	b.open(ctx, o)
@@ -83,7 +85,7 @@ func (b *Playback) open(ctx context.Context, o *opening) {
 
 // firstSound opens a deck and waits until it has sound.
 func (b *Playback) firstSound(ctx context.Context, o *opening) (*deck, *block, error) {
-	open := func() (*deck, error) { return b.p.openDeck(ctx, o.item, o.pass.unlocked, o.in) }
+	open := func() (*deck, error) { return b.p.openDeck(ctx, o.item, o.pass.unlocked, o.in, o.urge) }
 	if o.item.clip != nil {
 		open = func() (*deck, error) { return b.p.openClip(ctx, o.item) }
 	}

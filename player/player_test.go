@@ -256,7 +256,7 @@ func (w *world) leaves(c cid.Cid) []cid.Cid {
 	for _, s := range cat.Selections {
 		for _, e := range s.Entries {
 			if e.Track == c {
-				f, err := p.openFile(w.t.Context(), e)
+				f, err := p.openFile(w.t.Context(), e, within(w.clock(), 0))
 				if err != nil {
 					w.t.Fatal(err)
 				}

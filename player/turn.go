@@ -66,10 +66,11 @@ func (b *Playback) pick(ctx context.Context, wait bool) (*opening, error) {
 			if b.last.g == nil && b.req.From > 0 {
 				pl, in = b.find(ctx, pl, b.req.From)
 			}
-			b.line(ctx, pl, in)
+			b.line(ctx, pl, in, 0)
 		}
 		b.passOver()
 		o := b.lined[0]
+		o.urge.hurry()
 		switch {
 		case (!o.ready() || o.err != nil) && b.impatient():
 			if !b.hurry(ctx) {
@@ -181,7 +182,11 @@ func (b *Playback) lineUp(ctx context.Context) {
 		from = b.lined[n-1].place
 	}
 	if pl, err := b.following(ctx, from, false); err == nil {
-		b.line(ctx, pl, 0)
+		lead := time.Duration(0)
+		if t.card && len(b.lined) == 0 && !b.leaving {
+			lead = length(b.mix.cur.end-b.mix.sent, t.rate)
+		}
+		b.line(ctx, pl, 0, lead)
 	}
 }
 
@@ -206,7 +211,7 @@ func (b *Playback) hurry(ctx context.Context) bool {
 	}
 	if n := len(b.lined); n < maxLined {
 		if pl, err := b.following(ctx, b.lined[n-1].place, false); err == nil {
-			b.line(ctx, pl, 0)
+			b.line(ctx, pl, 0, 0)
 			return false
 		}
 	}

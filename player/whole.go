@@ -56,7 +56,7 @@ func (b *Playback) watch(ctx context.Context, o *opening, d *deck) {
 		if i < 0 {
 			return
 		}
-		if failed = !b.p.ask(ctx, d.file.tree.Leaves[i].CID, in); !failed {
+		if failed = !b.p.ask(ctx, d.file.tree.Leaves[i].CID, o.urge.lead(b.p.cfg.Now())+in); !failed {
 			i++
 			continue
 		}

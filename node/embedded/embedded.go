@@ -75,6 +75,8 @@ type Config struct {
 	Reach node.Reachability
 	// Room is what libp2p may take of the box; zero: by its size.
 	Room Room
+	// Line, when set, is shared by all connections, through all transports.
+	Line *node.Line
 	// Grace is how long a released block stays; 0 means 2 minutes.
 	Grace time.Duration
 	// Now is the clock of that grace; nil means time.Now.

@@ -21,7 +21,6 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
-	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"playnode/node"
@@ -54,7 +53,6 @@ func newHost(key crypto.PrivKey, cfg Config, allowed *fleet) (host.Host, error) 
 	mux.InitialStreamWindowSize = room.window()
 	opts := []libp2p.Option{
 		libp2p.Identity(key),
-		libp2p.Transport(tcp.NewTCPTransport),
 		libp2p.Transport(quic.NewTransport),
 		libp2p.Security(noise.ID, noise.New),
 		libp2p.Muxer(yamux.ID, &mux),
@@ -64,6 +62,7 @@ func newHost(key crypto.PrivKey, cfg Config, allowed *fleet) (host.Host, error) 
 		libp2p.DisableMetrics(),
 		libp2p.EnableRelay(), // dials through relays, and is dialled where relays.go has reserved
 	}
+	opts = append(opts, onLine(cfg.Line)...)
 	if slices.Equal(listen, []string{nothing}) {
 		opts = append(opts, libp2p.NoListenAddrs)
 	} else {

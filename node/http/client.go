@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -44,6 +45,8 @@ type ClientConfig struct {
 	// redirects lead to as well; no proxy is used then. It does not go with
 	// HTTP.
 	Allow func(netip.Addr) error
+	// Line, when set, is shared by all connections. It does not go with HTTP.
+	Line *node.Line
 }
 
 // Client reads blocks, graphs and IPNS records from one trustless gateway, or
@@ -64,7 +67,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	}
 	c := &Client{root: strings.TrimSuffix(u.String(), "/"), http: cfg.HTTP}
 	if c.http == nil {
-		c.http = ownHTTP(cfg.Allow)
+		c.http = ownHTTP(cfg.Allow, cfg.Line)
 	}
 	endless := *c.http
 	endless.Timeout = 0
@@ -73,18 +76,26 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 }
 
 // ownHTTP is the client that a Client has unless it is given one.
-func ownHTTP(allow func(netip.Addr) error) *http.Client {
+func ownHTTP(allow func(netip.Addr) error, line *node.Line) *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = 32 // as many as follow seeks at once
+	dial := t.DialContext
 	if allow != nil {
-		dialer := &net.Dialer{Timeout: 10 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
+		dial = (&net.Dialer{Timeout: 10 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
 			a, err := netip.ParseAddrPort(address)
 			if err != nil {
 				return err
 			}
 			return allow(a.Addr().Unmap().WithZone(""))
-		}}
-		t.Proxy, t.DialContext = nil, dialer.DialContext
+		}}).DialContext
+		t.Proxy = nil
+	}
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return line.Conn(c), nil
 	}
 	return &http.Client{Transport: t, Timeout: time.Minute, CheckRedirect: func(_ *http.Request, via []*http.Request) error {
 		if len(via) > 3 {
@@ -97,7 +108,7 @@ func ownHTTP(allow func(netip.Addr) error) *http.Client {
 // Get reads one block; see node.Getter. Wrong bytes give node.ErrVerify, all
 // other refusals and failures of the gateway node.ErrNotFound.
 func (c *Client) Get(ctx context.Context, id cid.Cid, w node.Want) ([]byte, error) {
-	data, _, err := c.read(ctx, "/ipfs/"+id.String()+"?format=raw", rawType, node.MaxBlock)
+	data, _, err := c.read(urged(ctx, w.Class), "/ipfs/"+id.String()+"?format=raw", rawType, node.MaxBlock)
 	switch {
 	case err != nil:
 	case len(data) > node.MaxBlock: // who made so large a block is not known
@@ -113,7 +124,7 @@ func (c *Client) Get(ctx context.Context, id cid.Cid, w node.Want) ([]byte, erro
 
 // Record reads a name's IPNS record, of at most 10 KiB and not verified.
 func (c *Client) Record(ctx context.Context, name string) ([]byte, error) {
-	data, _, err := c.read(ctx, "/ipns/"+url.PathEscape(name)+"?format=ipns-record", recordType, maxRecord)
+	data, _, err := c.read(urged(ctx, node.Next), "/ipns/"+url.PathEscape(name)+"?format=ipns-record", recordType, maxRecord)
 	if err == nil && len(data) > maxRecord {
 		err = errTooLong
 	}
@@ -157,6 +168,19 @@ func (c *Client) do(req *http.Request, limit int64) (data []byte, kind string, e
 		return nil, "", fmt.Errorf("%w: %w", node.ErrNotFound, err)
 	}
 	return data, res.Header.Get("Content-Type"), nil
+}
+
+// urged has the connection that carries a request know how urgent it is.
+func urged(ctx context.Context, class node.Class) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+		c := got.Conn
+		if t, ok := c.(interface{ NetConn() net.Conn }); ok { // below TLS
+			c = t.NetConn()
+		}
+		if u, ok := c.(node.Urger); ok {
+			u.Urge(class)
+		}
+	}})
 }
 
 // readBody reads at most limit bytes of an answer, with one allocation where

@@ -40,7 +40,7 @@ func NewRouter(cfg ClientConfig) (*Router, error) {
 
 // Record reads a name's record, of at most 10 KiB and not verified.
 func (r *Router) Record(ctx context.Context, name string) ([]byte, error) {
-	data, kind, err := r.client.read(ctx, routingPath+url.PathEscape(name), recordType, maxRecord)
+	data, kind, err := r.client.read(urged(ctx, node.Next), routingPath+url.PathEscape(name), recordType, maxRecord)
 	switch {
 	case err != nil:
 	case !strings.Contains(kind, recordType): // how a server says that it has none (IPIP-513)

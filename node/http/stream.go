@@ -48,7 +48,7 @@ func (c *Client) car(ctx context.Context, root cid.Cid, f func(node.Block) error
 		cancel(fmt.Errorf("nothing came for %s: %w", stalled, node.ErrNotFound))
 	})
 	defer alive.Stop()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.root+"/ipfs/"+root.String()+"?format=car&dag-scope=all&car-order=dfs&car-dups=n", nil)
+	req, err := http.NewRequestWithContext(urged(ctx, node.Later), http.MethodGet, c.root+"/ipfs/"+root.String()+"?format=car&dag-scope=all&car-order=dfs&car-dups=n", nil)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,125 @@
+package embedded
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/transport"
+	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcpreuse"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+	"github.com/quic-go/quic-go"
+	"go.uber.org/fx"
+
+	"playnode/node"
+)
+
+// onLine are the transports of a host whose connections share a line.
+func onLine(line *node.Line) []libp2p.Option {
+	if line == nil {
+		return []libp2p.Option{libp2p.Transport(tcp.NewTCPTransport)}
+	}
+	return []libp2p.Option{
+		libp2p.Transport(func(u transport.Upgrader, resources network.ResourceManager, ports *tcpreuse.ConnMgr) (*tcp.TcpTransport, error) {
+			return tcp.NewTCPTransport(lined{u, line}, resources, ports)
+		}),
+		libp2p.QUICReuse(func(reset quic.StatelessResetKey, token quic.TokenGeneratorKey, resources network.ResourceManager, life fx.Lifecycle) (*quicreuse.ConnManager, error) {
+			m, err := quicreuse.NewConnManager(reset, token, counted(resources), quicreuse.VerifySourceAddress(resources.VerifySourceAddress), onSockets(line))
+			if err != nil {
+				return nil, err
+			}
+			life.Append(fx.StopHook(m.Close))
+			return m, nil
+		}),
+	}
+}
+
+// onSockets has sockets of UDP share the line.
+func onSockets(line *node.Line) quicreuse.Option {
+	return quicreuse.OverrideListenUDP(func(network string, at *net.UDPAddr) (net.PacketConn, error) {
+		c, err := net.ListenUDP(network, at)
+		if err != nil {
+			return nil, err
+		}
+		return line.Packets(c), nil
+	})
+}
+
+// counted has the resource manager judge a connection of QUIC before its
+// handshake, as libp2p does where it makes its sockets itself.
+func counted(resources network.ResourceManager) quicreuse.Option {
+	return quicreuse.ConnContext(func(ctx context.Context, client *quic.ClientInfo) (context.Context, error) {
+		at, err := quicreuse.ToQuicMultiaddr(client.RemoteAddr, quic.Version1)
+		if err != nil {
+			at = nil
+		}
+		scope, err := resources.OpenConnection(network.DirInbound, false, at)
+		if err != nil {
+			return ctx, err
+		}
+		ctx = network.WithConnManagementScope(ctx, scope)
+		context.AfterFunc(ctx, scope.Done)
+		return ctx, nil
+	})
+}
+
+// lined has connections of TCP share a line before they are anything else.
+type lined struct {
+	transport.Upgrader
+	line *node.Line
+}
+
+func (u lined) Upgrade(ctx context.Context, t transport.Transport, c manet.Conn, dir network.Direction, p peer.ID, scope network.ConnManagementScope) (transport.CapableConn, error) {
+	if dir == network.DirOutbound { // what was accepted shares it already
+		c = addressed{u.line.Conn(c), c}
+	}
+	return u.Upgrader.Upgrade(ctx, t, c, dir, p, scope)
+}
+
+func (u lined) GateMaListener(l manet.Listener) transport.GatedMaListener {
+	return u.Upgrader.GateMaListener(linedListener{l, u.line})
+}
+
+type linedListener struct {
+	manet.Listener
+	line *node.Line
+}
+
+func (l linedListener) Accept() (manet.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return addressed{l.line.Conn(c), c}, nil
+}
+
+// addressed is a connection that shares a line, and what it was before.
+type addressed struct {
+	net.Conn
+	ends manet.Conn
+}
+
+func (a addressed) LocalMultiaddr() ma.Multiaddr  { return a.ends.LocalMultiaddr() }
+func (a addressed) RemoteMultiaddr() ma.Multiaddr { return a.ends.RemoteMultiaddr() }
+
+// SetKeepAlive is what libp2p expects of a connection of TCP.
+func (a addressed) SetKeepAlive(on bool) error {
+	if t, ok := a.ends.(interface{ SetKeepAlive(bool) error }); ok {
+		return t.SetKeepAlive(on)
+	}
+	return nil
+}
+
+// SetKeepAlivePeriod goes with SetKeepAlive.
+func (a addressed) SetKeepAlivePeriod(d time.Duration) error {
+	if t, ok := a.ends.(interface{ SetKeepAlivePeriod(time.Duration) error }); ok {
+		return t.SetKeepAlivePeriod(d)
+	}
+	return nil
+}
