@@ -6,15 +6,14 @@ import (
 	"errors"
 	"io"
 	"math"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"playnode/internal/audio/audiotest"
+	"playnode/internal/audio/pcm"
 	"playnode/internal/audio/segment"
-	"playnode/internal/audio/wav"
 )
 
 // A stream is what a stock encoder sends.
@@ -27,19 +26,31 @@ type stream struct {
 	wait int
 	// close is how far apart samples may be that are decoded from the middle on, as a part of full scale.
 	close float64
+	// far is the same as RMS, where a decoder never forgets.
+	far   float64
 	video bool
 }
+
+const x264 = "-c:v libx264 -preset ultrafast -bf 2 -x264-params bframes=2:b-adapt=0 -g 20 "
 
 var streams = []stream{
 	{name: "mp3 128", format: segment.MP3, args: "-c:a libmp3lame -b:a 128k -f mp3"},
 	{name: "mp3 vbr mono 22050", format: segment.MP3, args: "-c:a libmp3lame -q:a 4 -ar 22050 -ac 1 -f mp3"},
 	{name: "mp2", format: segment.MP3, args: "-c:a mp2 -b:a 192k -f mp2", close: 4e-5},
 	{name: "aac", format: segment.ADTS, args: "-c:a aac -aac_pns 0 -b:a 128k -f adts"},
-	{name: "opus", format: segment.Opus, args: "-c:a libopus -b:a 96k -page_duration 200000 -f ogg", close: 2e-3},
-	{name: "opus long pages", format: segment.Opus, args: "-c:a libopus -b:a 96k -f ogg", close: 2e-3},
+	{name: "opus", format: segment.Opus, args: "-c:a libopus -b:a 96k -page_duration 200000 -f ogg", far: 1e-3},
+	{name: "opus long pages", format: segment.Opus, args: "-c:a libopus -b:a 96k -f ogg", far: 1e-3},
 	{name: "vorbis", format: segment.Vorbis, args: "-c:a libvorbis -q:a 4 -page_duration 200000 -f ogg"},
 	{name: "ogg flac", format: segment.OggFLAC, args: "-c:a flac -f ogg"},
 	{name: "flac", format: segment.FLAC, args: "-c:a flac -f flac"},
+	{name: "ts aac", format: segment.TS, args: "-c:a aac -aac_pns 0 -b:a 128k -f mpegts", wait: -1},
+	{name: "ts video", format: segment.TS, args: x264 + "-c:a mp2 -b:a 128k -f mpegts", wait: -1, close: 4e-5, video: true},
+	{name: "mp4 aac", format: segment.MP4, args: "-c:a aac -aac_pns 0 -b:a 128k -movflags empty_moov+default_base_moof -frag_duration 200000 -f mp4"},
+	{name: "mp4 flac", format: segment.MP4, args: "-c:a flac -strict -2 -movflags empty_moov+default_base_moof -frag_duration 500000 -f mp4"},
+	{name: "mp4 video", format: segment.MP4, args: x264 + "-c:a aac -aac_pns 0 -b:a 128k -movflags empty_moov+default_base_moof+frag_keyframe -f mp4", wait: -1, video: true},
+	{name: "mp4 chunks", format: segment.MP4, args: x264 + "-c:a aac -aac_pns 0 -b:a 128k -movflags empty_moov+default_base_moof+separate_moof+frag_keyframe -frag_duration 100000 -f mp4", wait: -1, video: true},
+	{name: "webm opus", format: segment.WebM, args: "-c:a libopus -b:a 96k -live 1 -cluster_time_limit 300 -f webm", wait: -1, far: 1e-3},
+	{name: "webm video", format: segment.WebM, args: "-c:v libvpx -deadline realtime -g 20 -c:a libvorbis -live 1 -f webm", wait: -1, video: true},
 }
 
 // run runs a program and returns what it writes to stdout.
@@ -55,38 +66,34 @@ func run(t testing.TB, in []byte, name string, args ...string) []byte {
 	return out
 }
 
-// music is a WAV file of so many seconds.
-func music(t testing.TB, seconds float64) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "music.wav")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	n := int(seconds * 44100)
-	w, err := wav.NewWriter(f, 44100, 2, int64(n))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Write(audiotest.Music(44100, 2, n, 1)); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
+// music is 4.3 s of sound, 16 bits, stereo at 44.1 kHz.
+var music = sync.OnceValue(func() []byte {
+	samples := audiotest.Music(44100, 2, 43*4410, 1)
+	b := make([]byte, 2*len(samples))
+	pcm.S16(b, samples)
+	return b
+})
 
-// encode sends a stream through a pipe, as a live encoder does.
-func (s stream) encode(t testing.TB, seconds float64, more ...string) []byte {
+// encoded is what each stream's encoder has sent, so that it is run once.
+var encoded sync.Map
+
+// encode is what the stream's encoder sends of music through a pipe, as a live encoder does.
+func (s stream) encode(t testing.TB) []byte {
 	t.Helper()
-	args := []string{"-v", "error", "-i", music(t, seconds)}
-	if s.video {
-		args = append(args, "-f", "lavfi", "-i", "testsrc=size=64x48:rate=25", "-shortest")
+	once, _ := encoded.LoadOrStore(s.name, sync.OnceValues(func() ([]byte, error) {
+		args := []string{"-v", "error", "-f", "s16le", "-ar", "44100", "-ac", "2", "-i", "-"}
+		if s.video {
+			args = append(args, "-f", "lavfi", "-i", "testsrc=size=64x48:rate=25", "-shortest")
+		}
+		cmd := exec.Command("ffmpeg", append(append(args, strings.Fields(s.args)...), "-")...)
+		cmd.Stdin = bytes.NewReader(music())
+		return cmd.Output()
+	}))
+	b, err := once.(func() ([]byte, error))()
+	if err != nil {
+		t.Fatalf("ffmpeg: %v", err)
 	}
-	args = append(append(args, more...), strings.Fields(s.args)...)
-	return run(t, nil, "ffmpeg", append(args, "-")...)
+	return b
 }
 
 // cut cuts all of a stream, which must end well.
@@ -128,6 +135,17 @@ func join(all []segment.Segment, from int) []byte {
 		}
 	}
 	return out
+}
+
+// pictures are the checksums of what ffmpeg sees.
+func pictures(t testing.TB, b []byte) (sums []string) {
+	t.Helper()
+	for line := range strings.Lines(string(run(t, b, "ffmpeg", "-v", "fatal", "-i", "-", "-map", "0:v", "-vsync", "passthrough", "-f", "framemd5", "-"))) {
+		if line[0] != '#' {
+			sums = append(sums, line[strings.LastIndex(line, ",")+1:])
+		}
+	}
+	return sums
 }
 
 // decode is what ffmpeg hears.

@@ -18,7 +18,7 @@ func TestPace(t *testing.T) {
 		}
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			b := s.encode(t, 3)
+			b := s.encode(t)
 			all := cut(t, bytes.NewReader(b), segment.Config{Target: time.Millisecond})
 			last := all[len(all)-1]
 			lasts := last.Start() + last.Duration()
@@ -56,7 +56,7 @@ func TestPace(t *testing.T) {
 
 // Close ends a wait.
 func TestPaceClose(t *testing.T) {
-	b := streams[0].encode(t, 1)
+	b := streams[0].encode(t)
 	synctest.Test(t, func(t *testing.T) {
 		r := segment.Pace(bytes.NewReader(b), segment.Wall{})
 		go func() {

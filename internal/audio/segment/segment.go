@@ -198,7 +198,7 @@ func (s *Segmenter) Next() (Segment, error) {
 
 func (s *Segmenter) step() error {
 	if s.parser == nil {
-		p, err := sniff(s.in)
+		p, err := sniff(s.in, s.most)
 		if err != nil {
 			return err
 		}

@@ -8,8 +8,8 @@ import (
 // sniffed is how many bytes are searched for a stream that was come into.
 const sniffed = 64 << 10
 
-// sniff says what a stream is by its first bytes; tags in front are passed over.
-func sniff(in *input) (parser, error) {
+// sniff says what a stream is by its first bytes, of which most may be in a segment; tags in front are passed over.
+func sniff(in *input, most int) (parser, error) {
 	for tag := tagSize(in); tag > 0; tag = tagSize(in) {
 		if !in.skip(tag) {
 			return nil, in.end()
@@ -24,12 +24,24 @@ func sniff(in *input) (parser, error) {
 		return &oggPages{in: in}, nil
 	case bytes.HasPrefix(b, []byte("fLaC")):
 		return &flacFrames{in: in}, nil
+	case bytes.HasPrefix(b, []byte("\x1A\x45\xDF\xA3")):
+		return &webmBlocks{in: in}, nil
+	}
+	if b := in.peek(8); len(b) >= 8 {
+		switch string(b[4:8]) {
+		case "ftyp", "styp", "moov":
+			return &mp4Boxes{in: in, most: most}, nil
+		}
 	}
 	head := bytes.Clone(b[:min(4, len(b))])
 	for i := range sniffed {
 		b := in.peek(i + 1)
 		if len(b) <= i {
 			break
+		}
+		if ok, _ := tsLinked(in, i); ok {
+			in.drop(i)
+			return &tsPackets{in: in}, nil
 		}
 		if b[i] != 0xff {
 			continue
