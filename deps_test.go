@@ -38,6 +38,7 @@ var walls = []wall{
 	{"publisher", []string{"playnode/follow", "playnode/player", "playnode/archivist", "playnode/daemon", "playnode/internal/repo"}, nil, "the journey out never looks at the journey in", false},
 	{"player", []string{"playnode/publisher", "playnode/archivist", "playnode/daemon", "playnode/internal/repo"}, nil, "the journey in never looks at the journey out", false},
 	{"daemon", []string{"playnode/cmd", "playnode/testnet", "playnode/web"}, nil, "the composition root is driven, and drives nobody above it", false},
+	{"web", []string{"playnode/"}, []string{"playnode/web", "playnode/internal/audio"}, "pages see the roles by interfaces of their own", false},
 	{"testnet", []string{"playnode/cmd", "playnode/web", "playnode/publisher", "playnode/player", "playnode/lease", "playnode/internal/repo"}, nil, "scenarios drive the roles as users do: by the daemon's client or the binary", true},
 }
 

@@ -7,6 +7,7 @@
 //
 //	6  cmd/playnode           flags, exit codes, the socket's client
 //	5  testnet                the roles, told by a script
+//	   web                    pages, of what they are given
 //	4  daemon                 the composition root
 //	3  publisher player archivist     the three journeys
 //	2  lease follow           terms and keys; a name in, verified heads out
