@@ -12,6 +12,9 @@ const (
 	// capPiece the most bytes, so that no ten seconds have over 102 % of them.
 	capBurst = 200 * time.Millisecond
 	capPiece = 16 << 10
+	// freePiece is the most bytes at once where there is no cap: fewer and larger
+	// writes, of which still one a minute goes through on a poor line.
+	freePiece = 256 << 10
 	// capLeast is the lowest bound, in bytes a second.
 	capLeast = 1 << 10
 )
@@ -48,7 +51,7 @@ func newBucket(rate int64, cfg Config, down <-chan struct{}) *bucket {
 // piece is how many bytes may be asked for at once.
 func (b *bucket) piece() int {
 	if b == nil {
-		return 4 * capPiece
+		return freePiece
 	}
 	return min(capPiece, int(b.rate*capBurst.Seconds()))
 }

@@ -142,7 +142,7 @@ func New(cfg Config) *Scheduler {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Scheduler{
-		cfg: cfg, writer: writer{local: cfg.Local}, landing: make(chan struct{}, maxLanding),
+		cfg: cfg, writer: newWriter(cfg.Local), landing: make(chan struct{}, maxLanding),
 		rearm: make(chan struct{}, 1), down: make(chan struct{}), rand: cfg.Rand,
 		wants: map[cid.Cid]*want{}, numbers: map[uint32]*want{}, counts: map[string]*Count{"local": {}},
 	}

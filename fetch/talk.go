@@ -308,11 +308,22 @@ func (s *Scheduler) readBlock(p *peer, n int) error {
 	return s.brought(p, a, data)
 }
 
-// readBody reads n bytes, which take no more memory than have come; unless
-// they are kept they take none.
+const (
+	// ahead is how much memory a block takes before its bytes have come: a leaf's.
+	ahead = 256 << 10
+	// sip is after how many bytes it is noted that a block flows.
+	sip = 64 << 10
+)
+
+// readBody reads n bytes, which take little more memory than have come; unless
+// they are kept they take a piece's.
 func (s *Scheduler) readBody(p *peer, class node.Class, n int, kept bool) ([]byte, error) {
-	piece := s.coming.piece()
-	data := []byte{}
+	piece := min(s.coming.piece(), sip)
+	room := min(n, piece)
+	if kept {
+		room = min(n, ahead)
+	}
+	data := make([]byte, 0, room)
 	for got := 0; got < n; {
 		k := min(piece, n-got)
 		if !s.coming.take(class, k) {

@@ -11,6 +11,18 @@ import (
 // whole sha2-256 digest, and no more than MaxBlock bytes. The error wraps
 // ErrVerify.
 func Verify(c cid.Cid, data []byte) error {
+	if err := Verifiable(c, len(data)); err != nil {
+		return err
+	}
+	if sum, err := c.Prefix().Sum(data); err != nil || !sum.Equals(c) {
+		return fmt.Errorf("verify block %s: %w", c, ErrVerify)
+	}
+	return nil
+}
+
+// Verifiable tells whether some block of so many bytes may be the one that c
+// names; the rest of Verify is to hash it.
+func Verifiable(c cid.Cid, size int) error {
 	if !c.Defined() {
 		return fmt.Errorf("verify block: no CID: %w", ErrVerify)
 	}
@@ -18,11 +30,8 @@ func Verify(c cid.Cid, data []byte) error {
 	if p.MhType != multihash.SHA2_256 || p.MhLength != 32 {
 		return fmt.Errorf("verify block %s: hash is not sha2-256: %w", c, ErrVerify)
 	}
-	if len(data) > MaxBlock {
-		return fmt.Errorf("verify block %s: %d bytes: %w", c, len(data), ErrVerify)
-	}
-	if sum, err := p.Sum(data); err != nil || !sum.Equals(c) {
-		return fmt.Errorf("verify block %s: %w", c, ErrVerify)
+	if size > MaxBlock {
+		return fmt.Errorf("verify block %s: %d bytes: %w", c, size, ErrVerify)
 	}
 	return nil
 }

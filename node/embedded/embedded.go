@@ -86,9 +86,9 @@ type Config struct {
 }
 
 // Node is the peer. It is a node.Getter (peers only, never its own disk),
-// node.Blocks, node.Pinner, node.Held, node.Values, node.Streams, node.Topics,
-// node.Peers, node.Records, node.Company, node.Reach and node.Finder. Safe for
-// concurrent use.
+// node.Blocks, node.Keeper, node.Pinner, node.Held, node.Values, node.Streams,
+// node.Topics, node.Peers, node.Records, node.Company, node.Reach and
+// node.Finder. Safe for concurrent use.
 type Node struct {
 	*Host
 	store    *store

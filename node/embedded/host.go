@@ -51,6 +51,7 @@ func newHost(key crypto.PrivKey, cfg Config, allowed *fleet) (host.Host, error) 
 	}
 	mux := *yamux.DefaultTransport
 	mux.InitialStreamWindowSize = room.window()
+	mux.MaxMessageSize = noise.MaxPlaintextLength // one message of the cipher's, not one and a crumb
 	opts := []libp2p.Option{
 		libp2p.Identity(key),
 		libp2p.Transport(quic.NewTransport),

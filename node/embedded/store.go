@@ -170,10 +170,20 @@ func (s *store) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
 // Put stores blocks with one batch of syncs and tells the peers that want
 // them; see node.Putter. A full disk gives node.ErrNoSpace.
 func (n *Node) Put(ctx context.Context, batch ...node.Block) error {
+	for _, b := range batch {
+		if err := node.Verify(b.CID, b.Data); err != nil {
+			return fmt.Errorf("put: %w", err)
+		}
+	}
+	return n.Keep(ctx, batch...)
+}
+
+// Keep is Put of blocks that are verified; see node.Keeper.
+func (n *Node) Keep(ctx context.Context, batch ...node.Block) error {
 	var fresh, all []blocks.Block
 	seen := map[cid.Cid]bool{}
 	for _, b := range batch {
-		if err := node.Verify(b.CID, b.Data); err != nil {
+		if err := node.Verifiable(b.CID, len(b.Data)); err != nil {
 			return fmt.Errorf("put: %w", err)
 		}
 		if seen[b.CID] {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
 
 	"playnode/node"
 )
@@ -139,6 +140,31 @@ func Blocks(t *testing.T, open func(t *testing.T) Store) {
 			})
 		}
 		wg.Wait()
+	})
+	t.Run("what is kept is there, hashed or not", func(t *testing.T) {
+		s, ctx := open(t), within(t, limit)
+		k, ok := s.Blocks.(node.Keeper)
+		if !ok {
+			return
+		}
+		good, other := sized(10), sized(11)
+		sum, err := multihash.Sum(other.Data, multihash.SHA2_512, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other.CID = cid.NewCidV1(cid.Raw, sum)
+		if err := k.Keep(ctx, good, other); !errors.Is(err, node.ErrVerify) {
+			t.Fatalf("Keep of another hash = %v, want ErrVerify", err)
+		}
+		if has, _ := s.Has(ctx, good.CID); has {
+			t.Fatal("what came with it was stored")
+		}
+		if err := k.Keep(ctx, good); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Read(ctx, good.CID); err != nil || !bytes.Equal(got, good.Data) {
+			t.Fatalf("Read of what is kept: %d bytes, %v", len(got), err)
+		}
 	})
 	t.Run("what was put survives a restart", func(t *testing.T) {
 		s, ctx := open(t), within(t, limit)
