@@ -31,11 +31,11 @@ import (
 //	         22 busy                                 nothing yet, and not dead
 //
 // A digest is a block's sha2-256, whatever its CID's codec. A class is
-// node.Class, plus 128 when the asker can reach nobody it was referred to. A
-// later says in how many milliseconds the block would be given here, and which
-// peers have been given it; a want ends with block, not or later, or with the
-// asker's cancel, which a block may cross. What is over a bound resets the
-// stream.
+// node.Class, plus 128 when the asker can reach nobody it was referred to, and
+// exchanges with nobody else. A later says in how many milliseconds the block
+// would be given here, and which peers have been given it; a want ends with
+// block, not or later, or with the asker's cancel, which a block may cross. What
+// is over a bound resets the stream.
 const BlocksProtocol = "/playnode/blocks/1.0.0"
 
 const (

@@ -77,7 +77,7 @@ type client struct {
 	writing bool
 	granted int                  // turns
 	flying  map[uint32]time.Time // blocks given in turns, since when
-	slow    bool                 // it is given to beside the turns
+	late    map[uint32]time.Time // those whose turns have ended, and that have not arrived
 	left    float64              // digests that may be asked about, as of at
 	at      time.Time
 }

@@ -99,7 +99,7 @@ func (s *Scheduler) dial(r referral) (err error) {
 func (s *Scheduler) lost(id string, now time.Time) {
 	for _, w := range slices.Clone(s.list) {
 		for _, o := range w.off {
-			if slices.Contains(o.named, id) && !slices.ContainsFunc(o.named, s.reachable) {
+			if slices.Contains(o.named, id) && s.alone(o.peer) && !slices.ContainsFunc(o.named, s.reachable) {
 				o.alone, o.until = true, now
 			}
 		}
@@ -107,6 +107,12 @@ func (s *Scheduler) lost(id string, now time.Time) {
 			s.consider(w, now)
 		}
 	}
+}
+
+// alone tells whether blocks are exchanged with nobody but p: else what p puts
+// off may come by those who are. s.mu is held.
+func (s *Scheduler) alone(p *peer) bool {
+	return !slices.ContainsFunc(s.peers.open, func(q *peer) bool { return q != p && q.spoke })
 }
 
 // reachable tells whether a peer is asked, or is about to be. s.mu is held.

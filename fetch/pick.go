@@ -142,7 +142,7 @@ func (s *Scheduler) relieve(p *peer, now time.Time) {
 			continue
 		}
 		a := w.asks[0]
-		if now.Sub(a.sent) < moveAge || a.peer.oldest() == a && now.Sub(a.peer.flowed) < moveAge {
+		if now.Sub(a.sent) < moveAge || a.come {
 			continue
 		}
 		theirs := time.Duration(float64(a.peer.ahead(a)) / a.peer.speed() * float64(time.Second)) // from now on

@@ -216,7 +216,11 @@ func (s *Scheduler) rescue(w *want, now time.Time) {
 		if w.Class >= node.Later {
 			silence = stalled // then its stream ends anyhow
 		}
-		if last.due = p.heard.Add(silence); last.due.After(now) { // bytes are coming; ours will
+		last.due = p.heard.Add(silence)
+		if last.come {
+			last.due = p.flowed.Add(stalled)
+		}
+		if last.due.After(now) { // bytes are coming; ours will
 			s.look(w, last.due)
 			return
 		}

@@ -256,7 +256,7 @@ func (s *Scheduler) putOff(p *peer, number uint32, wait time.Duration, refs []re
 		s.peers.meeting++
 		go s.meet(r)
 	}
-	if len(refs) > 0 && !slices.ContainsFunc(o.named, s.reachable) {
+	if len(refs) > 0 && s.alone(p) && !slices.ContainsFunc(o.named, s.reachable) {
 		o.alone, o.until = true, now
 	}
 	s.next(w, now)
@@ -284,6 +284,7 @@ func (s *Scheduler) readBlock(p *peer, n int) error {
 	}
 	class := node.Later
 	if a != nil {
+		a.come = true
 		class = min(a.w.Class, node.Later)
 	}
 	s.mu.Unlock()

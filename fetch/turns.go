@@ -11,12 +11,13 @@ import (
 const (
 	// leastTurns and mostTurns bound how many blocks are under way at once,
 	// those for playheads apart: a block that is whole can go on, and ten halves
-	// cannot. As many are as arrive in turnsTime.
-	leastTurns, mostTurns = 3, 8
-	turnsTime             = 500 * time.Millisecond
-	// leastTurn is how long a turn lasts at the least, if the block does not
-	// arrive.
-	leastTurn = 500 * time.Millisecond
+	// cannot. As many are as arrive in turnsTime, and slowTurns where one takes
+	// longer than slowTurn.
+	leastTurns, mostTurns, slowTurns = 3, 8, 2
+	turnsTime, slowTurn              = 500 * time.Millisecond, time.Second
+	// leastTurn and longestTurn bound how long a turn lasts if the block does
+	// not arrive.
+	leastTurn, longestTurn = 500 * time.Millisecond, 30 * time.Second
 )
 
 // turns is who may give a block, and who waits. Guarded by giver.mu.
@@ -28,15 +29,18 @@ type turns struct {
 
 // abreast is how many blocks may be under way.
 func (t *turns) abreast() int {
-	if t.took == 0 {
+	switch {
+	case t.took == 0:
 		return leastTurns
+	case t.took > slowTurn:
+		return slowTurns
 	}
 	return min(max(leastTurns, int(turnsTime/t.took)), mostTurns)
 }
 
 // most is how long a turn lasts: who takes longer reads slowly, as all go by
 // the same line.
-func (t *turns) most() time.Duration { return max(leastTurn, 4*t.took) }
+func (t *turns) most() time.Duration { return min(max(leastTurn, 4*t.took), longestTurn) }
 
 // timed notes how long a block took.
 func (t *turns) timed(took time.Duration) {
@@ -81,20 +85,33 @@ func (g *giver) arrived(c *client, numbers []uint32, now time.Time) {
 			delete(c.flying, k)
 			g.turns.held--
 			g.turns.timed(now.Sub(began))
-			c.slow = false
+		} else if began, ok := c.late[k]; ok {
+			delete(c.late, k)
+			g.turns.timed(now.Sub(began))
+			c.poke(true)
 		}
 	}
 	g.grant()
 }
 
-// overdue ends turns that have lasted too long: who reads slowly, or does not
-// say what it has, is given to beside the others from then on. g.mu is held.
+// overdue ends turns that have lasted too long: others go on, and who reads
+// slowly is given the next block when it has this one. One that never says so
+// is left. g.mu is held.
 func (g *giver) overdue(c *client, now time.Time) {
 	for k, began := range c.flying {
 		if now.Sub(began) >= g.turns.most() {
 			delete(c.flying, k)
 			g.turns.held--
-			c.slow = true
+			g.turns.timed(now.Sub(began)) // the line may be slower than was thought
+			if c.late == nil {
+				c.late = map[uint32]time.Time{}
+			}
+			c.late[k] = began
+		}
+	}
+	for _, began := range c.late {
+		if now.Sub(began) >= 2*givingUp {
+			c.stream.Reset()
 		}
 	}
 	g.grant()
@@ -104,7 +121,7 @@ func (g *giver) overdue(c *client, now time.Time) {
 func (g *giver) leave(c *client) {
 	g.turns.waiting = slices.DeleteFunc(g.turns.waiting, func(o *client) bool { return o == c })
 	g.turns.held -= c.granted + len(c.flying)
-	c.granted, c.flying = 0, nil
+	c.granted, c.flying, c.late = 0, nil, nil
 	g.grant()
 }
 
@@ -161,7 +178,13 @@ func (g *giver) compose(c *client, b []byte) (_ []byte, next order, any bool) {
 			best = i
 		}
 	}
-	if next = c.orders[best]; next.class != node.Now && !c.slow {
+	if next = c.orders[best]; next.class != node.Now {
+		if len(c.late) > 0 {
+			g.turns.held -= c.granted
+			c.granted = 0
+			g.grant()
+			return b, order{}, false
+		}
 		if c.granted == 0 && !slices.Contains(g.turns.waiting, c) {
 			g.turns.waiting = append(g.turns.waiting, c)
 			g.grant()

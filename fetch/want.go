@@ -65,6 +65,7 @@ type ask struct {
 	due  time.Time // it is late from then on
 	most time.Time // an urgent one is, from then on, even if bytes come
 	size int64     // as was guessed
+	come bool      // bytes of it have come: it is on its way
 }
 
 // passenger is one who waits.
