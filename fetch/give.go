@@ -416,12 +416,12 @@ func (g *giver) await(c *client, d Digest, number uint32) bool {
 func (g *giver) order(c *client, orders []order) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	now := g.cfg.Now()
+	now, x := g.cfg.Now(), g.load()
 	for _, o := range orders {
 		if len(c.orders) >= maxOrders {
 			return fmt.Errorf("%w: over %d wants", errFrame, maxOrders)
 		}
-		if wait, to, off := g.ledger.putOff(o, c.peer, now, g.turns.took, g.near); off {
+		if wait, to, off := g.ledger.putOff(o, c.peer, now, x, g.near); off {
 			var refs []referral
 			for _, p := range to {
 				refs = append(refs, referral{peer: p, addrs: g.clients[p].addrs})

@@ -50,7 +50,7 @@ func TestGivingTakesLittleMemory(t *testing.T) {
 func TestNowIsNotPutOffForABlockUnderWay(t *testing.T) {
 	l, now, there := newLedger(), time.Unix(1000, 0), func(string) bool { return true }
 	ask := func(peer string, class node.Class) (off bool) {
-		_, _, off = l.putOff(order{class: class, digest: Digest{1}}, peer, now, 0, there)
+		_, _, off = l.putOff(order{class: class, digest: Digest{1}}, peer, now, load{}, there)
 		return off
 	}
 	if ask("first", node.Later) {

@@ -77,11 +77,11 @@ func (l *ledger) gained(d Digest) {
 }
 
 // putOff tells whether peer is to have the block later, when, and who has it
-// now, of those for whom there holds; else it notes that it goes to peer. took
-// is about how long a block is under way: where that is long, waits are longer.
-func (l *ledger) putOff(o order, peer string, now time.Time, took time.Duration, there func(string) bool) (wait time.Duration, to []string, off bool) {
+// now, of those for whom there holds; else it notes that it goes to peer. Where
+// a block is long under way, waits are longer.
+func (l *ledger) putOff(o order, peer string, now time.Time, x load, there func(string) bool) (wait time.Duration, to []string, off bool) {
 	patient := func(least time.Duration, blocks int) time.Duration {
-		return min(max(least, time.Duration(blocks)*min(took, least)), longestHold)
+		return min(max(least, time.Duration(blocks)*min(x.took, least)), longestHold)
 	}
 	e := l.rows[o.digest]
 	if e == nil {
@@ -103,20 +103,28 @@ func (l *ledger) putOff(o order, peer string, now time.Time, took time.Duration,
 	}
 	if o.alone {
 		// It may soon reach somebody who has it from those: they go on with it.
-		if wait = patient(alone[o.class], 8) - now.Sub(e.gave); wait > 0 && e.times > 0 && !slices.Contains(e.to, peer) {
+		if wait = patient(alone[o.class], 8); e.going == 0 {
+			wait -= now.Sub(e.gave)
+		}
+		if wait > 0 && len(e.to) > 0 && !slices.Contains(e.to, peer) {
 			return wait, nil, true
 		}
 		to = nil
 	}
 	if o.class > node.Now && len(to) > 0 && !slices.Contains(e.to, peer) && (e.size == 0 || e.size > smallBlock) {
-		wait = onItsWay
+		// Those who have been given it come first; here it is given after them.
+		after := time.Duration(0)
+		if !l.from[o.digest] {
+			after = min(patient(hold[o.class], 16)<<min(max(e.times-1, 0), 8), longestHold)
+		}
+		under := now.Sub(e.since) // way
 		switch {
-		case l.from[o.digest] && (e.going < spread || now.Sub(e.since) >= patient(slowly, 4)),
-			e.going > 0 && now.Sub(e.since) >= hold[node.Later]:
-			wait = 0
-		case l.from[o.digest]:
 		case e.going == 0:
-			wait = min(patient(hold[o.class], 16)<<min(max(e.times-1, 0), 8), longestHold) - now.Sub(e.gave)
+			wait = after - now.Sub(e.gave)
+		case l.from[o.digest] && (e.going < spread || under >= patient(slowly, 4)+x.queue), under >= hold[node.Later]+x.queue:
+			wait = 0
+		default:
+			wait = max(onItsWay, x.took+x.queue-under) + after
 		}
 		if wait > 0 {
 			return wait, to, true

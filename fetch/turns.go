@@ -51,6 +51,19 @@ func (t *turns) timed(took time.Duration) {
 	t.took += (min(took, 4*t.took) - t.took) / 4
 }
 
+// load is how a line fares: how long a block is under way, and about how long
+// one waits that is asked for now.
+type load struct{ took, queue time.Duration }
+
+// load tells how the line fares. g.mu is held.
+func (g *giver) load() load {
+	waiting := 0
+	for _, c := range g.clients {
+		waiting += len(c.orders)
+	}
+	return load{g.turns.took, time.Duration(waiting) * g.turns.took / time.Duration(g.turns.abreast())}
+}
+
 // urgent is the most urgent class that c waits for.
 func (c *client) urgent() node.Class {
 	class := node.Later
