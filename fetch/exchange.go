@@ -34,8 +34,10 @@ import (
 // node.Class, plus 128 when the asker can reach nobody it was referred to, and
 // exchanges with nobody else. A later says in how many milliseconds the block
 // would be given here, and which peers have been given it; a want ends with
-// block, not or later, or with the asker's cancel, which a block may cross. What
-// is over a bound resets the stream.
+// block, not or later, or with the asker's cancel, which a block may cross. A
+// later of number 0, which no block has, says that there is no room for the
+// asker, and who else is here; then the stream ends. What is over a bound resets
+// the stream.
 const BlocksProtocol = "/playnode/blocks/1.0.0"
 
 const (

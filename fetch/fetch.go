@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -93,6 +94,16 @@ type Swarm struct {
 	Referred, Rescued int64
 	// Liars counts peers dropped for wrong bytes.
 	Liars int
+	// Frames counts what was said to others but blocks, Words its bytes.
+	Frames, Words int64
+}
+
+// said counts the frames of b.
+func (s *Swarm) said(b []byte) {
+	s.Words += int64(len(b))
+	for ; len(b) >= 4; s.Frames++ {
+		b = b[4+(int(b[1])<<16|int(b[2])<<8|int(b[3])):]
+	}
 }
 
 // Count is what one source has given.
@@ -198,6 +209,13 @@ func (s *Scheduler) Swarm() Swarm {
 		s.giver.tell(&out)
 	}
 	return out
+}
+
+// Liars are the peers that have given wrong bytes, and are not asked any more.
+func (s *Scheduler) Liars() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.peers.liars))
 }
 
 // Get reads a block here or from the sources; see node.Getter. What came from

@@ -12,10 +12,11 @@ import (
 )
 
 const (
-	// maxClients bounds the streams that are given to at once; the idlest goes
-	// when another comes, if it has been so for clientIdle.
+	// maxClients bounds the streams that are given to at once. When another
+	// comes one goes that has been here for clientTerm, or that other is told
+	// who else is.
 	maxClients = 96
-	clientIdle = time.Minute
+	clientTerm = 30 * time.Second
 	// askBurst digests may be asked about at once by a stream, askRate a
 	// second after that: what is over waits.
 	askBurst, askRate = 16 * maxAsk, maxAsk
@@ -38,18 +39,19 @@ type giver struct {
 	slots        chan struct{} // reads of the disk
 	down         <-chan struct{}
 
-	mu       sync.Mutex // guards what follows, and the clients
-	clients  map[string]*client
-	watching int
-	watch    map[Digest][]watcher
-	ledger   ledger
-	cache    map[Digest][]byte
-	cached   []Digest // oldest first
-	bytes    int
-	sent     int64
-	referred int64
-	ringing  bool
-	turns    turns
+	mu        sync.Mutex // guards what follows, and the clients
+	clients   map[string]*client
+	watching  int
+	watch     map[Digest][]watcher
+	ledger    ledger
+	cache     map[Digest][]byte
+	cached    []Digest // oldest first
+	bytes     int
+	did       Swarm
+	ringing   bool
+	turns     turns
+	connected map[string]bool // as of looked
+	looked    time.Time
 }
 
 // watcher is one who is told when a block comes.
@@ -66,13 +68,12 @@ type client struct {
 	hasty  chan struct{} // one slot: and at once
 	gone   chan struct{} // closed when the stream has ended
 
-	addrs   []string
 	small   []byte // frames to be written before any block
 	gains   []uint32
 	nots    []uint32
 	orders  []order // to be given, as they came
 	watched int
-	used    time.Time // a frame came last
+	since   time.Time // it has been here
 	wrote   time.Time // something was last written
 	writing bool
 	granted int                  // turns
@@ -94,7 +95,8 @@ func newGiver(cfg Config, coming *bucket, down <-chan struct{}) *giver {
 func (g *giver) tell(out *Swarm) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	out.Given, out.Sent, out.Referred = len(g.clients), g.sent, g.referred
+	out.Given, out.Sent, out.Referred = len(g.clients), g.did.Sent, g.did.Referred
+	out.Frames, out.Words = out.Frames+g.did.Frames, out.Words+g.did.Words
 }
 
 func (g *giver) close() {
@@ -152,10 +154,13 @@ func (s *Scheduler) give(peer string, st node.Stream) {
 	g := s.giver
 	now := g.cfg.Now()
 	c := &client{
-		peer: peer, stream: st, kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), gone: make(chan struct{}), used: now, wrote: now, left: askBurst, at: now,
+		peer: peer, stream: st, kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), gone: make(chan struct{}), since: now, wrote: now, left: askBurst, at: now,
 	}
-	if !g.admit(c, now) {
-		st.Reset()
+	if away := g.admit(c, now); away != nil {
+		if g.line.takeAll(node.Now, len(away)) {
+			st.Write(away)
+		}
+		st.Close()
 		return
 	}
 	go g.speak(c)
@@ -165,36 +170,63 @@ func (s *Scheduler) give(peer string, st node.Stream) {
 	g.cfg.Log.Debug("giving blocks ended", "peer", peer, "err", err)
 }
 
-// admit gives a stream its place; a peer's new one goes before its old.
-func (g *giver) admit(c *client, now time.Time) bool {
+// admit gives a stream its place; a peer's new one goes before its old. Else it
+// returns what is to be said to it.
+func (g *giver) admit(c *client, now time.Time) (away []byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	select {
 	case <-g.down:
-		return false
+		return []byte{}
 	default:
 	}
 	if old := g.clients[c.peer]; old != nil {
 		old.stream.Reset()
 	} else if len(g.clients) >= maxClients {
-		var idlest *client
-		for _, o := range g.clients {
-			if len(o.orders) == 0 && (idlest == nil || o.used.Before(idlest.used)) {
-				idlest = o
-			}
+		last, wait := g.outstays(now)
+		if last == nil {
+			return appendLater(nil, 0, uint32(wait.Milliseconds()), g.others())
 		}
-		if idlest == nil || now.Sub(idlest.used) < clientIdle {
-			return false
-		}
-		idlest.stream.Reset()
-		delete(g.clients, idlest.peer)
+		last.stream.Reset()
+		delete(g.clients, last.peer)
 	}
 	g.clients[c.peer] = c
 	if !g.ringing {
 		g.ringing = true
 		go g.ring()
 	}
-	return true
+	return nil
+}
+
+// outstays is who goes when another comes: of those who have been here for
+// long and are given nothing now one who wants nothing, else the oldest. nil
+// says that there is none yet, and for how long. g.mu is held.
+func (g *giver) outstays(now time.Time) (last *client, wait time.Duration) {
+	wait = clientTerm
+	for _, c := range g.clients {
+		if left := clientTerm - now.Sub(c.since); left > 0 || len(c.flying) > 0 {
+			wait = min(wait, max(left, time.Second))
+			continue
+		}
+		if last == nil || len(c.orders) == 0 && len(last.orders) > 0 ||
+			(len(c.orders) == 0) == (len(last.orders) == 0) && c.since.Before(last.since) {
+			last = c
+		}
+	}
+	return last, wait
+}
+
+// others are some of those who are given to. g.mu is held.
+func (g *giver) others() (refs []referral) {
+	for p := range g.clients {
+		if x := g.ledger.guests[p]; x != nil && len(x.addrs) > 0 {
+			refs = append(refs, referral{peer: p, addrs: x.addrs})
+		}
+		if len(refs) == maxReferred {
+			break
+		}
+	}
+	return refs
 }
 
 func (g *giver) part(c *client) {
@@ -203,9 +235,6 @@ func (g *giver) part(c *client) {
 	close(c.gone)
 	if g.clients[c.peer] == c {
 		delete(g.clients, c.peer)
-	}
-	for _, o := range c.orders {
-		g.ledger.undo(o.digest, c.peer)
 	}
 	c.orders = nil
 	g.leave(c)
@@ -270,9 +299,6 @@ func (g *giver) listen(c *client) error {
 		if _, err := io.ReadFull(c.stream, body); err != nil {
 			return err
 		}
-		g.mu.Lock()
-		c.used = g.cfg.Now()
-		g.mu.Unlock()
 		if err := g.hear(c, kind, body); err != nil {
 			return err
 		}
@@ -291,7 +317,7 @@ func (g *giver) hear(c *client, kind byte, body []byte) error {
 		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		c.addrs = addrs
+		g.ledger.guest(c.peer).addrs = addrs
 		return nil
 	case frameAsk:
 		base, digests, err := parseAsk(body)
@@ -416,28 +442,31 @@ func (g *giver) await(c *client, d Digest, number uint32) bool {
 func (g *giver) order(c *client, orders []order) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	now, x := g.cfg.Now(), g.load()
 	for _, o := range orders {
 		if len(c.orders) >= maxOrders {
 			return fmt.Errorf("%w: over %d wants", errFrame, maxOrders)
 		}
-		if wait, to, off := g.ledger.putOff(o, c.peer, now, x, g.near); off {
-			var refs []referral
-			for _, p := range to {
-				refs = append(refs, referral{peer: p, addrs: g.clients[p].addrs})
-			}
-			c.small = appendLater(c.small, o.number, uint32(wait.Milliseconds()), refs)
-			g.referred++
-			continue
+		if !g.defers(c, o) {
+			c.orders = append(c.orders, o)
 		}
-		c.orders = append(c.orders, o)
 	}
 	c.poke(true)
 	return nil
 }
 
 // near tells whether a peer is there to be named. g.mu is held.
-func (g *giver) near(peer string) bool { return g.clients[peer] != nil }
+func (g *giver) near(peer string) bool {
+	if g.ledger.guests[peer] == nil {
+		return false
+	}
+	if now := g.cfg.Now(); g.connected == nil || now.Sub(g.looked) >= time.Second {
+		g.connected, g.looked = map[string]bool{}, now
+		for _, p := range g.cfg.Peers.Connected() {
+			g.connected[p] = true
+		}
+	}
+	return g.clients[peer] != nil || g.connected[peer]
+}
 
 func (g *giver) hurry(c *client, orders []order) {
 	g.mu.Lock()
@@ -454,7 +483,6 @@ func (g *giver) cancel(c *client, numbers []uint32) {
 	defer g.mu.Unlock()
 	for _, k := range numbers {
 		if i := slices.IndexFunc(c.orders, func(o order) bool { return o.number == k }); i >= 0 {
-			g.ledger.undo(c.orders[i].digest, c.peer)
 			c.orders = slices.Delete(c.orders, i, i+1)
 		}
 	}

@@ -9,8 +9,9 @@ import (
 
 const (
 	// maxLedger bounds the blocks of which it is noted to whom they went,
-	// maxGained those that came from others, maxHolders the peers of one.
-	maxLedger, maxGained, maxHolders = 1 << 16, 1 << 15, 4
+	// maxGained those that came from others, maxHolders the peers of one,
+	// maxGuests the peers that are remembered.
+	maxLedger, maxGained, maxHolders, maxGuests = 1 << 16, 1 << 15, 4, 1024
 	// smallBlock is the size, in bytes, up to which a block is given to anyone.
 	smallBlock = 16 << 10
 	// spread is to how many at once a block goes that came from others: those
@@ -19,10 +20,14 @@ const (
 	// slowly is how long a block may be under way to others before it goes to
 	// one more.
 	slowly = 3 * time.Second
-	// onItsWay is how long one waits who asks for a block that is being given.
+	// onItsWay is how long one waits, at the least, who asks for a block that is
+	// being given.
 	onItsWay = 500 * time.Millisecond
 	// longestHold bounds how long a block is put off.
 	longestHold = time.Minute
+	// unproven is how long it is put off while it is only with peers of whom
+	// nobody else is known to have had a block.
+	unproven = 2 * time.Second
 )
 
 // hold is how long a block that has just been given to one is put off for
@@ -42,26 +47,56 @@ var alone = [...]time.Duration{
 	node.Later: 3 * time.Second,
 }
 
-// ledger is to whom blocks went that others cannot have had but from here: each
-// is given once, and those who come after are sent to who has it. Guarded by
-// giver.mu.
+// ledger is to whom large blocks went that others cannot have had but from
+// here: each is given once, and those who come after are sent to who has it.
+// Guarded by giver.mu.
 type ledger struct {
-	rows map[Digest]*entry
-	from map[Digest]bool // came from others
-	fifo []Digest        // of from
+	rows   map[Digest]*entry
+	from   map[Digest]bool // came from others
+	fifo   []Digest        // of from
+	guests map[string]*guest
 }
 
 // entry is where one block went.
 type entry struct {
 	to    []string // newest last
-	size  int      // 0 for not known
+	owed  []string // to whom it was given, while nobody else has been seen to have it
+	seen  bool     // somebody else has
 	times int      // it was given
 	gave  time.Time
 	going int       // it is being given
 	since time.Time // it went to one more
 }
 
-func newLedger() ledger { return ledger{rows: map[Digest]*entry{}, from: map[Digest]bool{}} }
+// guest is a peer that has asked here.
+type guest struct {
+	addrs []string
+	owes  int // blocks given to it that nobody else has been seen to have
+	gives int // those that somebody has
+}
+
+func newLedger() ledger {
+	return ledger{rows: map[Digest]*entry{}, from: map[Digest]bool{}, guests: map[string]*guest{}}
+}
+
+// guest is what is known of a peer, from now on.
+func (l *ledger) guest(peer string) *guest {
+	x := l.guests[peer]
+	if x == nil {
+		for other := range l.guests { // any
+			if len(l.guests) < maxGuests {
+				break
+			}
+			delete(l.guests, other)
+		}
+		x = &guest{}
+		l.guests[peer] = x
+	}
+	return x
+}
+
+// proven tells whether x gives on what it is given, as far as is known.
+func (x *guest) proven() bool { return x != nil && x.gives > 0 && x.owes <= maxOwed+x.gives/2 }
 
 // gained notes a block that came from others.
 func (l *ledger) gained(d Digest) {
@@ -76,14 +111,56 @@ func (l *ledger) gained(d Digest) {
 	l.fifo = append(l.fifo, d)
 }
 
-// putOff tells whether peer is to have the block later, when, and who has it
-// now, of those for whom there holds; else it notes that it goes to peer. Where
-// a block is long under way, waits are longer.
-func (l *ledger) putOff(o order, peer string, now time.Time, x load, there func(string) bool) (wait time.Duration, to []string, off bool) {
+// putOff tells whether peer is to have a large block later, when, and who has
+// it now, of those for whom there holds. took is about how long a block is
+// under way: where that is long, waits are longer.
+func (l *ledger) putOff(o order, peer string, now time.Time, took time.Duration, there func(string) bool) (wait time.Duration, to []string, off bool) {
 	patient := func(least time.Duration, blocks int) time.Duration {
-		return min(max(least, time.Duration(blocks)*min(x.took, least)), longestHold)
+		return min(max(least, time.Duration(blocks)*min(took, least)), longestHold)
 	}
 	e := l.rows[o.digest]
+	if e == nil || o.class == node.Now || slices.Contains(e.to, peer) {
+		return 0, nil, false
+	}
+	if o.alone {
+		// It may soon reach somebody who has it from those: they go on with it.
+		if wait = patient(alone[o.class], 8); e.going == 0 {
+			wait -= now.Sub(e.gave)
+		}
+		return wait, nil, wait > 0 && len(e.to) > 0
+	}
+	proven := false
+	for i := len(e.to) - 1; i >= 0; i-- {
+		if there(e.to[i]) {
+			to = append(to, e.to[i])
+			proven = proven || l.guests[e.to[i]].proven()
+		}
+	}
+	if len(to) == 0 {
+		return 0, nil, false
+	}
+	// Those who have been given it come first; here it is given after them.
+	after := time.Duration(0)
+	if !l.from[o.digest] {
+		if after = patient(hold[o.class], 16); !proven && !e.seen {
+			after = min(after, patient(unproven, 6))
+		}
+		after = min(after<<min(max(e.times-1, 0), 8), longestHold)
+	}
+	under := now.Sub(e.since) // way
+	switch {
+	case e.going == 0:
+		wait = after - now.Sub(e.gave)
+	case l.from[o.digest] && (e.going < spread || under >= patient(slowly, 4)), under >= patient(hold[node.Later], 4):
+	default:
+		wait = max(onItsWay, took-under) + after
+	}
+	return wait, to, wait > 0
+}
+
+// begin notes that a large block goes to peer.
+func (l *ledger) begin(d Digest, peer string, now time.Time) {
+	e := l.rows[d]
 	if e == nil {
 		for d, old := range l.rows { // any; who is forgotten is given once more
 			if len(l.rows) < maxLedger {
@@ -94,49 +171,18 @@ func (l *ledger) putOff(o order, peer string, now time.Time, x load, there func(
 			}
 		}
 		e = &entry{}
-		l.rows[o.digest] = e
-	}
-	for i := len(e.to) - 1; i >= 0; i-- {
-		if e.to[i] != peer && there(e.to[i]) {
-			to = append(to, e.to[i])
-		}
-	}
-	if o.alone {
-		// It may soon reach somebody who has it from those: they go on with it.
-		if wait = patient(alone[o.class], 8); e.going == 0 {
-			wait -= now.Sub(e.gave)
-		}
-		if wait > 0 && len(e.to) > 0 && !slices.Contains(e.to, peer) {
-			return wait, nil, true
-		}
-		to = nil
-	}
-	if o.class > node.Now && len(to) > 0 && !slices.Contains(e.to, peer) && (e.size == 0 || e.size > smallBlock) {
-		// Those who have been given it come first; here it is given after them.
-		after := time.Duration(0)
-		if !l.from[o.digest] {
-			after = min(patient(hold[o.class], 16)<<min(max(e.times-1, 0), 8), longestHold)
-		}
-		under := now.Sub(e.since) // way
-		switch {
-		case e.going == 0:
-			wait = after - now.Sub(e.gave)
-		case l.from[o.digest] && (e.going < spread || under >= patient(slowly, 4)+x.queue), under >= hold[node.Later]+x.queue:
-			wait = 0
-		default:
-			wait = max(onItsWay, x.took+x.queue-under) + after
-		}
-		if wait > 0 {
-			return wait, to, true
-		}
+		l.rows[d] = e
 	}
 	e.going++
 	e.since = now
-	l.add(e, peer)
-	return 0, nil, false
+	e.add(peer)
+	if !l.from[d] && !e.seen && !slices.Contains(e.owed, peer) {
+		e.owed = append(e.owed, peer)
+		l.guest(peer).owes++
+	}
 }
 
-func (l *ledger) add(e *entry, peer string) {
+func (e *entry) add(peer string) {
 	if i := slices.Index(e.to, peer); i >= 0 {
 		e.to = slices.Delete(e.to, i, i+1)
 	} else if len(e.to) == maxHolders {
@@ -145,30 +191,30 @@ func (l *ledger) add(e *entry, peer string) {
 	e.to = append(e.to, peer)
 }
 
-// holds notes that peer says it has a block.
+// holds notes that peer says it has a block. When it has it from others, those
+// to whom it was given give on.
 func (l *ledger) holds(d Digest, peer string) {
-	if e := l.rows[d]; e != nil {
-		l.add(e, peer)
-	}
-}
-
-// sized notes how large a block is.
-func (l *ledger) sized(d Digest, size int) {
-	if e := l.rows[d]; e != nil {
-		e.size = size
-	}
-}
-
-// gave notes that a block was given whole. A small one is given to anyone, and
-// not remembered.
-func (l *ledger) gave(d Digest, now time.Time) {
 	e := l.rows[d]
 	if e == nil {
 		return
 	}
-	e.going, e.gave = max(0, e.going-1), now
-	if e.times++; e.going == 0 && e.size <= smallBlock {
-		delete(l.rows, d)
+	e.add(peer)
+	if slices.Contains(e.owed, peer) {
+		return
+	}
+	for _, p := range e.owed {
+		x := l.guest(p)
+		x.owes = max(0, x.owes-1)
+		x.gives++
+	}
+	e.owed, e.seen = nil, true
+}
+
+// gave notes that a block was given whole.
+func (l *ledger) gave(d Digest, now time.Time) {
+	if e := l.rows[d]; e != nil {
+		e.going, e.gave = max(0, e.going-1), now
+		e.times++
 	}
 }
 
@@ -181,6 +227,11 @@ func (l *ledger) undo(d Digest, peer string) {
 	e.going = max(0, e.going-1)
 	if i := slices.Index(e.to, peer); i >= 0 {
 		e.to = slices.Delete(e.to, i, i+1)
+	}
+	if i := slices.Index(e.owed, peer); i >= 0 {
+		e.owed = slices.Delete(e.owed, i, i+1)
+		x := l.guest(peer)
+		x.owes = max(0, x.owes-1)
 	}
 	if len(e.to) == 0 && e.going == 0 {
 		delete(l.rows, d)

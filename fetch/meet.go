@@ -50,13 +50,41 @@ func (s *Scheduler) join(id string) {
 		}
 		return
 	}
+	taken := 0
+	if m := s.peers.met[id]; m != nil {
+		taken = m.taken
+	}
 	delete(s.peers.met, id)
 	p := s.admit(id, st, now)
+	p.taken = taken
 	s.mu.Unlock()
 	go s.speak(p)
 	err = s.listen(p)
 	st.Reset()
 	s.part(p, err)
+}
+
+// introduced has a peer dialled that p has named, unless it is known already.
+// s.mu is held.
+func (s *Scheduler) introduced(p *peer, r referral, now time.Time) {
+	if r.peer == s.cfg.Peers.ID() || s.peers.liars[r.peer] || s.reachable(r.peer) {
+		return
+	}
+	m := s.peers.met[r.peer]
+	if m != nil && m.until.After(now) || len(s.peers.open) >= maxPeers {
+		return
+	}
+	if s.cfg.Meet == nil || len(r.addrs) == 0 || len(s.peers.named) >= maxPeers || m == nil && !s.remember(r.peer) {
+		return
+	}
+	s.peers.met[r.peer].busy = true
+	r.by = p.id
+	if s.peers.meeting >= maxMeeting {
+		s.peers.named = append(s.peers.named, r)
+		return
+	}
+	s.peers.meeting++
+	go s.meet(r)
 }
 
 // meet dials peers that others have named, one after the other, and has them
@@ -146,10 +174,13 @@ func (s *Scheduler) part(p *peer, err error) {
 		s.peers.liars[p.id] = true
 	} else if s.open() {
 		least := coolest
-		if !p.spoke {
+		if !p.spoke || p.taken > p.hits {
 			least *= 10
 		}
-		s.cool(p.id, least)
+		s.cool(p.id, max(least, p.full))
+		if m := s.peers.met[p.id]; m != nil {
+			m.taken = max(0, p.taken-p.hits)
+		}
 	}
 	for _, w := range s.list {
 		w.told, w.said, w.has = w.told&^p.bit, w.said&^p.bit, w.has&^p.bit

@@ -50,6 +50,7 @@ type acquaintance struct {
 	busy  bool // it is being opened, or met
 	until time.Time
 	wait  time.Duration
+	taken int // as of peer, more than it had given when its last stream ended
 }
 
 func newPeers() peers {
@@ -88,10 +89,13 @@ type peer struct {
 	flowed   time.Time // last byte of one
 	hits     int
 	misses   int
+	taken    int // asks that others were given instead
 	lies     int // blocks it said it held, and did not give
 	saved    time.Time
 	spoke    bool
-	mute     bool // it has let a playhead wait, and said nothing since
+	mute     bool          // it has let a playhead wait, and said nothing since
+	full     time.Duration // it has no room for us for so long
+	reading  bool          // a block of its is coming
 }
 
 // saves tells whether p keeps its line for blocks that nobody else has.
@@ -117,23 +121,46 @@ func (p *peer) speed() float64 {
 	return 1e6
 }
 
-// eta is how long p will take for size more bytes.
-func (p *peer) eta(size int64) time.Duration {
-	d := p.latency()
+// eta is how long p will take for size more bytes: as long at the least as it
+// has given nothing.
+func (p *peer) eta(size int64, now time.Time) time.Duration {
+	eta := p.latency() + time.Duration(float64(p.asked+size)/p.speed()*float64(time.Second))
 	if p.mute {
-		d += stalled
+		eta += stalled
 	}
-	return d + time.Duration(float64(p.asked+size)/p.speed()*float64(time.Second))
+	if len(p.order) > 0 {
+		eta = max(eta, p.idle(p.order[0], now))
+	}
+	return eta
 }
 
-// ahead is how many bytes p is asked for until a is done.
-func (p *peer) ahead(a *ask) (n int64) {
+// idle is how long p has given nothing whole since it was asked for a.
+func (p *peer) idle(a *ask, now time.Time) time.Duration {
+	if p.gave.After(a.sent) {
+		return now.Sub(p.gave)
+	}
+	return now.Sub(a.sent)
+}
+
+// left is how long p will take yet for a: as its bytes have come so far, or, if
+// none have, after what it was asked for before.
+func (p *peer) left(a *ask, now time.Time) time.Duration {
+	if a.came > 0 {
+		return time.Duration(float64(now.Sub(a.first)) * float64(max(0, a.size-a.came)) / float64(a.came))
+	}
+	var ahead int64
 	for _, o := range p.order {
-		if n += o.size; o == a {
+		if ahead += o.size; o == a {
 			break
 		}
 	}
-	return n
+	return max(time.Duration(float64(ahead)/p.speed()*float64(time.Second)), p.idle(a, now))
+}
+
+// idles tells whether p is asked and gives nothing, or more was taken off it for
+// that than it has given.
+func (p *peer) idles(now time.Time) bool {
+	return p.taken > p.hits || len(p.order) > 0 && p.idle(p.order[0], now) >= dripping && now.Sub(p.flowed) >= dripping
 }
 
 func (p *peer) oldest() *ask {
@@ -146,6 +173,9 @@ func (p *peer) oldest() *ask {
 // window is how many blocks p is asked for at once: as many as its line takes
 // while the next are asked for.
 func (p *peer) window(leaf int64) int {
+	if p.taken > p.hits {
+		return 1
+	}
 	if p.rate == 0 {
 		if p.near {
 			return 8
@@ -374,6 +404,8 @@ func (s *Scheduler) inspect(now time.Time) {
 		case o != nil && now.Sub(p.heard) >= stalled, o != nil && now.Sub(p.gave) >= givingUp && now.Sub(o.sent) >= givingUp:
 			s.cfg.Log.Debug("peer is silent", "peer", p.id)
 			p.stream.Reset()
+		case p.reading && now.Sub(p.flowed) >= stalled:
+			p.stream.Reset() // nobody waits for it any more, and nothing comes behind it
 		case len(s.list) == 0 && now.Sub(s.peers.active) >= idle:
 			p.stream.Reset()
 		}

@@ -28,7 +28,7 @@ func (s *Scheduler) bestHolder(w *want, now time.Time) *peer {
 	var best *peer
 	size := s.guessSize(w)
 	for _, p := range s.peers.open {
-		if w.has&p.bit != 0 && s.mayAsk(w, p, now) && (best == nil || p.eta(size) < best.eta(size)) {
+		if w.has&p.bit != 0 && s.mayAsk(w, p, now) && (best == nil || p.eta(size, now) < best.eta(size, now)) {
 			best = p
 		}
 	}
@@ -44,7 +44,7 @@ func (s *Scheduler) bestUnknown(w *want, now time.Time) *peer {
 		if (w.said|w.has)&p.bit != 0 || !s.mayAsk(w, p, now) || w.Class != node.Now && p.misses > p.hits {
 			continue
 		}
-		if best == nil || p.eta(size) < best.eta(size) {
+		if best == nil || p.eta(size, now) < best.eta(size, now) {
 			best = p
 		}
 	}
@@ -71,7 +71,7 @@ func (s *Scheduler) spared(w *want, p *peer, now time.Time) bool {
 		return false
 	}
 	for _, q := range s.peers.open {
-		if q != p && w.has&q.bit != 0 && !q.saves(now) {
+		if q != p && w.has&q.bit != 0 && !q.saves(now) && !q.idles(now) {
 			return true
 		}
 	}
@@ -118,52 +118,64 @@ func (s *Scheduler) fill(p *peer, now time.Time) {
 		}
 		s.askPeer(best, p, now)
 	}
-	if len(p.asks) == 0 {
-		s.relieve(p, now)
+	for s.relieve(p, now) {
 	}
 }
 
 const (
-	// maxMoves is how often a block may be moved from one peer to another,
-	// moveAge how long it was asked of the first, moveGain how much sooner it
-	// must come.
+	// maxMoves is how often a block may be moved from one peer to another that
+	// has given some, moveAge how long it was asked of the first, moveGain how
+	// much sooner it must come.
 	maxMoves          = 4
 	moveAge, moveGain = 300 * time.Millisecond, 250 * time.Millisecond
+	// dripping is how long a block that has begun to come must take yet to be
+	// asked of one more.
+	dripping = 3 * time.Second
 )
 
-// relieve has p, who is idle, take over the block that others are furthest
-// from giving, when p would be done with it well before. What is on its way
-// stays. s.mu is held.
-func (s *Scheduler) relieve(p *peer, now time.Time) {
+// relieve has p, who has room, take over the block that others are furthest
+// from giving, when p would be done with it well before; false when there is
+// none. What is on its way stays, and if it comes too slowly p is asked as
+// well. s.mu is held.
+func (s *Scheduler) relieve(p *peer, now time.Time) bool {
+	if p.taken > p.hits {
+		return false
+	}
 	var last *ask
 	most := moveGain
 	for _, w := range s.list {
-		if len(w.asks) != 1 || w.has&p.bit == 0 || w.asks[0].peer == nil || w.moves >= maxMoves || !s.mayAsk(w, p, now) {
+		if len(w.asks) != 1 || w.has&p.bit == 0 || w.asks[0].peer == nil || w.moves >= maxMoves {
 			continue
 		}
 		a := w.asks[0]
-		if now.Sub(a.sent) < moveAge || a.come {
+		theirs := a.peer.left(a, now)
+		if now.Sub(a.sent) < moveAge || a.came > 0 && theirs < dripping {
 			continue
 		}
-		theirs := time.Duration(float64(a.peer.ahead(a)) / a.peer.speed() * float64(time.Second)) // from now on
-		if gain := theirs - 2*p.eta(a.size); gain > most {
+		if gain := theirs - 2*p.eta(a.size, now); gain > most && s.mayAsk(w, p, now) {
 			last, most = a, gain
 		}
 	}
-	if last != nil {
-		w := last.w
-		w.moves++
-		s.drop(last)
-		s.askPeer(w, p, now)
-		s.swarm.Rescued++
+	if last == nil {
+		return false
 	}
+	w := last.w
+	if last.peer.taken++; last.peer.hits > 0 {
+		w.moves++
+	}
+	if last.came == 0 {
+		s.drop(last)
+	}
+	s.askPeer(w, p, now)
+	s.swarm.Rescued++
+	return true
 }
 
 // askPeer asks p for w. s.mu is held.
 func (s *Scheduler) askPeer(w *want, p *peer, now time.Time) {
 	size := s.guessSize(w)
-	eta := p.eta(size)
-	a := &ask{w: w, peer: p, sent: now, size: size, most: now.Add(s.most(w, p))}
+	eta := p.eta(size, now)
+	a := &ask{w: w, peer: p, sent: now, size: size, most: now.Add(s.most(w, p, now))}
 	late := max(3*eta, bear[min(w.Class, node.Later)])
 	if w.Class == node.Now {
 		late = p.silence()

@@ -217,7 +217,7 @@ func (s *Scheduler) rescue(w *want, now time.Time) {
 			silence = stalled // then its stream ends anyhow
 		}
 		last.due = p.heard.Add(silence)
-		if last.come {
+		if last.came > 0 {
 			last.due = p.flowed.Add(stalled)
 		}
 		if last.due.After(now) { // bytes are coming; ours will
@@ -260,7 +260,7 @@ func (s *Scheduler) hurry(w *want, now time.Time) {
 			a.peer.hurries = append(a.peer.hurries, order{w.number, min(w.Class, node.Later), false, w.digest})
 			a.peer.poke(true)
 			a.due = now.Add(a.peer.silence())
-			a.most = now.Add(s.most(w, a.peer))
+			a.most = now.Add(s.most(w, a.peer, now))
 			continue
 		}
 		a.due = now
@@ -270,8 +270,8 @@ func (s *Scheduler) hurry(w *want, now time.Time) {
 
 // most is how long p may take for w, which is urgent, while bytes come. s.mu is
 // held.
-func (s *Scheduler) most(w *want, p *peer) time.Duration {
-	return max(2*p.eta(s.guessSize(w)), bear[node.Next])
+func (s *Scheduler) most(w *want, p *peer, now time.Time) time.Duration {
+	return max(2*p.eta(s.guessSize(w), now), bear[node.Next])
 }
 
 // spoken is until when the company is not asked for w, as all who are connected

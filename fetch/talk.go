@@ -33,6 +33,7 @@ func (s *Scheduler) speak(p *peer) {
 		}
 		s.mu.Lock()
 		b = s.compose(p, b[:0])
+		s.swarm.said(b)
 		s.mu.Unlock()
 		if !s.giver.line.takeAll(node.Now, len(b)) {
 			return
@@ -141,7 +142,15 @@ func (s *Scheduler) hear(p *peer, kind byte, body []byte) error {
 		if err != nil {
 			return err
 		}
-		s.putOff(p, number, time.Duration(wait)*time.Millisecond, refs, now)
+		after := time.Duration(wait) * time.Millisecond
+		if number == 0 { // p has no room for us
+			p.full = min(after, coldest)
+			for _, r := range refs {
+				s.introduced(p, r, now)
+			}
+			return nil
+		}
+		s.putOff(p, number, after, refs, now)
 		s.fill(p, now)
 	case frameBusy:
 	default:
@@ -237,24 +246,7 @@ func (s *Scheduler) putOff(p *peer, number uint32, wait time.Duration, refs []re
 			continue
 		}
 		o.named = append(o.named, r.peer)
-		r.by = p.id
-		if s.reachable(r.peer) {
-			continue
-		}
-		m := s.peers.met[r.peer]
-		if m != nil && m.until.After(now) || len(s.peers.open) >= maxPeers {
-			continue
-		}
-		if s.cfg.Meet == nil || len(r.addrs) == 0 || len(s.peers.named) >= maxPeers || m == nil && !s.remember(r.peer) {
-			continue
-		}
-		s.peers.met[r.peer].busy = true
-		if s.peers.meeting >= maxMeeting {
-			s.peers.named = append(s.peers.named, r)
-			continue
-		}
-		s.peers.meeting++
-		go s.meet(r)
+		s.introduced(p, r, now)
 	}
 	if len(refs) > 0 && s.alone(p) && !slices.ContainsFunc(o.named, s.reachable) {
 		o.alone, o.until = true, now
@@ -274,6 +266,7 @@ func (s *Scheduler) readBlock(p *peer, n int) error {
 	n -= len(h)
 	number := uint32(h[0])<<24 | uint32(h[1])<<16 | uint32(h[2])<<8 | uint32(h[3])
 	s.mu.Lock()
+	p.reading, p.flowed = true, s.cfg.Now()
 	a := p.asks[number]
 	if a == nil {
 		if p.crossing == 0 {
@@ -284,15 +277,16 @@ func (s *Scheduler) readBlock(p *peer, n int) error {
 	}
 	class := node.Later
 	if a != nil {
-		a.come = true
+		a.came, a.first = 1, s.cfg.Now() // it is on its way
 		class = min(a.w.Class, node.Later)
 	}
 	s.mu.Unlock()
-	data, err := s.readBody(p, class, n, a != nil)
+	data, err := s.readBody(p, class, n, a)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
+	p.reading = false
 	p.got = append(p.got, number)
 	p.poke(true)
 	s.mu.Unlock()
@@ -317,11 +311,11 @@ const (
 )
 
 // readBody reads n bytes, which take little more memory than have come; unless
-// they are kept they take a piece's.
-func (s *Scheduler) readBody(p *peer, class node.Class, n int, kept bool) ([]byte, error) {
+// they answer an ask they take a piece's.
+func (s *Scheduler) readBody(p *peer, class node.Class, n int, a *ask) ([]byte, error) {
 	piece := min(s.coming.piece(), sip)
 	room := min(n, piece)
-	if kept {
+	if a != nil {
 		room = min(n, ahead)
 	}
 	data := make([]byte, 0, room)
@@ -331,11 +325,11 @@ func (s *Scheduler) readBody(p *peer, class node.Class, n int, kept bool) ([]byt
 			return nil, errClosed
 		}
 		at := 0
-		if kept {
+		if a != nil {
 			at = got
 		}
 		data = slices.Grow(data[:at], k)[:at+k]
-		if err := s.readPiece(p, data[at:]); err != nil {
+		if err := s.readPiece(p, a, data[at:]); err != nil {
 			return nil, err
 		}
 		got += k
@@ -345,10 +339,12 @@ func (s *Scheduler) readBody(p *peer, class node.Class, n int, kept bool) ([]byt
 
 // readPiece fills b, and notes now and then that bytes come: who waits for them
 // asks nobody else.
-func (s *Scheduler) readPiece(p *peer, b []byte) error {
+func (s *Scheduler) readPiece(p *peer, a *ask, b []byte) error {
 	var noted time.Time
+	var came int64
 	for len(b) > 0 {
 		n, err := p.stream.Read(b)
+		came += int64(n)
 		if b = b[n:]; err != nil && len(b) > 0 {
 			return err
 		}
@@ -359,6 +355,9 @@ func (s *Scheduler) readPiece(p *peer, b []byte) error {
 		noted = now
 		s.mu.Lock()
 		p.heard, p.spoke, p.mute, p.flowed = now, true, false, now
+		if a != nil {
+			a.came, came = a.came+came, 0
+		}
 		s.mu.Unlock()
 	}
 	return nil

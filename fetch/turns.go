@@ -51,19 +51,6 @@ func (t *turns) timed(took time.Duration) {
 	t.took += (min(took, 4*t.took) - t.took) / 4
 }
 
-// load is how a line fares: how long a block is under way, and about how long
-// one waits that is asked for now.
-type load struct{ took, queue time.Duration }
-
-// load tells how the line fares. g.mu is held.
-func (g *giver) load() load {
-	waiting := 0
-	for _, c := range g.clients {
-		waiting += len(c.orders)
-	}
-	return load{g.turns.took, time.Duration(waiting) * g.turns.took / time.Duration(g.turns.abreast())}
-}
-
 // urgent is the most urgent class that c waits for.
 func (c *client) urgent() node.Class {
 	class := node.Later
@@ -73,13 +60,27 @@ func (c *client) urgent() node.Class {
 	return class
 }
 
+// maxOwed is how many blocks a peer may have been given that nobody else has
+// been seen to have: for each so many more it waits as if it were less urgent
+// by a class. What goes to who gives on goes on, and the others have it too.
+const maxOwed = 2
+
+// rank is when c comes among those who wait: the lower the sooner. g.mu is held.
+func (g *giver) rank(c *client) int {
+	rank := int(c.urgent())
+	if x := g.ledger.guests[c.peer]; x != nil {
+		rank += x.owes / maxOwed
+	}
+	return rank
+}
+
 // grant gives turns to who waits, the most urgent first, then by turns. g.mu
 // is held.
 func (g *giver) grant() {
 	for g.turns.held < g.turns.abreast() && len(g.turns.waiting) > 0 {
 		best := 0
 		for i, c := range g.turns.waiting {
-			if c.urgent() < g.turns.waiting[best].urgent() {
+			if g.rank(c) < g.rank(g.turns.waiting[best]) {
 				best = i
 			}
 		}
@@ -179,6 +180,7 @@ func (g *giver) compose(c *client, b []byte) (_ []byte, next order, any bool) {
 	b = appendNumbers(b, frameNot, c.nots)
 	b = appendNumbers(b, frameGain, c.gains)
 	c.small, c.nots, c.gains = c.small[:0], c.nots[:0], c.gains[:0]
+	g.did.said(b)
 	if len(c.orders) == 0 {
 		g.turns.held -= c.granted
 		c.granted = 0
@@ -233,22 +235,24 @@ func (g *giver) write(c *client, b []byte) bool {
 	return err == nil
 }
 
-// hand gives one block, or says that it is not held.
+// hand gives one block, or says that it is not held, or is given later: others
+// may have been given it while c waited.
 func (g *giver) hand(c *client, o order) bool {
 	data, err := g.read(o.digest)
+	large := len(data) > smallBlock
 	g.mu.Lock()
 	if err != nil {
 		c.nots = append(c.nots, o.number)
-		g.ledger.undo(o.digest, c.peer)
-		if _, ok := c.flying[o.number]; ok {
-			delete(c.flying, o.number)
-			g.turns.held--
-		}
-		g.grant()
+	}
+	if err != nil || large && g.defers(c, o) {
+		g.land(c, o.number)
 		g.mu.Unlock()
 		return true
 	}
-	g.ledger.sized(o.digest, len(data))
+	if large {
+		g.ledger.begin(o.digest, c.peer, g.cfg.Now())
+		g.overtake(o.digest, c)
+	}
 	g.mu.Unlock()
 	head := binary.BigEndian.AppendUint32(appendHead(nil, frameBlock, 4+len(data)), o.number)
 	rest := append(head, data[:min(len(data), smallBlock, g.line.piece()-len(head))]...)
@@ -265,7 +269,49 @@ func (g *giver) hand(c *client, o order) bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.sent += int64(len(data))
-	g.ledger.gave(o.digest, g.cfg.Now())
+	g.did.Sent += int64(len(data))
+	if large {
+		g.ledger.gave(o.digest, g.cfg.Now())
+	} else {
+		g.land(c, o.number) // it is there as soon as it is heard of
+	}
 	return true
+}
+
+// land ends c's turn for a block. g.mu is held.
+func (g *giver) land(c *client, number uint32) {
+	if _, ok := c.flying[number]; ok {
+		delete(c.flying, number)
+		g.turns.held--
+	}
+	g.grant()
+}
+
+// defers puts an order off if others have been given the block. g.mu is held.
+func (g *giver) defers(c *client, o order) bool {
+	wait, to, off := g.ledger.putOff(o, c.peer, g.cfg.Now(), g.turns.took, g.near)
+	if !off {
+		return false
+	}
+	var refs []referral
+	for _, p := range to {
+		refs = append(refs, referral{peer: p, addrs: g.ledger.guests[p].addrs})
+	}
+	c.small = appendLater(c.small, o.number, uint32(wait.Milliseconds()), refs)
+	g.did.Referred++
+	return true
+}
+
+// overtake puts off all who wait for a block that c is given. g.mu is held.
+func (g *giver) overtake(d Digest, c *client) {
+	for _, o := range g.clients {
+		if o == c {
+			continue
+		}
+		n := len(o.orders)
+		o.orders = slices.DeleteFunc(o.orders, func(q order) bool { return q.digest == d && g.defers(o, q) })
+		if len(o.orders) < n {
+			o.poke(false)
+		}
+	}
 }

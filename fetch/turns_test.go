@@ -18,7 +18,7 @@ func TestASlowLineCarriesFewBlocks(t *testing.T) {
 	}
 	var clients []*client
 	for range 8 {
-		c := &client{kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), used: now, wrote: now}
+		c := &client{kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), since: now, wrote: now}
 		for k := range uint32(8) {
 			c.orders = append(c.orders, order{number: k, class: node.Later})
 		}

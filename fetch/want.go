@@ -57,15 +57,16 @@ type putOff struct {
 
 // ask is one block asked of one peer or source.
 type ask struct {
-	w    *want
-	peer *peer
-	from *source // when peer is nil
-	end  context.CancelFunc
-	sent time.Time
-	due  time.Time // it is late from then on
-	most time.Time // an urgent one is, from then on, even if bytes come
-	size int64     // as was guessed
-	come bool      // bytes of it have come: it is on its way
+	w     *want
+	peer  *peer
+	from  *source // when peer is nil
+	end   context.CancelFunc
+	sent  time.Time
+	due   time.Time // it is late from then on
+	most  time.Time // an urgent one is, from then on, even if bytes come
+	size  int64     // as was guessed
+	came  int64     // bytes of it that have come, the first at first
+	first time.Time
 }
 
 // passenger is one who waits.

@@ -28,7 +28,8 @@ type SwarmReport struct {
 	Up      int64   `json:"upBytes"`
 	Down    int64   `json:"downBytes"`
 	DelayMs float64 `json:"delayMs"`
-	// FloorSeconds is what the uplinks allow, Seconds is until the last venue had
+	// FloorSeconds is what the uplinks allow, where those that can be dialled
+	// give all that the others take, Seconds is until the last venue had
 	// everything, P50Seconds the median one.
 	FloorSeconds float64 `json:"floorSeconds"`
 	Seconds      float64 `json:"seconds"`
@@ -181,7 +182,7 @@ func (c *cast) swarm(ctx context.Context, x crowd, r *SwarmReport) error {
 		return err
 	}
 	whole := float64(r.Catalogue)
-	r.FloorSeconds = whole / float64(r.Up)
+	r.FloorSeconds = whole / float64(r.Up) * max(1, float64(r.Undialable)/float64(r.Venues-r.Undialable+1))
 	slices.Sort(took)
 	r.Seconds, r.P50Seconds = took[len(took)-1], took[len(took)/2]
 	r.OverFloor = r.Seconds / r.FloorSeconds

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -41,6 +42,10 @@ type SwarmConfig struct {
 	Source, Venue Line
 	// Undialable is the share of venues, from 0 to 1, that none can dial.
 	Undialable float64
+	// Hostile is the share of venues, from 0 to 1, that give wrong bytes, half
+	// blocks and false promises, or flood, in equal parts, and all take what
+	// they can. The others are counted.
+	Hostile float64
 	// Neighbours is how many other venues each one dials (5); all dial the
 	// source.
 	Neighbours int
@@ -65,8 +70,9 @@ type SwarmReport struct {
 	Venues     int   `json:"venues"`
 	Undialable int   `json:"undialable"`
 	Catalogue  int64 `json:"catalogueBytes"`
-	// FloorSeconds is what the lines allow: the source sends everything once, and
-	// all uplinks together send what all venues take.
+	// FloorSeconds is what the lines allow: the source sends everything once, all
+	// uplinks together send what all venues take, and those that can be dialled
+	// what the others take.
 	FloorSeconds float64 `json:"floorSeconds"`
 	// Seconds is until the last venue had everything, P50Seconds the median
 	// venue; OverFloor is Seconds by FloorSeconds.
@@ -79,6 +85,19 @@ type SwarmReport struct {
 	SourceLine float64 `json:"sourceLine"`
 	// Duplicates is the share of received block bytes that had come already.
 	Duplicates float64 `json:"duplicates"`
+	// Hostile is how many venues are, and not counted among Venues. Wrong blocks
+	// are those that a venue took for right, Liars the times that one dropped a
+	// peer for wrong bytes, Innocent those of them that met an honest one, and
+	// Again the times that one that was dropped was asked once more.
+	Hostile  int `json:"hostile,omitempty"`
+	Wrong    int `json:"wrong,omitempty"`
+	Liars    int `json:"liars,omitempty"`
+	Innocent int `json:"innocent,omitempty"`
+	Again    int `json:"again,omitempty"`
+	// Frames is what a node said to others, on average, but blocks, ChatterBytes
+	// what that was.
+	Frames       float64 `json:"frames"`
+	ChatterBytes float64 `json:"chatterBytes"`
 	// Unfinished venues missed something at the limit. Stalls are gaps of more
 	// than 30 s, LongestGap the longest.
 	Unfinished int     `json:"unfinished"`
@@ -122,6 +141,9 @@ func (c *SwarmConfig) complete() {
 	}
 }
 
+// shut is how many venues none can dial.
+func (c *SwarmConfig) shut() int { return int(math.Ceil(c.Undialable * float64(c.Venues))) }
+
 // floor is in seconds.
 func (c *SwarmConfig) floor() float64 {
 	whole := float64(c.Blocks) * float64(c.Size)
@@ -129,7 +151,8 @@ func (c *SwarmConfig) floor() float64 {
 	if c.Source.Up > 0 {
 		floor = max(floor, whole/float64(c.Source.Up))
 		if c.Venue.Up > 0 {
-			floor = max(floor, whole*float64(c.Venues)/float64(c.Source.Up+c.Venue.Up*int64(c.Venues)))
+			up := func(venues int) float64 { return float64(c.Source.Up + c.Venue.Up*int64(venues)) }
+			floor = max(floor, whole*float64(c.Venues)/up(c.Venues), whole*float64(c.shut())/up(c.Venues-c.shut()))
 		}
 	}
 	if c.Venue.Down > 0 {
@@ -155,6 +178,7 @@ var classNames = map[node.Class]string{node.Next: "next", node.Soon: "soon", nod
 // venue is one that fills up.
 type venue struct {
 	node   *Node
+	local  *Store
 	filler Filler
 
 	mu   sync.Mutex // guards what follows
@@ -193,25 +217,30 @@ func Swarm(ctx context.Context, cfg SwarmConfig) (SwarmReport, error) {
 	giver := cfg.Fill(source, store, cfg.Seed)
 	defer giver.Close()
 
-	venues := make([]*venue, cfg.Venues)
-	r := SwarmReport{Venues: cfg.Venues, Catalogue: int64(cfg.Blocks) * int64(cfg.Size), FloorSeconds: cfg.floor(), Classes: map[string]ClassReport{}}
+	var venues []*venue
+	var enemies []*hostile
+	all := make([]*Node, cfg.Venues)
+	r := SwarmReport{Hostile: int(cfg.Hostile*float64(cfg.Venues) + .5), Undialable: cfg.shut(), Catalogue: int64(cfg.Blocks) * int64(cfg.Size), FloorSeconds: cfg.floor(), Classes: map[string]ClassReport{}}
+	r.Venues = cfg.Venues - r.Hostile
 	for i, at := range rnd.Perm(cfg.Venues) {
-		shut := float64(at) < cfg.Undialable*float64(cfg.Venues)
-		if shut {
-			r.Undialable++
+		n := w.Node(NodeConfig{Name: fmt.Sprint("venue", i), Line: cfg.Venue, Undialable: at < cfg.shut()})
+		defer n.Close()
+		all[i] = n
+		if i < r.Hostile {
+			enemies = append(enemies, newHostile(n, i%manners, blocks))
+			continue
 		}
-		v := &venue{node: w.Node(NodeConfig{Name: fmt.Sprint("venue", i), Line: cfg.Venue, Undialable: shut}), left: map[node.Class]int{}, done: map[node.Class]time.Duration{}}
-		defer v.node.Close()
-		v.filler = cfg.Fill(v.node, w.NewStore(), cfg.Seed+uint64(i)+1)
+		v := &venue{node: n, local: w.NewStore(), left: map[node.Class]int{}, done: map[node.Class]time.Duration{}}
+		v.filler = cfg.Fill(n, v.local, cfg.Seed+uint64(i)+1)
 		defer v.filler.Close()
-		venues[i] = v
+		venues = append(venues, v)
 	}
 	begin := time.Now()
 	var wg sync.WaitGroup
-	for _, v := range venues {
+	for i, n := range all {
 		var know []string
 		for _, o := range rnd.Perm(cfg.Venues)[:min(cfg.Neighbours, cfg.Venues)] {
-			know = append(know, venues[o].node.Addrs()[0])
+			know = append(know, all[o].Addrs()[0])
 		}
 		wait := time.Duration(0)
 		if cfg.Within > 0 {
@@ -222,28 +251,36 @@ func Swarm(ctx context.Context, cfg SwarmConfig) (SwarmReport, error) {
 			case <-time.After(wait):
 			case <-ctx.Done():
 			}
-			v.come(ctx, source.Addrs()[0], know, blocks)
+			connect(ctx, n, source.Addrs()[0], know)
+			if i >= r.Hostile {
+				venues[i-r.Hostile].come(ctx, blocks)
+			}
 		})
 	}
 	wg.Wait()
 	r.sum(cfg, venues, begin)
+	r.judge(enemies, venues, blocks)
 	given := giver.Swarm()
+	r.Frames += float64(given.Frames) / float64(r.Venues+1)
+	r.ChatterBytes += float64(given.Words) / float64(r.Venues+1)
 	r.SourceSent = float64(given.Sent) / float64(cfg.Blocks*cfg.Bytes)
 	r.SourceLine = float64(source.Carried().Sent) / float64(r.Catalogue)
 	return r, nil
 }
 
-// come has a venue connect, ask for everything, and wait for it.
-func (v *venue) come(ctx context.Context, source string, know []string, blocks []node.Block) {
-	v.came = time.Now()
-	v.last = v.came
-	var met sync.WaitGroup
-	met.Go(func() { v.node.Connect(ctx, source) })
+// connect has n connect to the source, and to those that it knows.
+func connect(ctx context.Context, n *Node, source string, know []string) {
 	for _, o := range know {
 		// Who cannot be dialled is not waited for.
-		go v.node.Connect(ctx, o)
+		go n.Connect(ctx, o)
 	}
-	met.Wait()
+	n.Connect(ctx, source)
+}
+
+// come has a venue ask for everything, and wait for it.
+func (v *venue) come(ctx context.Context, blocks []node.Block) {
+	v.came = time.Now()
+	v.last = v.came
 	var all sync.WaitGroup
 	for i, b := range blocks {
 		k := classOf(i, len(blocks))
@@ -303,6 +340,8 @@ func (r *SwarmReport) sum(cfg SwarmConfig, venues []*venue, begin time.Time) {
 		v.mu.Unlock()
 		s := v.filler.Swarm()
 		received, twice = received+s.Received, twice+s.Duplicate
+		r.Frames += float64(s.Frames) / float64(r.Venues+1)
+		r.ChatterBytes += float64(s.Words) / float64(r.Venues+1)
 	}
 	r.Seconds, r.P50Seconds = quantile(ends, 1), quantile(ends, .5)
 	if r.FloorSeconds > 0 {
@@ -313,7 +352,7 @@ func (r *SwarmReport) sum(cfg SwarmConfig, venues []*venue, begin time.Time) {
 	}
 	bytes := map[node.Class]int64{}
 	for i := range cfg.Blocks {
-		bytes[classOf(i, cfg.Blocks)] += int64(cfg.Size) * int64(cfg.Venues)
+		bytes[classOf(i, cfg.Blocks)] += int64(cfg.Size) * int64(r.Venues)
 	}
 	for k, name := range classNames {
 		r.Classes[name] = ClassReport{Bytes: bytes[k], P50Seconds: quantile(took[k], .5), P95Seconds: quantile(took[k], .95)}

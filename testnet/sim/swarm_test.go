@@ -164,6 +164,34 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// Venues on slow lines, most of which cannot be dialled, fill from one source,
+// which sends little more than everything once. All have it, and nobody waits
+// half a minute for a block.
+func TestSlowLines(t *testing.T) {
+	line := sim.Line{Up: 250_000, Down: 1_250_000, Delay: 10 * time.Millisecond}
+	r := told(t, sim.SwarmConfig{Venues: 20, Blocks: 12, Source: line, Venue: line, Undialable: .61})
+	if r.SourceSent > 1.5 || r.Duplicates > .1 || r.OverFloor > 2.5 || r.Unfinished > 0 || r.Stalls > 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A third of the swarm is hostile, each in its way. The others have everything,
+// and nothing wrong, about as soon as if all were honest; who lies is asked no
+// more after one block, and nobody is taken for a liar who is none.
+func TestHostile(t *testing.T) {
+	line := sim.Line{Up: 2_000_000, Delay: 5 * time.Millisecond}
+	r := told(t, sim.SwarmConfig{Venues: 20, Source: line, Venue: line, Hostile: .3})
+	if r.Hostile != 6 || r.Venues != 14 || r.Liars == 0 {
+		t.Fatalf("nobody was hostile: %+v", r)
+	}
+	if r.Wrong > 0 || r.Innocent > 0 || r.Again > 0 || r.Unfinished > 0 || r.Stalls > 0 {
+		t.Errorf("%+v", r)
+	}
+	if clean := 1.45; r.OverFloor > 1.4*clean {
+		t.Errorf("it took %.2f times what the lines allow, and takes %.2f times without them", r.OverFloor, clean)
+	}
+}
+
 // TestSwarm is no test but a measurement, for "make swarm": SWARM is its
 // configuration as JSON, "{}" the smallest.
 func TestSwarm(t *testing.T) {

@@ -90,6 +90,7 @@ type Node struct {
 	world *World
 	id    string
 	wg    sync.WaitGroup // handlers and callbacks
+	left  chan struct{}  // closed by Close
 
 	// guarded by World.mu
 	gone     bool
@@ -109,7 +110,7 @@ type Carried struct{ Sent, Received int64 }
 func (w *World) Node(cfg NodeConfig) *Node {
 	sum := sha256.Sum256([]byte(cfg.Name))
 	n := &Node{
-		NodeConfig: cfg, world: w, id: base58.Encode(append([]byte{0x00, 0x24, 0x08, 0x01, 0x12, 0x20}, sum[:]...)),
+		NodeConfig: cfg, world: w, left: make(chan struct{}), id: base58.Encode(append([]byte{0x00, 0x24, 0x08, 0x01, 0x12, 0x20}, sum[:]...)),
 		peers: map[string]bool{}, handlers: map[string]func(string, node.Stream){}, streams: map[*stream]bool{},
 	}
 	w.mu.Lock()
@@ -129,7 +130,10 @@ func (n *Node) Carried() Carried {
 // both sides at once. It waits for the node's handlers.
 func (n *Node) Close() error {
 	n.world.mu.Lock()
-	n.gone = true
+	if !n.gone {
+		n.gone = true
+		close(n.left)
+	}
 	delete(n.world.nodes, n.id)
 	for p := range n.peers {
 		if o := n.world.nodes[p]; o != nil {
