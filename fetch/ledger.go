@@ -145,6 +145,9 @@ func (l *ledger) putOff(o order, peer string, now time.Time, took time.Duration,
 		if after = patient(hold[o.class], 16); !proven && !e.seen {
 			after = min(after, patient(unproven, 6))
 		}
+		if e.seen {
+			after *= 4 // it goes on without us
+		}
 		after = min(after<<min(max(e.times-1, 0), 8), longestHold)
 	}
 	under := now.Sub(e.since) // way

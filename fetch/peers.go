@@ -41,6 +41,7 @@ type peers struct {
 	meeting int        // goroutines that dial
 	named   []referral // to be dialled
 	leaf    int64      // about how large a leaf is
+	rate    float64    // bytes a second of one, as they come
 	began   time.Time  // when something was first wanted
 	active  time.Time  // when something was last wanted
 }
@@ -54,7 +55,7 @@ type acquaintance struct {
 }
 
 func newPeers() peers {
-	return peers{leaf: 256 << 10, byID: map[string]*peer{}, met: map[string]*acquaintance{}, liars: map[string]bool{}}
+	return peers{leaf: 256 << 10, rate: 1e6, byID: map[string]*peer{}, met: map[string]*acquaintance{}, liars: map[string]bool{}}
 }
 
 // peer is one whose blocks we ask for. Its fields are guarded by Scheduler.mu.
@@ -82,7 +83,8 @@ type peer struct {
 	asked    int64  // bytes of asks
 	crossing int    // blocks that may come though cancelled
 	lag      time.Duration
-	rate     float64 // bytes a second; 0 for not known
+	rate     float64  // bytes a second; 0 for not known
+	usual    *float64 // as peers.rate
 	told     time.Time
 	heard    time.Time // last byte
 	gave     time.Time // last block
@@ -118,7 +120,7 @@ func (p *peer) speed() float64 {
 	case p.near:
 		return 20e6
 	}
-	return 1e6
+	return *p.usual
 }
 
 // eta is how long p will take for size more bytes: as long at the least as it
@@ -246,6 +248,7 @@ func (p *peer) sample(a *ask, n int, now time.Time) {
 	} else {
 		p.rate += (r - p.rate) * .3
 	}
+	*p.usual += (r - *p.usual) * .1
 }
 
 // delayed notes how long a short answer took.
@@ -371,7 +374,7 @@ func (s *Scheduler) admit(id string, st node.Stream, now time.Time) *peer {
 	p := &peer{
 		id: id, row: FromSwarm, near: near, stream: st, bit: 1 << bits.TrailingZeros64(^s.peers.used),
 		kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), gone: make(chan struct{}),
-		asks: map[uint32]*ask{}, heard: now, gave: now,
+		asks: map[uint32]*ask{}, heard: now, gave: now, usual: &s.peers.rate,
 	}
 	if near {
 		p.row = FromLAN

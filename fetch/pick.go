@@ -152,7 +152,11 @@ func (s *Scheduler) relieve(p *peer, now time.Time) bool {
 		if now.Sub(a.sent) < moveAge || a.came > 0 && theirs < dripping {
 			continue
 		}
-		if gain := theirs - 2*p.eta(a.size, now); gain > most && s.mayAsk(w, p, now) {
+		ours := p.eta(a.size, now)
+		if a.peer.hits > 0 {
+			ours *= 2 // it has kept its word so far
+		}
+		if gain := theirs - ours; gain > most && s.mayAsk(w, p, now) {
 			last, most = a, gain
 		}
 	}
