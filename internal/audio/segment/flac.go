@@ -20,11 +20,12 @@ type flacFrames struct {
 	block int64 // of all frames but the last, where they are numbered
 	at    int64
 	begun bool // at is known
+	tried int  // bytes of broken frames that were decoded
 }
 
 func (f *flacFrames) next() (unit, error) {
 	u := unit{start: true, sure: true}
-	for n := 0; n <= junk; {
+	for n := 0; n <= junk && f.tried <= patience; {
 		b := f.in.peek(4)
 		if len(b) < 4 {
 			return unit{}, f.in.end()
@@ -57,7 +58,7 @@ func (f *flacFrames) next() (unit, error) {
 		u.gap = true
 		n++
 	}
-	return unit{}, fmt.Errorf("cut FLAC: %w: no frame within %d bytes", ErrDamaged, junk)
+	return unit{}, fmt.Errorf("cut FLAC: %w: nothing but broken frames", ErrDamaged)
 }
 
 // frame returns the size of the whole frame that comes next: 0 where none does, -1 where the stream ends
@@ -83,6 +84,7 @@ func (f *flacFrames) frame() (size int, h flac.Frame) {
 	case r.ended:
 		return -1, h
 	case err != nil:
+		f.tried += r.n
 		return 0, h
 	}
 	return r.n, h
@@ -143,12 +145,8 @@ func (f *flacFrames) header() (*run, error) {
 		if r.init != nil {
 			r.init = append(r.init, h...)
 		}
-		var body []byte
-		if size <= MaxInit {
-			if body = f.in.whole(size); body == nil {
-				return nil, f.in.end()
-			}
-		} else if !f.in.skip(int64(size)) {
+		body := f.in.whole(min(size, MaxInit)) // of a longer one, the beginning
+		if body == nil && size > 0 {
 			return nil, f.in.end()
 		}
 		if kind == 4 {
@@ -156,6 +154,9 @@ func (f *flacFrames) header() (*run, error) {
 		}
 		if r.init != nil {
 			r.init = append(r.init, body...)
+		}
+		if !f.in.skip(int64(max(0, size-MaxInit))) {
+			return nil, f.in.end()
 		}
 	}
 	if r.init == nil {

@@ -8,6 +8,7 @@ import (
 const (
 	mp4Piece = 64 << 10 // of a fragment that is longer than a segment may be
 	maxRate  = 1 << 30
+	maxBox   = 1 << 40
 )
 
 // mp4Boxes follows a fragmented MP4 (ISO/IEC 14496-12, 8.8; CMAF, 23000-19) by its fragments, each a moof
@@ -102,7 +103,7 @@ func (m *mp4Boxes) box() (kind string, size int64, head int, err error) {
 			return "", 0, 0, fmt.Errorf("cut MP4: %w: no box where one should be", ErrDamaged)
 		}
 	}
-	if size < int64(head) {
+	if size < int64(head) || size > maxBox {
 		return "", 0, 0, fmt.Errorf("cut MP4: %w: a box %s of %d bytes", ErrDamaged, kind, size)
 	}
 	return kind, size, head, nil
@@ -327,7 +328,7 @@ func (m *mp4Boxes) fragment(u unit, size int64, head int) (unit, error) {
 	all := int64(len(m.pre)) + size
 	take := size
 	if all > int64(m.most) {
-		take = min(size, mp4Piece)
+		take = min(size, max(int64(head), int64(min(mp4Piece, m.most-len(m.pre)))))
 	}
 	b := m.in.whole(int(take))
 	if b == nil {
@@ -344,7 +345,7 @@ func (m *mp4Boxes) fragment(u unit, size int64, head int) (unit, error) {
 
 // piece hands out more of a fragment that is too long.
 func (m *mp4Boxes) piece(u unit) (unit, error) {
-	b := m.in.whole(int(min(m.left, mp4Piece)))
+	b := m.in.whole(int(min(m.left, mp4Piece, int64(m.most))))
 	if b == nil {
 		return unit{}, m.in.end()
 	}

@@ -88,6 +88,7 @@ type oggPages struct {
 	started bool   // and pos is where its last page ends
 	pos     int64
 	head    []byte // of the packet that goes on
+	tried   int    // bytes of broken pages that were summed
 }
 
 func (o *oggPages) next() (unit, error) {
@@ -268,6 +269,9 @@ func (o *oggPages) page() (raw []byte, p ogg.Page, lost bool, err error) {
 			if p, ok := ogg.ParsePage(b[:size]); ok {
 				return o.in.whole(size), p, lost, nil
 			}
+			if o.tried += size; o.tried > patience {
+				break
+			}
 		}
 		i := 1
 		if at := bytes.IndexByte(b[1:], 'O'); at >= 0 {
@@ -278,5 +282,5 @@ func (o *oggPages) page() (raw []byte, p ogg.Page, lost bool, err error) {
 		o.in.drop(i)
 		lost, n = true, n+i
 	}
-	return nil, p, lost, fmt.Errorf("cut Ogg: %w: no page within %d bytes", ErrDamaged, junk)
+	return nil, p, lost, fmt.Errorf("cut Ogg: %w: nothing but broken pages", ErrDamaged)
 }

@@ -45,6 +45,8 @@ const (
 
 	// junk is how many bytes in a row may belong to nothing, before a stream is given up.
 	junk = 1 << 20
+	// patience is how many bytes of what only looked like pages or frames are looked at more closely.
+	patience = 64 << 20
 	// longestJump is how far a stream's own clock may jump, in seconds, and be believed.
 	longestJump = 60
 )
@@ -209,7 +211,11 @@ func (s *Segmenter) step() error {
 		return err
 	}
 	if len(u.data) > s.most {
-		return fmt.Errorf("cut %s: %w: %d bytes in one, of %d", s.run.format, ErrTooLong, len(u.data), s.most)
+		f := s.run.format
+		if u.run != nil {
+			f = u.run.format
+		}
+		return fmt.Errorf("cut %s: %w: %d bytes in one, of %d", f, ErrTooLong, len(u.data), s.most)
 	}
 	s.take(u)
 	return nil

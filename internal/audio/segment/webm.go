@@ -86,7 +86,8 @@ func (w *webmBlocks) next() (unit, error) {
 			}
 			b := w.in.whole(e.head + int(e.size))
 			if b == nil {
-				continue // it ends
+				w.in.drop(len(w.in.peek(0))) // what is not whole
+				continue
 			}
 			w.pre = append(w.pre, b...)
 			body := b[e.head:]

@@ -1,0 +1,226 @@
+package segment_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"playnode/internal/audio/mp3"
+	"playnode/internal/audio/segment"
+)
+
+func named(t *testing.T, name string) stream {
+	t.Helper()
+	for _, s := range streams {
+		if s.name == name {
+			return s
+		}
+	}
+	t.Fatalf("no stream %s", name)
+	return stream{}
+}
+
+// mp3Frames are the frames of a stream.
+func mp3Frames(t *testing.T, b []byte) (out [][]byte) {
+	t.Helper()
+	r := mp3.NewReader(bytes.NewReader(b))
+	for {
+		f, err := r.Next()
+		if err != nil {
+			return out
+		}
+		out = append(out, bytes.Clone(f.Data))
+	}
+}
+
+func cat(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+
+// Of an mp3 only whole frames come out, whatever stands between them; a source that was cut off in a frame
+// and goes on, or goes on with other parameters, is noted.
+func TestBrokenMP3(t *testing.T) {
+	b := bare(named(t, "mp3 128").encode(t), segment.MP3)
+	other := bare(named(t, "mp3 vbr mono 22050").encode(t), segment.MP3)
+	all := mp3Frames(t, b)
+	id3 := append([]byte("ID3\x03\x00\x00\x00\x00\x02\x00"), make([]byte, 256)...)
+	noise := bytes.Repeat([]byte("no frame \xff\xfb\x90"), 99)
+	middle := cat(all[:50]...)
+	for _, c := range []struct {
+		name   string
+		in     []byte
+		want   []byte
+		gaps   string // of each segment
+		begins string
+	}{
+		{"a tag before and within", cat(id3, middle, id3, middle, []byte("TAG"), make([]byte, 125)), cat(middle, middle), "..", "b."},
+		{"come into in the middle of a frame", b[100 : 100+len(middle)-100], cat(all[1:50]...), ".", "b"},
+		{"junk", cat(noise, middle, noise, middle), cat(middle, middle), "..g.", "b..."},
+		{"cut off in a frame, and again", cat(middle[:len(middle)-150], middle), cat(cat(all[:49]...), middle), "..g.", "b..."},
+		{"other parameters", cat(middle, other), cat(middle, other), "......", "b.b..."},
+		{"the end in a frame", middle[:len(middle)-1], cat(all[:49]...), "..", "b."},
+		{"a header frame within", cat(middle, named(t, "mp3 128").encode(t)[:len(b)/2]), cat(middle, nil), "", ""},
+	} {
+		got := cut(t, bytes.NewReader(c.in), segment.Config{})
+		gaps, begins := "", ""
+		for _, s := range got {
+			gaps += map[bool]string{true: "g", false: "."}[s.Gap]
+			begins += map[bool]string{true: "b", false: "."}[s.Begins]
+		}
+		if c.gaps == "" {
+			if bytes.Contains(join(got, 0), []byte("Info\x00")) {
+				t.Errorf("%s: it comes out", c.name)
+			}
+			continue
+		}
+		if !bytes.Equal(join(got, 0), c.want) {
+			t.Errorf("%s: %d bytes come out, want %d, or others", c.name, len(join(got, 0)), len(c.want))
+		}
+		if !strings.HasPrefix(gaps, strings.TrimRight(c.gaps, ".")) || strings.Count(gaps, "g") != strings.Count(c.gaps, "g") || strings.TrimRight(begins, ".") != strings.TrimRight(c.begins, ".") {
+			t.Errorf("%s: gaps %s, begins %s", c.name, gaps, begins)
+		}
+	}
+}
+
+// Time goes on where the rate changes.
+func TestTimeGoesOn(t *testing.T) {
+	a, b := bare(named(t, "mp3 128").encode(t), segment.MP3), bare(named(t, "mp3 vbr mono 22050").encode(t), segment.MP3)
+	at := time.Duration(0)
+	rates := map[int]int{}
+	for i, s := range cut(t, bytes.NewReader(cat(a, b, a)), segment.Config{}) {
+		if d := s.Start() - at; d < 0 || d > 50*time.Microsecond {
+			t.Errorf("segment %d begins %v after the end of that before", i, d)
+		}
+		at = s.Start() + s.Duration()
+		rates[s.Rate]++
+	}
+	if at < 12900*time.Millisecond || at > 13300*time.Millisecond || rates[44100] < 7 || rates[22050] < 3 {
+		t.Errorf("it lasts %v, %v", at, rates)
+	}
+}
+
+// A chained logical stream gives a new init and its title; a stream that comes back within a page, or before
+// its headers were whole, goes on.
+func TestChains(t *testing.T) {
+	one := func(title, codec string) []byte {
+		return run(t, music()[:4*44100*2], "ffmpeg", strings.Fields("-v error -f s16le -ar 44100 -ac 2 -i - -metadata artist=Ada -metadata title="+title+" "+codec+" -")...)
+	}
+	opus, vorbis, flac := one("Opus", "-c:a libopus -page_duration 200000 -f ogg"), one("Vorbis", "-c:a libvorbis -f ogg"), one("FLAC", "-c:a flac -f flac")
+	oggFLAC := one("OggFLAC", "-c:a flac -f ogg")
+	in := cat(opus, vorbis, oggFLAC, opus[:len(opus)-10], opus[:60], vorbis)
+	var titles, gaps []string
+	all := cut(t, bytes.NewReader(in), segment.Config{})
+	var out []byte
+	for _, s := range all {
+		if s.Begins {
+			titles = append(titles, s.Title)
+			if len(s.Init) == 0 {
+				t.Error("a run begins without its init")
+			}
+		}
+		if s.Gap {
+			gaps = append(gaps, s.Title)
+		}
+		out = append(append(out, s.Init...), s.Media...)
+	}
+	if got := strings.Join(titles, "|"); got != "Ada - Opus|Ada - Vorbis|Ada - OggFLAC|Ada - Opus|Ada - Vorbis" {
+		t.Errorf("titles %s", got)
+	}
+	if got := strings.Join(gaps, "|"); got != "Ada - Vorbis" {
+		t.Errorf("gaps at %s", got)
+	}
+	if !bytes.HasPrefix(out, cat(opus, vorbis, oggFLAC)) || !bytes.HasSuffix(out, vorbis) {
+		t.Error("what is whole does not come out byte for byte")
+	}
+	if last := all[len(all)-1]; last.Start()+last.Duration() < 8500*time.Millisecond {
+		t.Errorf("it lasts %v", last.Start()+last.Duration())
+	}
+	all = cut(t, bytes.NewReader(cat(flac, flac)), segment.Config{})
+	if !bytes.Equal(join(all, 0), cat(flac, flac)) || all[0].Title != "Ada - FLAC" {
+		t.Errorf("FLAC behind FLAC: %q", all[0].Title)
+	}
+}
+
+// What is missing of Ogg, FLAC and a transport stream is a gap in time, and nothing else is lost.
+func TestHoles(t *testing.T) {
+	for _, name := range []string{"opus", "vorbis", "ogg flac", "flac", "ts aac", "mp4 aac", "aac", "webm opus"} {
+		b := named(t, name).encode(t)
+		whole := cut(t, bytes.NewReader(b), segment.Config{Target: 300 * time.Millisecond})
+		end := whole[len(whole)-1]
+		for _, hole := range []int{1, 3000} {
+			if name == "mp4 aac" || name == "webm opus" && hole == 1 {
+				continue // boxes lead on from one to the next: nothing tells where they would go on
+			}
+			from := len(b) * 4 / 7
+			broken := cat(b[:from], b[from+hole:])
+			all, err := cutAll(bytes.NewReader(broken), segment.Config{Target: 300 * time.Millisecond})
+			if err != io.EOF {
+				t.Errorf("%s without %d bytes: %v", name, hole, err)
+			}
+			gaps, kept, most := 0, 0, 9000
+			if name == "ogg flac" {
+				most = 64 << 10 // a page
+			}
+			for _, s := range all {
+				kept += len(s.Init) + len(s.Media)
+				if s.Gap {
+					gaps++
+				}
+			}
+			last := all[len(all)-1]
+			lost := end.Start() + end.Duration() - last.Start() - last.Duration()
+			if gaps == 0 || kept < len(broken)-most || lost < -time.Second || lost > 2*time.Second {
+				t.Errorf("%s without %d bytes: %d gaps, %d bytes of %d kept, %v shorter", name, hole, gaps, kept, len(broken), lost)
+			}
+		}
+	}
+}
+
+// A reader's error comes behind what was whole, and is the reader's; so it is with a stall.
+func TestEnds(t *testing.T) {
+	stall := errors.New("nothing for 15 s")
+	for _, s := range streams {
+		b := s.encode(t)
+		b = b[:len(b)*2/3]
+		all, err := cutAll(io.MultiReader(bytes.NewReader(b), iotest.ErrReader(stall)), segment.Config{})
+		if !errors.Is(err, stall) || len(all) == 0 && !s.video {
+			t.Errorf("%s: %d segments, %v", s.name, len(all), err)
+		}
+	}
+	for name, b := range map[string]string{
+		"nothing": "", "text": strings.Repeat("hello ", 20000), "a WAV": "RIFF\x00\x00\x00\x00WAVEfmt ", "zeros": strings.Repeat("\x00", 1<<20),
+		"an ordinary MP4": "\x00\x00\x00\x10ftypisom\x00\x00\x00\x00\x00\x00\x00\x10mdat" + strings.Repeat("x", 99),
+		"Theora":          string(oggPage("\x80theora" + strings.Repeat("x", 40))),
+	} {
+		all, err := cutAll(strings.NewReader(b), segment.Config{})
+		if len(all) > 0 || !errors.Is(err, segment.ErrUnknown) && (b != "" || err != io.EOF) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// oggPage is a first page with one packet.
+func oggPage(packet string) []byte {
+	b := append([]byte("OggS\x00\x02"), make([]byte, 20)...)
+	b = append(b, 1, byte(len(packet)))
+	b = append(b, packet...)
+	var crc uint32
+	for _, v := range b {
+		crc ^= uint32(v) << 24
+		for range 8 {
+			if crc>>31 != 0 {
+				crc = crc<<1 ^ 0x04c11db7
+			} else {
+				crc <<= 1
+			}
+		}
+	}
+	binary.LittleEndian.PutUint32(b[22:], crc)
+	return b
+}
