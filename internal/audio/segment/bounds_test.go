@@ -18,6 +18,7 @@ import (
 // A segment is as long as it may be in bytes and no longer, in whole frames; what cannot be cut is refused
 // in words.
 func TestMostBytes(t *testing.T) {
+	listed(t)
 	for _, name := range []string{"mp3 128", "vorbis", "ts video", "webm opus", "mp4 aac", "mp4 video"} {
 		s := named(t, name)
 		b := s.encode(t)
@@ -69,6 +70,7 @@ func TestLongFragment(t *testing.T) {
 
 // Headers that are longer than an init may be lose what is no sound: a cover does not stand before a listener.
 func TestLongHeaders(t *testing.T) {
+	listed(t)
 	picture := make([]byte, 200<<10)
 	copy(picture, "\xff\xd8\xff\xe0")
 	block := append([]byte("\x00\x00\x00\x03\x00\x00\x00\x0aimage/jpeg\x00\x00\x00\x00"), make([]byte, 16)...)
@@ -98,6 +100,7 @@ func TestLongHeaders(t *testing.T) {
 
 // Segments are as long as they are wanted.
 func TestTarget(t *testing.T) {
+	listed(t)
 	for _, name := range []string{"mp3 128", "aac", "opus", "flac", "mp4 aac", "ts aac"} {
 		for _, target := range []time.Duration{500 * time.Millisecond, 2 * time.Second} {
 			all := cut(t, bytes.NewReader(named(t, name).encode(t)), segment.Config{Target: target})

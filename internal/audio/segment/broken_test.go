@@ -105,6 +105,7 @@ func TestTimeGoesOn(t *testing.T) {
 // A chained logical stream gives a new init and its title; a stream that comes back within a page, or before
 // its headers were whole, goes on.
 func TestChains(t *testing.T) {
+	listed(t)
 	one := func(title, codec string) []byte {
 		return run(t, music()[:4*44100*2], "ffmpeg", strings.Fields("-v error -f s16le -ar 44100 -ac 2 -i - -metadata artist=Ada -metadata title="+title+" "+codec+" -")...)
 	}
@@ -146,6 +147,7 @@ func TestChains(t *testing.T) {
 
 // What is missing of Ogg, FLAC and a transport stream is a gap in time, and nothing else is lost.
 func TestHoles(t *testing.T) {
+	listed(t)
 	for _, name := range []string{"opus", "vorbis", "ogg flac", "flac", "ts aac", "mp4 aac", "aac", "webm opus"} {
 		b := named(t, name).encode(t)
 		whole := cut(t, bytes.NewReader(b), segment.Config{Target: 300 * time.Millisecond})
@@ -181,6 +183,7 @@ func TestHoles(t *testing.T) {
 
 // A reader's error comes behind what was whole, and is the reader's; so it is with a stall.
 func TestEnds(t *testing.T) {
+	listed(t)
 	stall := errors.New("nothing for 15 s")
 	for _, s := range streams {
 		b := s.encode(t)

@@ -53,6 +53,14 @@ var streams = []stream{
 	{name: "webm video", format: segment.WebM, args: "-c:v libvpx -deadline realtime -g 20 -c:a libvorbis -live 1 -f webm", wait: -1, video: true},
 }
 
+// listed leaves a list of streams out where the race detector runs: a Segmenter has no goroutine.
+func listed(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("one case after another: run whole without the race detector")
+	}
+}
+
 // run runs a program and returns what it writes to stdout.
 func run(t testing.TB, in []byte, name string, args ...string) []byte {
 	t.Helper()

@@ -39,9 +39,7 @@ func bare(b []byte, f segment.Format) []byte {
 // Init and Media are the stream again; segments lie close and are about as long as they should be; and what
 // begins in the middle is heard as it is heard by who came from the beginning.
 func TestStreams(t *testing.T) {
-	if testing.Short() {
-		t.Skip("one case after another: run whole without the race detector")
-	}
+	listed(t)
 	for _, s := range streams {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
@@ -127,6 +125,7 @@ func (s stream) suffix(t *testing.T, whole, got []float32, all []segment.Segment
 
 // How a stream is split into reads changes nothing.
 func TestSplits(t *testing.T) {
+	listed(t)
 	for _, s := range streams {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
@@ -156,6 +155,7 @@ func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
 // A segment is handed out with the last byte of its last frame.
 func TestPrompt(t *testing.T) {
+	listed(t)
 	for _, s := range streams {
 		if s.wait < 0 {
 			continue

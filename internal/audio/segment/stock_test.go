@@ -12,9 +12,7 @@ import (
 
 // What comes out of segments is taken by each format's own player, from the beginning and from the middle on.
 func TestStockPlayers(t *testing.T) {
-	if testing.Short() {
-		t.Skip("one case after another: run whole without the race detector")
-	}
+	listed(t)
 	for _, c := range []struct{ stream, player string }{
 		{"mp3 128", "mpg123 -q -s FILE"},
 		{"mp3 vbr mono 22050", "mpg123 -q -s FILE"},
