@@ -36,6 +36,7 @@ var walls = []wall{
 	{"archivist", []string{"playnode/lease", "playnode/internal/seal", "playnode/internal/audio", "filippo.io/age"}, nil, "an archivist has no code path to a key", false},
 	{"archivist", []string{"playnode/"}, []string{"playnode/archivist", "playnode/follow", "playnode/ipns", "playnode/manifests", "playnode/node", "playnode/fetch", "playnode/live"}, "an archivist is a follower with patience, and nothing more", false},
 	{"publisher", []string{"playnode/follow", "playnode/player", "playnode/archivist", "playnode/daemon", "playnode/internal/repo"}, nil, "the journey out never looks at the journey in", false},
+	{"publisher/icecast", []string{"playnode/", "github.com/libp2p/", "github.com/ipfs/"}, []string{"playnode/publisher/icecast", "playnode/internal/audio"}, "who lets strangers' programs in has no key, and no network beyond its listener", false},
 	{"player", []string{"playnode/publisher", "playnode/archivist", "playnode/daemon", "playnode/internal/repo"}, nil, "the journey in never looks at the journey out", false},
 	{"daemon", []string{"playnode/cmd", "playnode/testnet", "playnode/web"}, nil, "the composition root is driven, and drives nobody above it", false},
 	{"web", []string{"playnode/"}, []string{"playnode/web", "playnode/internal/audio"}, "pages see the roles by interfaces of their own", false},

@@ -10,7 +10,8 @@
 //
 // Rooms: audio/mp3 (Layers I to III), audio/gomp3 (the stock Layer III decoder, contained), audio/flac,
 // audio/wav, audio/aiff, audio/ogg with audio/vorbis and audio/opus (stock decoders, contained), audio/mp4
-// and audio/transcode (what only ffmpeg reads), audio/loudness, audio/resample, audio/tags.
+// and audio/transcode (what only ffmpeg reads), audio/loudness, audio/resample, audio/tags; audio/segment cuts
+// what is live.
 // audio/audiotest is the kit that every Decoder passes.
 package audio
 

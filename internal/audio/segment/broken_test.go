@@ -45,6 +45,7 @@ func cat(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 func TestBrokenMP3(t *testing.T) {
 	b := bare(named(t, "mp3 128").encode(t), segment.MP3)
 	other := bare(named(t, "mp3 vbr mono 22050").encode(t), segment.MP3)
+	mp2 := named(t, "mp2").encode(t)
 	all := mp3Frames(t, b)
 	id3 := append([]byte("ID3\x03\x00\x00\x00\x00\x02\x00"), make([]byte, 256)...)
 	noise := bytes.Repeat([]byte("no frame \xff\xfb\x90"), 99)
@@ -61,6 +62,7 @@ func TestBrokenMP3(t *testing.T) {
 		{"junk", cat(noise, middle, noise, middle), cat(middle, middle), "..g.", "b..."},
 		{"cut off in a frame, and again", cat(middle[:len(middle)-150], middle), cat(cat(all[:49]...), middle), "..g.", "b..."},
 		{"other parameters", cat(middle, other), cat(middle, other), "......", "b.b..."},
+		{"another layer", cat(middle, mp2), cat(middle, mp2), "......", "b.b..."},
 		{"the end in a frame", middle[:len(middle)-1], cat(all[:49]...), "..", "b."},
 		{"a header frame within", cat(middle, named(t, "mp3 128").encode(t)[:len(b)/2]), cat(middle, nil), "", ""},
 	} {
