@@ -174,6 +174,24 @@ func TestRoom(t *testing.T) {
 	})
 }
 
+// A guess takes a second; a question takes none.
+func TestGuess(t *testing.T) {
+	inPipes(t, icecast.Config{}, func(t *testing.T, s *icecast.Server, dial func() net.Conn) {
+		for head, want := range map[string]time.Duration{"": 0, "Authorization: Basic c291cmNlOm5v\r\n": time.Second} {
+			start := time.Now()
+			c := dial()
+			fmt.Fprintf(c, "SOURCE /m HTTP/1.0\r\n%s\r\n", head)
+			got, err := io.ReadAll(c)
+			if err != nil || !strings.HasPrefix(string(got), "HTTP/1.0 401") || !strings.Contains(string(got), "Www-Authenticate: Basic realm=") {
+				t.Errorf("%q, %v", got, err)
+			}
+			if d := time.Since(start); d < want || d > want+600*time.Millisecond { // net/http lingers for 500 ms
+				t.Errorf("%q takes %v", head, d)
+			}
+		}
+	})
+}
+
 // Titles that nobody asks for are bounded, and so are a source's words.
 func TestBounds(t *testing.T) {
 	inPipes(t, icecast.Config{Mount: "/only"}, func(t *testing.T, s *icecast.Server, dial func() net.Conn) {

@@ -37,6 +37,7 @@ const (
 	maxMounts  = 64      // whose sources are counted
 	headerTime = 10 * time.Second
 	writeTime  = 10 * time.Second
+	guessTime  = time.Second // that a wrong password takes
 	// answerAfter is how long the first byte of a stream is waited for, before an answer that nobody
 	// asked for.
 	answerAfter = 500 * time.Millisecond
@@ -53,6 +54,9 @@ type Config struct {
 	// Sources is how many there may be at once, one a mount; 0 means 4. Connections is how many
 	// connections, sources among them; 0 means 32. Who comes then is hung up on.
 	Sources, Connections int
+	// Now is the clock by which sources come and go and titles come; nil means time.Now. Deadlines are the
+	// connection's, by the machine's own.
+	Now func() time.Time
 }
 
 // Server takes sources. Its methods may be used by any number of goroutines.
@@ -83,6 +87,9 @@ func New(c Config) (*Server, error) {
 	}
 	if c.Connections == 0 {
 		c.Connections = 32
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if c.Mount != "" && !isMount(c.Mount) {
 		return nil, fmt.Errorf("take sources: %.40q is no mount", c.Mount)
@@ -154,8 +161,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	user, password, _ := r.BasicAuth()
+	user, password, said := r.BasicAuth()
 	if got := digest(user, password); subtle.ConstantTimeCompare(got[:], s.want[:]) != 1 {
+		if said { // who only asks whether there is a password gets an answer at once
+			select {
+			case <-time.After(guessTime):
+			case <-r.Context().Done():
+			}
+		}
 		w.Header().Set("WWW-Authenticate", `Basic realm="playnode"`)
 		refuse(w, http.StatusUnauthorized, "the password is not the one")
 		return
@@ -201,7 +214,7 @@ func (s *Server) enter(r *http.Request) (x *Source, why string) {
 		return nil, "there are too many sources"
 	}
 	s.number[mount]++
-	x = newSource(r, s.number[mount], s.c.Silence, func() { s.leave(mount) })
+	x = newSource(r, s.number[mount], s.c.Silence, s.c.Now, func() { s.leave(mount) })
 	s.live[mount] = x
 	return x, ""
 }

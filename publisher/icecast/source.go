@@ -58,6 +58,7 @@ type Source struct {
 	left    int64  // of a body whose length was told; 0 where it was not
 	last    string // the answer at its end
 	silence time.Duration
+	now     func() time.Time
 	leave   func()
 	err     error // of Read, once it has ended
 
@@ -67,7 +68,7 @@ type Source struct {
 	gone    time.Time
 }
 
-func newSource(r *http.Request, number int, silence time.Duration, leave func()) *Source {
+func newSource(r *http.Request, number int, silence time.Duration, now func() time.Time, leave func()) *Source {
 	first := func(names ...string) string {
 		for _, n := range names {
 			if v := r.Header.Get(n); v != "" {
@@ -77,7 +78,7 @@ func newSource(r *http.Request, number int, silence time.Duration, leave func())
 		return ""
 	}
 	x := &Source{
-		Mount: r.URL.Path, Number: number, Remote: r.RemoteAddr, Came: time.Now(), silence: silence, leave: leave,
+		Mount: r.URL.Path, Number: number, Remote: r.RemoteAddr, Came: now(), silence: silence, now: now, leave: leave,
 		About: About{
 			Name: first("Ice-Name", "Icy-Name"), Genre: first("Ice-Genre", "Icy-Genre"), Description: first("Ice-Description"),
 			URL: first("Ice-Url", "Icy-Url"), ContentType: first("Content-Type"), Program: first("User-Agent"), Public: first("Ice-Public", "Icy-Pub") == "1",
@@ -151,7 +152,7 @@ func (x *Source) Close() error {
 	x.mu.Lock()
 	was := !x.gone.IsZero()
 	if !was {
-		x.gone = time.Now()
+		x.gone = x.now()
 	}
 	conn := x.conn
 	x.mu.Unlock()
@@ -191,5 +192,5 @@ func (x *Source) update(title string) {
 	if len(x.updates) == maxUpdates {
 		x.updates = append(x.updates[:0], x.updates[1:]...)
 	}
-	x.updates = append(x.updates, Update{title, time.Now(), x.read})
+	x.updates = append(x.updates, Update{title, x.now(), x.read})
 }
