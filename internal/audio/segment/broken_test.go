@@ -5,12 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
 
 	"playnode/internal/audio/mp3"
+	"playnode/internal/audio/ogg"
 	"playnode/internal/audio/segment"
 )
 
@@ -228,4 +230,77 @@ func oggPage(packet string) []byte {
 	}
 	binary.LittleEndian.PutUint32(b[22:], crc)
 	return b
+}
+
+// A transport stream, an MP4 and a WebM that begin anew give a run each, and what the second shows is whole.
+func TestContainersBeginAnew(t *testing.T) {
+	listed(t)
+	for _, c := range [][2]string{{"ts aac", "ts video"}, {"mp4 aac", "mp4 video"}, {"webm opus", "webm video"}} {
+		a, b := named(t, c[0]).encode(t), named(t, c[1]).encode(t)
+		all := cut(t, bytes.NewReader(cat(a, b)), segment.Config{})
+		second := 0
+		for i, s := range all {
+			if s.Begins && i > 0 {
+				if second > 0 {
+					t.Errorf("%s: a third run", c)
+				}
+				second = i
+			}
+		}
+		if second == 0 {
+			t.Errorf("%s: one run", c)
+			continue
+		}
+		if c[0] != "ts aac" && !bytes.Equal(join(all, 0), cat(a, b)) {
+			t.Errorf("%s: other bytes", c)
+		}
+		if want, got := pictures(t, b), pictures(t, join(all[second:], 0)); len(want) < 100 || !slices.Equal(got, want) {
+			t.Errorf("%s: %d pictures of %d, or others", c, len(got), len(want))
+		}
+	}
+}
+
+// Where no packet says that a picture begins what can be decoded by itself, the picture does.
+func TestKeyPictures(t *testing.T) {
+	listed(t)
+	b := bytes.Clone(named(t, "ts video").encode(t))
+	want := cut(t, bytes.NewReader(b), segment.Config{})
+	for p := b; len(p) >= 188; p = p[188:] {
+		if p[3]&0x20 != 0 && p[4] > 0 {
+			p[5] &^= 0x40
+		}
+	}
+	got := cut(t, bytes.NewReader(b), segment.Config{})
+	for i := range want {
+		if len(got) != len(want) || got[i].Independent != want[i].Independent || got[i].At != want[i].At {
+			t.Fatalf("%d segments, want %d, or others", len(got), len(want))
+		}
+	}
+}
+
+// A page or packet that is missing whole leaves no junk behind, and is a gap all the same.
+func TestMissing(t *testing.T) {
+	listed(t)
+	for _, name := range []string{"opus", "vorbis", "ts aac"} {
+		b := named(t, name).encode(t)
+		var parts [][]byte
+		for p := b; len(p) > 0; {
+			n := 188
+			if name != "ts aac" {
+				n = ogg.PageSize(p)
+			}
+			parts, p = append(parts, p[:n]), p[n:]
+		}
+		k := len(parts) * 3 / 5
+		got := cut(t, bytes.NewReader(cat(append(parts[:k:k], parts[k+1:]...)...)), segment.Config{})
+		gaps := 0
+		for _, s := range got {
+			if s.Gap {
+				gaps++
+			}
+		}
+		if want := cat(cat(parts[:k]...), cat(parts[k+1:]...)); gaps != 1 || !bytes.Equal(join(got, 0), want) {
+			t.Errorf("%s: %d gaps, %d bytes of %d, or others", name, gaps, len(join(got, 0)), len(want))
+		}
+	}
 }
