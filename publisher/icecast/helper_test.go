@@ -108,7 +108,7 @@ func accept(t *testing.T, s *icecast.Server) *icecast.Source {
 // status is what curl gets for an answer.
 func status(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := exec.Command("curl", append([]string{"-s", "-o", os.DevNull, "-w", "%{http_code}"}, args...)...).Output()
+	out, err := exec.Command("curl", append([]string{"-s", "-m", "20", "-o", os.DevNull, "-w", "%{http_code}"}, args...)...).Output()
 	if err != nil && len(out) == 0 {
 		t.Fatal(err)
 	}
