@@ -444,6 +444,34 @@ type Status struct {
 	// published.
 	Served  *Served `json:"served"`
 	Traffic Traffic `json:"traffic"`
+	// Today is what of Traffic was since midnight, Line what the line may be
+	// used for.
+	Today Today `json:"today"`
+	Line  Line  `json:"line"`
+}
+
+// Line is how this box uses its line.
+type Line struct {
+	// UploadLimit and DownloadLimit are in bytes a second, 0 for none.
+	UploadLimit   int64 `json:"uploadLimit"`
+	DownloadLimit int64 `json:"downloadLimit"`
+	// QuietHours are the setting; Quiet tells that it is such a time now, until
+	// Until.
+	QuietHours []string   `json:"quietHours"`
+	Quiet      bool       `json:"quiet"`
+	Until      *time.Time `json:"until,omitempty"`
+	Metered    bool       `json:"metered"`
+}
+
+// Today is bytes of blocks since Since, midnight by the box's clock, also of
+// processes that have ended.
+type Today struct {
+	Since    time.Time        `json:"since"`
+	Sent     int64            `json:"sent"`
+	Received int64            `json:"received"`
+	BySource map[string]int64 `json:"bySource"`
+	// ByWay is Sent by what gave it: playnodes, bitswap or http.
+	ByWay map[string]int64 `json:"byWay"`
 }
 
 // Storage is what lies on this box, in bytes.
@@ -482,4 +510,7 @@ type Traffic struct {
 	Referred  int64 `json:"referred"`
 	Rescued   int64 `json:"rescued"`
 	Liars     int   `json:"liars"`
+	// ByWay is Sent by what gave it: playnodes, bitswap (or kubo), or http, the
+	// gateway, headers included.
+	ByWay map[string]int64 `json:"byWay"`
 }

@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -86,6 +87,10 @@ type Daemon struct {
 	end   context.CancelFunc
 
 	mirroring sync.Mutex // held while a mirror is written
+
+	quiet  repo.Hours
+	handed atomic.Int64 // bytes that the gateway has sent
+	today  today
 
 	mu     sync.Mutex // guards what follows
 	opened *network
@@ -161,6 +166,11 @@ func Open(ctx context.Context, opt Options) (*Daemon, error) {
 	if d.now == nil {
 		d.now = time.Now
 	}
+	if d.quiet, err = repo.ParseHours(cfg.QuietHours); err != nil {
+		r.Close()
+		return nil, err
+	}
+	d.today.store = r.Bucket("traffic")
 	if d.opt.Ticks == nil {
 		d.opt.Ticks = func(every time.Duration) (<-chan time.Time, func()) {
 			t := time.NewTicker(every)
@@ -220,7 +230,7 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 			n.Close() // ends the exchange's streams, too
 		}
 	}()
-	exchange := fetch.Config{Local: n, Now: d.now, Upload: ofLine(cfg.UploadLimit), Download: ofLine(cfg.DownloadLimit), Log: d.log}
+	exchange := fetch.Config{Local: n, Now: d.now, Upload: ofLine(cfg.UploadLimit), Download: ofLine(cfg.DownloadLimit), Manners: d.manners, Log: d.log}
 	if own, ok := n.(whole); ok { // an attached Kubo's blocks go by its bitswap
 		exchange.Streams, exchange.Peers, exchange.Near, exchange.Meet = own, own, own.Near, own.Meet
 	}
@@ -347,7 +357,7 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 			return fmt.Errorf("open gateway: %w", err)
 		}
 		r.Gateway = l.Addr().String()
-		g.Go(func() error { return serveHTTP(ctx, n.line.Listener(l), d.gateway(n)) })
+		g.Go(func() error { return serveHTTP(ctx, n.line.Listener(tally{l, &d.handed}), d.keptFrom(n, d.gateway(n))) })
 	}
 	if a := d.repo.Config.Metrics; a != "" {
 		l, err := net.Listen("tcp", a)
@@ -371,6 +381,7 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 		g.Go(func() error { return d.keepRoom(ctx, n) })
 	}
 	g.Go(func() error { return d.keepServed(ctx, n) })
+	g.Go(func() error { return d.keepToday(ctx, n) })
 	g.Go(func() error { return d.keepSound(ctx, n) })
 	if ready != nil {
 		ready(r)

@@ -64,11 +64,12 @@ func (b *box) start(c *clock) {
 	b.t.Helper()
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	flags.String("network", "none", "")
-	for _, list := range []string{"listen", "peer", "allow"} {
+	for _, list := range []string{"listen", "peer", "allow", "quiet-hours"} {
 		flags.StringArray(list, nil, "")
 	}
 	flags.String("reach", "auto", "")
 	flags.Bool("relay", false, "")
+	flags.Bool("metered", false, "")
 	args := b.args
 	if args == nil {
 		args = []string{"--listen=/ip4/127.0.0.1/tcp/0"}

@@ -91,7 +91,7 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 	}
 	value(storeLimit, float64(g.d.repo.Config.StoreLimit))
 	value(peerCount, float64(len(g.n.node.Connected())))
-	t := g.n.traffic()
+	t := g.d.traffic(g.n)
 	tell(sentBytes, prometheus.CounterValue, float64(t.Sent))
 	for source, bytes := range t.BySource {
 		tell(receivedBytes, prometheus.CounterValue, float64(bytes), source)

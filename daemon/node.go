@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -37,6 +38,8 @@ type floor interface {
 	// through which they reach us where they cannot.
 	Reachability() node.Reachability
 	Relays() []string
+	// NearIP tells whether an address is in one of our networks.
+	NearIP(netip.Addr) bool
 	// Source is what its blocks are counted under, Routers are its ways to
 	// name records.
 	Source() string
@@ -56,6 +59,7 @@ func (d *Daemon) openNode(ctx context.Context, cfg repo.Config, key ed25519.Priv
 		Dir: d.repo.NodeDir(), Identity: key, Listen: listen, Peers: cfg.Peers,
 		Network: embedded.Network(cfg.Network), Bootstrap: cfg.Bootstrap, Log: d.log,
 		Allow: cfg.Allow, Small: small(), Relay: cfg.Relay && d.opt.Serve, Reach: reachOf(cfg.Reach), Line: line,
+		Keep: func(peer string) bool { return d.manners().Keep && !d.nearPeer(peer) },
 	}
 	if cfg.Kubo != "" {
 		k, err := kubo.Open(ctx, kubo.Config{RPC: cfg.Kubo, Auth: cfg.KuboAuth, Log: d.log})

@@ -22,7 +22,7 @@ func (d *Daemon) settings(context.Context, struct{}, func(Event)) (repo.Config, 
 func SameSettings(ctx context.Context, c Client, dir string, flags *pflag.FlagSet) error {
 	node := pflag.NewFlagSet("node", pflag.ContinueOnError)
 	for _, name := range []string{
-		"listen", "http", "gateway", "metrics", "store-limit", "upload-limit", "download-limit", "network", "bootstrap", "origin", "router", "kubo-names",
+		"listen", "http", "gateway", "metrics", "store-limit", "upload-limit", "download-limit", "quiet-hours", "metered", "network", "bootstrap", "origin", "router", "kubo-names",
 		"kubo", "pinning-service", "pinning-token-file", "relay", "reach", "allow",
 	} {
 		if f := flags.Lookup(name); f != nil {
@@ -46,7 +46,8 @@ func SameSettings(ctx context.Context, c Client, dir string, flags *pflag.FlagSe
 	}{
 		{"listen", want.Listen, have.Listen}, {"http", want.HTTP, have.HTTP},
 		{"gateway", want.Gateway, have.Gateway}, {"metrics", want.Metrics, have.Metrics}, {"store-limit", want.StoreLimit, have.StoreLimit},
-		{"upload-limit", want.UploadLimit, have.UploadLimit}, {"download-limit", want.DownloadLimit, have.DownloadLimit}, {"network", want.Network, have.Network},
+		{"upload-limit", want.UploadLimit, have.UploadLimit}, {"download-limit", want.DownloadLimit, have.DownloadLimit}, {"quiet-hours", want.QuietHours, have.QuietHours}, {"metered", want.Metered, have.Metered},
+		{"network", want.Network, have.Network},
 		{"bootstrap", want.Bootstrap, have.Bootstrap}, {"origin", want.Origins, have.Origins},
 		{"router", want.Routers, have.Routers}, {"kubo-names", want.KuboNames, have.KuboNames},
 		{"kubo", want.Kubo, have.Kubo}, {"pinning-service", want.PinningService, have.PinningService}, {"pinning-token-file", want.PinningTokenFile, have.PinningTokenFile},

@@ -32,6 +32,9 @@ func (d *Daemon) followName(ctx context.Context, req FollowRequest, emit func(Ev
 	if err := d.connect(ctx, n, req.Node.Peers); err != nil && req.Once {
 		return Followed{}, err
 	}
+	if d.manners().Rest {
+		emit(Event{Note: "the line is left to others now (" + d.line().why() + "): from afar come only the beginnings, the rest later or from the LAN"})
+	}
 	var resolved *float64
 	begun := time.Now() // by the wall: how long it takes, and not when it is
 	c, err := n.follow.Sync(ctx, name, follow.Options{
@@ -207,17 +210,19 @@ func (d *Daemon) status(ctx context.Context, _ struct{}, emit func(Event)) (Stat
 		return Status{}, err
 	}
 	s.Reach = n.reach()
-	s.Traffic, s.Served = n.traffic(), n.servedBy(d.repo.Config.Copies)
+	s.Traffic, s.Served = d.traffic(n), n.servedBy(d.repo.Config.Copies)
+	s.Line, s.Today = d.line(), d.countToday(n)
 	s.Playing, s.Sound = d.sound.now()
 	s.Faults = faults(n.player.Faults())
 	return s, nil
 }
 
-func (n *network) traffic() Traffic {
+func (d *Daemon) traffic(n *network) Traffic {
 	t := n.node.Traffic()
 	x := n.fetch.Swarm()
+	web := d.handed.Load()
 	out := Traffic{
-		Sent: t.Sent + x.Sent, Received: t.Received + x.Received, BySource: map[string]int64{},
+		Sent: t.Sent + x.Sent + web, ByWay: map[string]int64{"playnodes": x.Sent, n.node.Source(): t.Sent, "http": web}, Received: t.Received + x.Received, BySource: map[string]int64{},
 		Duplicate: x.Duplicate, Referred: x.Referred, Rescued: x.Rescued, Liars: x.Liars,
 	}
 	for name, c := range n.fetch.Counts() {

@@ -37,7 +37,7 @@ func NewBulk(s *Scheduler) *Bulk { return &Bulk{s: s} }
 // node.ErrNoSpace is the disk's. What came before an error stays.
 func (b *Bulk) Stream(ctx context.Context, root cid.Cid, most int64, each func(c cid.Cid, size int)) error {
 	err := node.ErrNotFound
-	if b.quiet() {
+	if b.quiet() && !b.s.cfg.manners().Rest {
 		for _, src := range b.s.trusted() {
 			streamer, ok := src.Getter.(node.Streamer)
 			if !ok {

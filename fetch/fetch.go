@@ -60,6 +60,9 @@ type Config struct {
 	// Upload and Download bound what the exchange sends and receives, in
 	// bytes a second; 0 means no bound. Sources are not bounded by them.
 	Upload, Download int64
+	// Manners tells how the line is to be left to others now, and costs
+	// nothing to ask; nil means that it is not.
+	Manners func() Manners
 	// Rand breaks ties and shuffles; nil means one that is seeded anew.
 	Rand *rand.Rand
 	// Log, when nil, drops everything.

@@ -373,7 +373,11 @@ func (g *giver) answer(c *client, base uint32, digests []Digest) error {
 		return err
 	}
 	held := make([]bool, len(digests))
+	keeps := g.keeps(c.peer)
 	for i, d := range digests {
+		if keeps { // it asks anew now and then
+			break
+		}
 		if held[i] = g.holds(d); held[i] {
 			continue
 		}
@@ -440,6 +444,9 @@ func (g *giver) await(c *client, d Digest, number uint32) bool {
 
 // order takes in wants: each is given in its turn, or put off at once.
 func (g *giver) order(c *client, orders []order) error {
+	if g.keeps(c.peer) { // who comes anew is told that nothing is here
+		return errKeeps
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, o := range orders {

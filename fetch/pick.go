@@ -58,7 +58,7 @@ func (s *Scheduler) mayAsk(w *want, p *peer, now time.Time) bool {
 		return false
 	}
 	o := w.offBy(p)
-	if o != nil && o.until.After(now) {
+	if o != nil && o.until.After(now) || !p.near && s.rests(w) {
 		return false
 	}
 	return o != nil && o.alone || !s.spared(w, p, now)

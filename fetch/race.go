@@ -101,6 +101,10 @@ func (s *Scheduler) consider(w *want, now time.Time) {
 		s.look(w, until)
 		return
 	}
+	if s.rests(w) {
+		s.look(w, now.Add(restAgain))
+		return
+	}
 	if s.askSource(w, now) || w.starved {
 		return
 	}
@@ -300,6 +304,9 @@ func (s *Scheduler) spoken(w *want, now time.Time) time.Time {
 // askSource asks the best source that is not asked yet; false when there is
 // none. One that is busy is waited for: w is starved then. s.mu is held.
 func (s *Scheduler) askSource(w *want, now time.Time) bool {
+	if s.rests(w) {
+		return false
+	}
 	var best *source
 	left := 0
 	until := s.spoken(w, now)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"playnode/daemon"
 	"playnode/testnet/netns"
 )
 
@@ -130,5 +131,37 @@ func TestCaps(t *testing.T) {
 	by.within("to playnodes and by HTTP", cap, 0)
 	if car < size/10 {
 		t.Errorf("by HTTP went %d bytes meanwhile", car)
+	}
+}
+
+// On a metered line come the beginnings, and the rest from the building alone;
+// the line gives nothing.
+func TestMetered(t *testing.T) {
+	t.Parallel()
+	home := netns.BoxConfig{NAT: true, Home: "bar"}
+	f := newField(t, netns.BoxConfig{}, home, home, netns.BoxConfig{})
+	dj, djID := f.put(0, "dj")
+	venue, _ := f.put(1, "venue")
+	other, _ := f.put(2, "other")
+	stranger, _ := f.put(3, "stranger")
+	const size = 4 << 20
+	f.noise(dj, size)
+	d := f.run(dj, onTCP)
+	s := f.run(stranger, onTCP)
+	f.run(venue, onTCP, "--network=lan", "--metered", "--peer="+d.Addrs[0], "--peer="+s.Addrs[0])
+	f.exits(venue.JSON(f.ctx, nil, "follow", djID.Name, "--once", "--timeout", "3s"), "a whole catalogue over a metered line", 20)
+	if x := f.status(venue); x.Follows[0].Missing != 1 || x.Traffic.Received == 0 || x.Traffic.Received > size/4 || !x.Line.Metered {
+		t.Errorf("over a metered line came %+v of %+v", x.Traffic, x.Follows)
+	}
+	f.run(other, onTCP, "--network=lan", "--peer="+d.Addrs[0])
+	f.follow(other, djID.Name)
+	f.until(venue, "the rest comes from the building", func(x daemon.Status) bool { return x.Follows[0].Missing == 0 })
+	if by := f.status(venue).Traffic.BySource; by["lan"] < size/2 || by["swarm"] > size/4 {
+		t.Errorf("to a metered box came %v", by)
+	}
+	before := f.status(venue).Traffic.Sent
+	f.exits(stranger.JSON(f.ctx, nil, "follow", djID.Name, "--once", "--timeout", "3s"), "from a metered line", 20)
+	if sent := f.status(venue).Traffic.Sent - before; sent != 0 {
+		t.Errorf("a metered line has given %d bytes", sent)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -100,8 +101,28 @@ func (a *app) statusCmd() *cobra.Command {
 				for from, n := range s.Traffic.BySource {
 					a.printf("  from %-8s %s\n", from, size(n))
 				}
+				a.printf("today %s sent, %s received\n", size(s.Today.Sent), size(s.Today.Received))
+				a.line(s.Line)
 			})
 		},
+	}
+}
+
+// line says how the line is used, where that is not as one likes.
+func (a *app) line(l daemon.Line) {
+	if l.UploadLimit > 0 {
+		a.printf("line  up %s a second at most\n", size(l.UploadLimit))
+	}
+	if l.DownloadLimit > 0 {
+		a.printf("line  down %s a second at most\n", size(l.DownloadLimit))
+	}
+	switch {
+	case l.Metered:
+		a.printf("line  metered: only what is to be heard is fetched, and nothing given but to the LAN\n")
+	case l.Quiet:
+		a.printf("line  quiet until %s: only what is to be heard is fetched, and nothing given but to the LAN\n", l.Until.Format("15:04"))
+	case len(l.QuietHours) > 0:
+		a.printf("line  quiet %s\n", strings.Join(l.QuietHours, ", "))
 	}
 }
 

@@ -87,11 +87,15 @@ type Config struct {
 	// StoreLimit is how many bytes of blocks are held, about; 0 means any
 	// number.
 	StoreLimit int64 `mapstructure:"store-limit"`
-	// UploadLimit and DownloadLimit bound what blocks take of the line when
-	// they are exchanged with other playnodes, in bytes a second; 0 means no
-	// bound.
+	// UploadLimit and DownloadLimit bound what all of the node takes of the
+	// line, headers included, in bytes a second; 0 means no bound.
 	UploadLimit   int64 `mapstructure:"upload-limit"`
 	DownloadLimit int64 `mapstructure:"download-limit"`
+	// QuietHours are times, as ParseHours reads them, in which the line is left
+	// to others, but for what is to be heard next and peers of the LAN; Metered
+	// has it so all day.
+	QuietHours []string `mapstructure:"quiet-hours"`
+	Metered    bool     `mapstructure:"metered"`
 	// Mirrors are folders (absolute) that have the DJ's newest version for web
 	// hosts to serve; MirrorCAR says whether each has it as one file as well.
 	Mirrors   []string `mapstructure:"mirrors"`
@@ -110,7 +114,7 @@ var defaults = map[string]any{
 	"peer": []string{}, "bootstrap": []string{}, "origin": []string{},
 	"router": []string{}, "kubo-names": []string{}, "kubo": "", "kubo-auth": "",
 	"pinning-service": "", "pinning-token": "", "pinning-token-file": "", "name-life": "30d", "store-limit": "0", "copies": 2, "mirrors": []string{}, "mirror-car": true,
-	"upload-limit": "0", "download-limit": "0", "relay": false, "reach": "auto", "allow": []string{},
+	"upload-limit": "0", "download-limit": "0", "quiet-hours": []string{}, "metered": false, "relay": false, "reach": "auto", "allow": []string{},
 	"sink": "default", "loudness": "-16", "rate": 0, "crossfade": ByPlaylist, "latency": "200ms", "volume": 100, "volume-ceiling": 100,
 	"audio.mp3": "exact", "log-level": "info",
 }
@@ -160,6 +164,7 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 		Sink: v.GetString("sink"), Loudness: v.GetString("loudness"), Rate: v.GetInt("rate"),
 		Latency: v.GetDuration("latency"),
 		Volume:  v.GetInt("volume"), VolumeCeiling: v.GetInt("volume-ceiling"),
+		QuietHours: phrases(v, "quiet-hours"), Metered: v.GetBool("metered"),
 		Mirrors: list(v, "mirrors"), MirrorCAR: v.GetBool("mirror-car"),
 		MP3: v.GetString("audio.mp3"), Copies: v.GetInt("copies"), LogLevel: v.GetString("log-level"),
 	}
@@ -270,6 +275,20 @@ func list(v *viper.Viper, key string) []string {
 	return out
 }
 
+// phrases is list of what may have spaces in it.
+func phrases(v *viper.Viper, key string) (out []string) {
+	text, one := v.Get(key).(string)
+	if !one {
+		return list(v, key)
+	}
+	for _, p := range strings.Split(text, ",") {
+		if p = strings.TrimSpace(p); p != "" {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 func (c Config) validate() error {
 	for _, o := range []struct {
 		key, value string
@@ -291,6 +310,9 @@ func (c Config) validate() error {
 	}
 	if c.Kubo != "" && c.StoreLimit > 0 {
 		return errors.New("setting store-limit: it bounds the repo's own store; of a Kubo's repo that is Datastore.StorageMax in its config, and ipfs daemon --enable-gc")
+	}
+	if _, err := ParseHours(c.QuietHours); err != nil {
+		return fmt.Errorf("setting quiet-hours: %w", err)
 	}
 	if c.Copies < 1 {
 		return fmt.Errorf("setting copies: %d is not at least 1", c.Copies)

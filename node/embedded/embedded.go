@@ -21,10 +21,13 @@ import (
 	"github.com/ipfs/boxo/bitswap"
 	bsclient "github.com/ipfs/boxo/bitswap/client"
 	"github.com/ipfs/boxo/bitswap/network/bsnet"
+	bsserver "github.com/ipfs/boxo/bitswap/server"
 	pin "github.com/ipfs/boxo/pinning/pinner"
 	"github.com/ipfs/boxo/pinning/pinner/dspinner"
+	"github.com/ipfs/go-cid"
 	leveldb "github.com/ipfs/go-ds-leveldb"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/routing"
 
 	"playnode/node"
@@ -77,6 +80,9 @@ type Config struct {
 	Room Room
 	// Line, when set, is shared by all connections, through all transports.
 	Line *node.Line
+	// Keep, when set, tells that bitswap is to give a peer nothing now. It must
+	// cost nothing to ask.
+	Keep func(peer string) bool
 	// Grace is how long a released block stays; 0 means 2 minutes.
 	Grace time.Duration
 	// Now is the clock of that grace; nil means time.Now.
@@ -134,6 +140,9 @@ func New(ctx context.Context, cfg Config) (n *Node, err error) {
 		bitswap.MaxOutstandingBytesPerPeer(16<<20),
 		bitswap.WithWantHaveReplaceSize(16<<10),
 		bitswap.TaskWorkerCount(24), bitswap.EngineTaskWorkerCount(24),
+		bitswap.WithServerOption(bsserver.WithPeerBlockRequestFilter(func(p peer.ID, _ cid.Cid) bool {
+			return cfg.Keep == nil || !cfg.Keep(p.String())
+		})),
 		bitswap.WithClientOption(bsclient.WithoutDuplicatedBlockStats()))
 	return n, n.begin()
 }

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -142,6 +143,13 @@ func (n *Host) Near(p string) bool {
 		}
 	}
 	return false
+}
+
+// NearIP tells whether an address is on this box, on a link, or in a network
+// that we are in.
+func (n *Host) NearIP(a netip.Addr) bool {
+	a = a.Unmap()
+	return a.IsLoopback() || a.IsLinkLocalUnicast() || n.subnets.contain(a.AsSlice())
 }
 
 // Relayed is as node.Reach says.
