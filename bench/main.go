@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -42,6 +43,14 @@ func main() {
 			os.Exit(1)
 		}
 		return
+	}
+	if len(os.Args) == 4 && os.Args[1] == "peers" { // a child of rest's
+		n, err := strconv.Atoi(os.Args[2])
+		if err == nil {
+			err = peers(context.Background(), n, os.Args[3])
+		}
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
 	}
 	var c Config
 	flag.StringVar(&c.Playnode, "playnode", "bin/playnode", "our binary")
