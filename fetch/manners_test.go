@@ -25,7 +25,7 @@ func TestRest(t *testing.T) {
 		n, s := w.box("box", func(c *Config) {
 			c.Manners = func() Manners { return Manners{Rest: rest.Load()} }
 			c.Near = func(p string) bool { return p == near.ID() }
-			c.Sources = []Source{{"http", sourceOf{blocks[4]}}}
+			c.Sources = []Source{{Name: "http", Getter: sourceOf{blocks[4]}}}
 		})
 		far, _ := w.box("far", nil, blocks[1:4]...)
 		w.Link(n, near)
