@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ipfs/go-cid"
+
 	"playnode/node"
 )
 
@@ -201,7 +203,7 @@ func (s *Scheduler) rescue(w *want, now time.Time) {
 		s.look(w, last.due)
 		return
 	}
-	if p := last.peer; p != nil && w.urgent(now) && now.Before(last.most) && p.flowed.After(last.sent) {
+	if p := last.peer; p != nil && (w.urgent(now) || !w.Deadline.IsZero()) && now.Before(last.most) && p.flowed.After(last.sent) {
 		// Bytes come: ours, or some that were under way before it. One more would
 		// have both come slower.
 		if last.due = p.flowed.Add(p.silence()); last.due.After(last.most) {
@@ -272,6 +274,21 @@ func (s *Scheduler) hurry(w *want, now time.Time) {
 	s.consider(w, now)
 }
 
+// Coming tells whether a block that is wanted, or what was asked of the same peer
+// before it, has been coming of late: who waits for it may go on doing so.
+func (s *Scheduler) Coming(c cid.Cid) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.wants[c]
+	if w == nil || w.landed {
+		return w != nil
+	}
+	now := s.cfg.Now()
+	return slices.ContainsFunc(w.asks, func(a *ask) bool {
+		return a.peer != nil && a.peer.flowed.After(a.sent) && now.Sub(a.peer.flowed) < stalled
+	})
+}
+
 // most is how long p may take for w, which is urgent, while bytes come. s.mu is
 // held.
 func (s *Scheduler) most(w *want, p *peer, now time.Time) time.Duration {
@@ -280,9 +297,9 @@ func (s *Scheduler) most(w *want, p *peer, now time.Time) time.Duration {
 
 // spoken is until when the company is not asked for w, as all who are connected
 // exchange blocks with us or are about to: they are silent from then on, or w is
-// in no hurry. s.mu is held.
+// in no hurry and none of them is asked. s.mu is held.
 func (s *Scheduler) spoken(w *want, now time.Time) time.Time {
-	if !w.urgent(now) || len(s.peers.open)+s.peers.opening == 0 {
+	if len(s.peers.open)+s.peers.opening == 0 {
 		return now
 	}
 	for _, a := range s.peers.met {
@@ -290,10 +307,13 @@ func (s *Scheduler) spoken(w *want, now time.Time) time.Time {
 			return now
 		}
 	}
-	until := w.since.Add(bear[node.Next])
+	until := now
+	if w.urgent(now) {
+		until = w.since.Add(bear[node.Soon])
+	}
 	for _, a := range w.asks {
 		if a.peer != nil && a.peer.heard.After(a.sent) {
-			if t := a.peer.heard.Add(bear[node.Soon]); t.After(until) {
+			if t := a.peer.heard.Add(stalled); t.After(until) {
 				until = t
 			}
 		}

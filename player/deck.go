@@ -118,7 +118,7 @@ func startDeck(ctx context.Context, cancel context.CancelFunc, it item, info *ma
 
 // info opens a track's sealed metadata.
 func (p *Player) info(ctx context.Context, it item, u *lease.Unlocked, soon *urge) (*manifests.Info, error) {
-	sealed, err := soon.get(ctx, p.cfg.Fetch, p.cfg.Now, it.entry.Info, node.Now, 0, p.cfg.Patience)
+	sealed, err := soon.get(ctx, p, it.entry.Info, node.Now, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package player
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -29,13 +28,11 @@ var errBeforeFile = errors.New("read before the start of a file")
 // the next leaf while the present one is used. It is an io.ReaderAt whose
 // reads end with its context. Safe for concurrent use.
 type file struct {
-	ctx      context.Context // of the deck that reads
-	get      node.Getter
-	now      func() time.Time
-	patience time.Duration
-	urge     *urge
-	pace     float64 // bytes a second of sound
-	tree     *unixfs.File
+	ctx  context.Context // of the deck that reads
+	p    *Player
+	urge *urge
+	pace float64 // bytes a second of sound
+	tree *unixfs.File
 
 	mu      sync.Mutex // guards what follows
 	futures map[int]*future
@@ -53,7 +50,7 @@ type future struct {
 // openFile reads the tree above a file's leaves and holds it against its
 // size, which is signed.
 func (p *Player) openFile(ctx context.Context, e manifests.Entry, u *urge) (*file, error) {
-	f := &file{ctx: ctx, get: p.cfg.Fetch, now: p.cfg.Now, patience: p.cfg.Patience, urge: u, futures: map[int]*future{}}
+	f := &file{ctx: ctx, p: p, urge: u, futures: map[int]*future{}}
 	f.pace = float64(e.Size) / float64(max(1, e.Sec))
 	tree, err := unixfs.Open(ctx, e.Track, e.Size, func(_ context.Context, c cid.Cid) ([]byte, error) { return f.fetch(c, node.Now, 0) })
 	if err != nil {
@@ -65,11 +62,7 @@ func (p *Player) openFile(ctx context.Context, e manifests.Entry, u *urge) (*fil
 
 // fetch gets a block that will be heard so much time after what is heard first.
 func (f *file) fetch(c cid.Cid, class node.Class, in time.Duration) ([]byte, error) {
-	data, err := f.urge.get(f.ctx, f.get, f.now, c, class, in, f.patience)
-	if err != nil && f.ctx.Err() == nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
-		err = fmt.Errorf("no block within %s: %w", f.patience+in, node.ErrNotFound)
-	}
-	return data, err
+	return f.urge.get(f.ctx, f.p, c, class, in)
 }
 
 // leaf is leaf i, fetched or on its way, to be heard in so much time. Of too

@@ -28,6 +28,7 @@ type opening struct {
 	urge   *urge       // how soon it is wanted
 	again  bool        // it is tried a second time
 	short  atomic.Bool // too little of it is here
+	thin   atomic.Bool // the rest comes more slowly than it sounds
 	taken  atomic.Bool // it has begun
 
 	done  chan struct{} // closed when what follows may be read
@@ -52,6 +53,9 @@ func (o *opening) ready() bool {
 // usable tells whether it could begin now.
 func (o *opening) usable() bool { return o.ready() && o.err == nil }
 
+// waits tells whether it is better heard later: it would run out.
+func (o *opening) waits() bool { return o.thin.Load() && time.Since(o.since) < thinFor }
+
 // good tells whether it could begin now, and will not want for blocks.
 func (o *opening) good() bool { return o.usable() && !o.short.Load() }
 
@@ -75,6 +79,10 @@ func (b *Playback) open(ctx context.Context, o *opening) {
 			o.gain = b.levelled(ctx, o.pass, o.g.within(o.k), deck)
 		}
 		o.deck, o.first, o.err = deck, first, err
+		if err == nil && deck.file != nil && time.Since(o.since) >= measured { // a slow line, or nobody in a hurry
+			i, _ := b.p.lacks(ctx, deck, 0)
+			o.thin.Store(i >= 0 && new(pace).thin(o.since, deck.file, i))
+		}
 		close(done)
 		poke(b.opened)
 		if err == nil && o.in == 0 {

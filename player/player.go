@@ -48,8 +48,11 @@ type Config struct {
 	Audio audio.Options
 	// Blocked tells of tracks that are never played here; nil means none.
 	Blocked func(track cid.Cid) bool
-	// Patience is how long a block may keep a track waiting before the track
-	// is skipped; 0 means 5 s. Where a loudspeaker falls silent the next good
+	// Coming tells whether bytes of a block that is asked for are coming; nil
+	// means that nobody knows.
+	Coming func(c cid.Cid) bool
+	// Patience is how long a block of which nothing comes may keep a track
+	// waiting before the track is skipped; 0 means 5 s. Where a loudspeaker falls silent the next good
 	// track plays sooner than that.
 	Patience time.Duration
 	Log      *slog.Logger

@@ -78,6 +78,8 @@ func (b *Playback) pick(ctx context.Context, wait bool) (*opening, error) {
 			}
 		case !o.ready():
 			return nil, nil
+		case o.err == nil && !b.leaving && b.spec.endless(b.paced()) && o.waits():
+			return nil, nil
 		case o.err == nil:
 			if b.admit(o) {
 				return o, nil

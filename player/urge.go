@@ -2,6 +2,7 @@ package player
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -43,27 +44,44 @@ func (u *urge) lead(now time.Time) time.Duration {
 	}
 }
 
-// get gets a block that is heard in so much time after the track's beginning. It
-// waits for patience longer than that.
-func (u *urge) get(ctx context.Context, from node.Getter, now func() time.Time, c cid.Cid, class node.Class, in, patience time.Duration) ([]byte, error) {
-	lead := u.lead(now())
-	ctx, cancel := context.WithTimeout(ctx, lead+in+patience)
+// get gets a block that is heard in so much time after the track's beginning.
+// Where nothing of it comes for the player's patience beyond that, the error
+// wraps node.ErrNotFound.
+func (u *urge) get(ctx context.Context, p *Player, c cid.Cid, class node.Class, in time.Duration) ([]byte, error) {
+	lead := u.lead(p.cfg.Now())
+	until, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w := node.Want{Class: class, Deadline: now().Add(lead + in)}
+	w := node.Want{Class: class, Deadline: p.cfg.Now().Add(lead + in)}
 	if lead > 0 {
 		w.Class = max(class, node.Next)
-		go func() {
+	}
+	go func() {
+		late := time.NewTimer(lead + in + p.cfg.Patience)
+		defer late.Stop()
+		waited := u.waited
+		if lead == 0 {
+			waited = nil
+		}
+		for {
 			select {
-			case <-u.waited:
-			case <-ctx.Done():
+			case <-late.C:
+				if p.cfg.Coming == nil || !p.cfg.Coming(c) {
+					cancel()
+					return
+				}
+				late.Reset(p.cfg.Patience)
+			case <-waited:
+				waited = nil
+				late.Reset(in + p.cfg.Patience)
+				go p.cfg.Fetch.Get(until, c, node.Want{Class: class, Deadline: p.cfg.Now().Add(in)}) // the one that runs goes at its pace
+			case <-until.Done():
 				return
 			}
-			soon, done := context.WithTimeout(ctx, in+patience)
-			defer done()
-			if _, err := from.Get(soon, c, node.Want{Class: class, Deadline: now().Add(in)}); err != nil {
-				cancel()
-			}
-		}()
+		}
+	}()
+	data, err := p.cfg.Fetch.Get(until, c, w)
+	if err != nil && ctx.Err() == nil && until.Err() != nil {
+		err = fmt.Errorf("no block within %s: %w", p.cfg.Patience+in, node.ErrNotFound)
 	}
-	return from.Get(ctx, c, w)
+	return data, err
 }

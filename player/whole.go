@@ -15,6 +15,11 @@ const (
 	sure = 30 * time.Second
 	// recheck is how often a track in line is looked at that is not.
 	recheck = time.Second
+	// measured is how long a line is looked at before it is judged.
+	measured = time.Second
+	// thinFor is how long a loudspeaker waits for a track that comes more slowly
+	// than it sounds, so that it will not run out.
+	thinFor = time.Minute
 )
 
 // lacks is the first leaf of a deck's track, from leaf i on, that is not on
@@ -34,23 +39,42 @@ func (p *Player) lacks(ctx context.Context, d *deck, i int) (int, time.Duration)
 }
 
 // ask fetches a block that will be heard in so much time, and says whether it
-// came before patience had an end.
+// came before nothing of it had come for as long as patience lasts.
 func (p *Player) ask(ctx context.Context, c cid.Cid, in time.Duration) bool {
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.Patience)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	go func() {
+		for p.patient(ctx, c) {
+		}
+		cancel()
+	}()
 	_, err := p.cfg.Fetch.Get(ctx, c, node.Want{Class: node.Next, Deadline: p.cfg.Now().Add(in)})
 	return err == nil
 }
 
-// watch keeps o.short true while it is in line, and asks for the blocks that
-// are not here, one after the other. A track is short while one of its first
-// is not here, or any that cannot be had.
+// patient waits for as long as patience lasts, and tells whether a block has
+// been coming.
+func (p *Player) patient(ctx context.Context, c cid.Cid) bool {
+	select {
+	case <-time.After(p.cfg.Patience):
+		return p.cfg.Coming != nil && p.cfg.Coming(c)
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// watch keeps o.short and o.thin true while it is in line, and asks for the
+// blocks that are not here, one after the other. A track is short while one of
+// its first is not here, or any that cannot be had.
 func (b *Playback) watch(ctx context.Context, o *opening, d *deck) {
 	failed, i := false, 0
+	var line pace
 	for !o.taken.Load() && ctx.Err() == nil {
 		var in time.Duration
 		i, in = b.p.lacks(ctx, d, i)
-		if short := i >= 0 && (failed || in < sure); o.short.Swap(short) != short {
+		short := i >= 0 && (failed || in < sure)
+		thin := i >= 0 && line.thin(o.since, d.file, i)
+		if o.short.Swap(short) != short || o.thin.Swap(thin) != thin {
 			poke(b.opened)
 		}
 		if i < 0 {
@@ -65,4 +89,28 @@ func (b *Playback) watch(ctx context.Context, o *opening, d *deck) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// pace is how quickly a track comes that is not here.
+type pace struct {
+	since time.Time
+	from  int64 // how much of it was here then
+}
+
+// thin tells whether the rest of a track, from leaf i on, comes so slowly that
+// its sound would run out, were it to begin now. lined is since when it is
+// asked for.
+func (l *pace) thin(lined time.Time, f *file, i int) bool {
+	at := f.tree.Leaves[i].At
+	if l.since.IsZero() {
+		if l.since = lined; time.Since(lined) < measured {
+			l.since, l.from = time.Now(), at // the beginning was here
+		}
+	}
+	took := time.Since(l.since)
+	if at <= l.from || took < measured {
+		return false // nobody knows
+	}
+	rate := float64(at-l.from) / took.Seconds()
+	return rate < f.pace && float64(f.tree.Size-at)/rate > float64(f.tree.Size)/f.pace
 }
