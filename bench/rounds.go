@@ -305,7 +305,7 @@ func (k kubo) run(out io.Writer, args ...string) error {
 
 // add adds files as our tracks are cut, and writes the last one's CID to out.
 func (k kubo) add(out io.Writer, args ...string) error {
-	return k.run(out, append([]string{"add", "-Q", "--cid-version=1", "--raw-leaves", "--chunker=size-262144"}, args...)...)
+	return k.run(out, append([]string{"add", "-Q", "--cid-version=1", "--raw-leaves", "--chunker=size-131072"}, args...)...)
 }
 
 // daemon runs until stop is called; addr is where it is reached.

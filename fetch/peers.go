@@ -55,7 +55,7 @@ type acquaintance struct {
 }
 
 func newPeers() peers {
-	return peers{leaf: 256 << 10, rate: 1e6, byID: map[string]*peer{}, met: map[string]*acquaintance{}, liars: map[string]bool{}}
+	return peers{leaf: 128 << 10, rate: 1e6, byID: map[string]*peer{}, met: map[string]*acquaintance{}, liars: map[string]bool{}}
 }
 
 // peer is one whose blocks we ask for. Its fields are guarded by Scheduler.mu.

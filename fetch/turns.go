@@ -13,7 +13,7 @@ const (
 	// those for playheads apart: a block that is whole can go on, and ten halves
 	// cannot. As many are as arrive in turnsTime, and slowTurns where one takes
 	// longer than slowTurn.
-	leastTurns, mostTurns, slowTurns = 3, 8, 2
+	leastTurns, mostTurns, slowTurns = 3, 16, 2
 	turnsTime, slowTurn              = 500 * time.Millisecond, time.Second
 	// leastTurn and longestTurn bound how long a turn lasts if the block does
 	// not arrive.

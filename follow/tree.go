@@ -19,7 +19,7 @@ const (
 	maxDepth = 8
 	// leafSize and width are those of the trees that publishers make; they
 	// serve estimates alone.
-	leafSize, width = 256 << 10, 174
+	leafSize, width = 128 << 10, 174
 )
 
 // branch is an inner node of a UnixFS file: children and the bytes below each.

@@ -52,7 +52,7 @@ func TestStockToolsOpenTheTracks(t *testing.T) {
 		b.ok(err)
 		plain, err := os.ReadFile(filepath.Join(vectors, track.Plain))
 		b.ok(err)
-		cid := k.run(sealed, "add", "-Q", "--only-hash", "--cid-version=1", "--raw-leaves", "--chunker=size-262144")
+		cid := k.run(sealed, "add", "-Q", "--only-hash", "--cid-version=1", "--raw-leaves", "--chunker=size-131072")
 		if got := strings.TrimSpace(string(cid)); got != track.CID {
 			t.Errorf("%s: ipfs add gives %s, want %s", track.Name, got, track.CID)
 		}

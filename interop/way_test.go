@@ -61,7 +61,7 @@ func TestStockKuboAndAge(t *testing.T) {
 		}
 		plain := b.run(exec.CommandContext(b.ctx, b.tool("bin/age"), "-d", "-i", key), sealed[track.CID])
 		sounds(b, files[i], plain)
-		cid := k.run(sealed[track.CID], "add", "-Q", "--only-hash", "--cid-version=1", "--raw-leaves", "--chunker=size-262144")
+		cid := k.run(sealed[track.CID], "add", "-Q", "--only-hash", "--cid-version=1", "--raw-leaves", "--chunker=size-131072")
 		if got := strings.TrimSpace(string(cid)); got != track.CID {
 			t.Errorf("ipfs add gives %s for track %s", got, track.CID)
 		}
@@ -137,7 +137,7 @@ func TestStockKuboReadsPreviews(t *testing.T) {
 			t.Errorf("a pin of the head does not hold preview %d", i)
 		}
 		clip := k.run(nil, "cat", "--offline", tr.Preview.CID)
-		cid := k.run(clip, "add", "-Q", "--only-hash", "--cid-version=1", "--raw-leaves", "--chunker=size-262144")
+		cid := k.run(clip, "add", "-Q", "--only-hash", "--cid-version=1", "--raw-leaves", "--chunker=size-131072")
 		if got := strings.TrimSpace(string(cid)); got != tr.Preview.CID {
 			t.Errorf("ipfs add gives %s for preview %s", got, tr.Preview.CID)
 		}

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// leafSize is the size of a leaf in bytes: a first sound needs one.
-	leafSize = 256 << 10
+	// leafSize is the size of a leaf in bytes: a first sound needs one, which
+	// holds age's header and its first chunk of 64 KiB.
+	leafSize = 128 << 10
 	// batchSize is how many bytes of blocks are put at once, each batch
 	// being one barrier on the disk.
 	batchSize = 4 << 20
@@ -26,7 +27,7 @@ const (
 
 // buildDAG cuts r into a UnixFS file, as
 //
-//	ipfs add --cid-version=1 --raw-leaves --chunker=size-262144
+//	ipfs add --cid-version=1 --raw-leaves --chunker=size-131072
 //
 // does, and puts its blocks. All are durable when it returns. Memory taken
 // does not grow with r.
