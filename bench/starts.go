@@ -90,7 +90,7 @@ func (r *runner) starting() error {
 			return fmt.Errorf("start of a fresh venue from %s: %w", at.name, err)
 		}
 	}
-	return nil
+	return s.stuttering()
 }
 
 // stage is a DJ, a venue in place, and what of the venue's is a track's.
@@ -338,7 +338,7 @@ func (s *stage) start(at situation, venue box.Box) error {
 		defer fill.Wait()
 		defer cancel()
 		select { // until its queues are full
-		case <-time.After(time.Second):
+		case <-time.After(400 * time.Millisecond):
 		case <-ctx.Done():
 		}
 	}
@@ -434,5 +434,6 @@ func (r *runner) startingPage(b *bytes.Buffer) {
 		fmt.Fprintf(b, "| %s | %.2f | %.2f | %d |\n", at.name, r.median(key), r.quantile(key, 1), len(r.taken[key]))
 	}
 	goals = append(goals, goal{"from nothing: music at most 10 s after `follow`", fmt.Sprintf("%.1f s", slowest), slowest <= 10})
+	goals = append(goals, r.stutteringPage(b)...)
 	writeGoals(b, goals...)
 }

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	box "playnode/testnet/binary"
+	"playnode/testnet/netns"
+)
+
+// hearFor is how long a venue is listened to over each line.
+const hearFor = 45 * time.Second
+
+// bad are lines that lose a tenth of their packets each way. What is played is
+// 128 kbit/s.
+var bad = []situation{
+	{name: "20 ms and 10 Mbit/s", line: netns.Line{Delay: 10 * time.Millisecond, Up: 1_250_000, Down: 1_250_000, Loss: .1}},
+	{name: "500 ms and 2 Mbit/s", line: netns.Line{Delay: 250 * time.Millisecond, Up: 250_000, Down: 250_000, Loss: .1}},
+}
+
+// stuttering has a venue of whose tracks nothing is held play as a loudspeaker
+// does, from a peer behind a line that loses a tenth.
+func (s *stage) stuttering() error {
+	for _, at := range bad {
+		if err := s.hear(at); err != nil {
+			return fmt.Errorf("play over %s: %w", at.name, err)
+		}
+	}
+	return nil
+}
+
+func (s *stage) hear(at situation) error {
+	w, from, _, err := s.worldOf(at)
+	if w != nil {
+		defer w.Close()
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.evict(); err != nil {
+		return err
+	}
+	venue := s.venue
+	venue.Within = w.Boxes[1].Within()
+	d, err := s.enter(venue, w, from)
+	if err != nil {
+		return err
+	}
+	defer d.Kill()
+	ctx, cancel := context.WithTimeout(s.ctx, hearFor)
+	defer cancel()
+	begin := time.Now()
+	heard := map[string]float64{}
+	_, err = venue.Stream(ctx, func(m json.RawMessage) error {
+		var e box.Event
+		if err := json.Unmarshal(m, &e); err != nil {
+			return err
+		}
+		if e.Event == "track" && heard["track"] == 0 {
+			heard["first"] = time.Since(begin).Seconds()
+		}
+		heard[e.Event]++
+		return nil
+	}, "play", s.name+"/main", "--sink", "null")
+	if err != nil && ctx.Err() == nil {
+		return err
+	}
+	if heard["track"] == 0 {
+		heard["first"] = hearFor.Seconds()
+	}
+	for _, what := range []string{"first", "track", "underrun"} {
+		s.keep(stutterName(at, what), heard[what])
+	}
+	fmt.Fprintf(os.Stderr, "  %s: %v\n", at.name, heard)
+	return s.ctx.Err()
+}
+
+func stutterName(at situation, what string) string { return "stutter, " + at.name + ", " + what }
+
+// stutteringPage is the part of the section of starts that is about bad lines.
+func (r *runner) stutteringPage(b *bytes.Buffer) (goals []goal) {
+	fmt.Fprintf(b, "\nA line that loses a tenth of its packets each way: a venue in place that holds no block of a track plays 128 kbit/s as a loudspeaker does, for %.0f s.\n\n", hearFor.Seconds())
+	fmt.Fprintf(b, "| over | first sound after s | tracks begun | underruns |\n|---|---:|---:|---:|\n")
+	plays, underruns := 0.0, 0.0
+	for _, at := range bad {
+		tracks, under := r.median(stutterName(at, "track")), r.median(stutterName(at, "underrun"))
+		fmt.Fprintf(b, "| %s | %.1f | %.0f | %.0f |\n", at.name, r.median(stutterName(at, "first")), tracks, under)
+		plays, underruns = plays+tracks, underruns+under
+	}
+	return []goal{{"stutter in at most 0.1 % of plays at 10 % loss", fmt.Sprintf("%.0f underruns in %.0f plays", underruns, plays), plays > 0 && underruns <= plays/1000}}
+}
