@@ -23,7 +23,7 @@ const (
 	// startPatience is how long one start may take, startsFor when no further
 	// one begins on its line.
 	startPatience = 10 * time.Second
-	startsFor     = 12 * time.Second
+	startsFor     = 6 * time.Second
 	// startTracks is how much real music there is where starts are timed.
 	startTracks = 8
 )
