@@ -15,6 +15,9 @@ const (
 	// longer than slowTurn.
 	leastTurns, mostTurns, slowTurns = 3, 16, 2
 	turnsTime, slowTurn              = 500 * time.Millisecond, time.Second
+	// aloneTurns is how many are where only one waits, and nobody else is given
+	// to: there is none whose block they would halve.
+	aloneTurns = 32
 	// leastTurn and longestTurn bound how long a turn lasts if the block does
 	// not arrive.
 	leastTurn, longestTurn = 500 * time.Millisecond, 30 * time.Second
@@ -74,10 +77,16 @@ func (g *giver) rank(c *client) int {
 	return rank
 }
 
+// alone tells whether the only one who waits has all turns, and room for more.
+func (t *turns) alone() bool {
+	c := t.waiting[0]
+	return len(t.waiting) == 1 && t.took < slowTurn && t.held < aloneTurns && c.granted+len(c.flying) == t.held
+}
+
 // grant gives turns to who waits, the most urgent first, then by turns. g.mu
 // is held.
 func (g *giver) grant() {
-	for g.turns.held < g.turns.abreast() && len(g.turns.waiting) > 0 {
+	for len(g.turns.waiting) > 0 && (g.turns.held < g.turns.abreast() || g.turns.alone()) {
 		best := 0
 		for i, c := range g.turns.waiting {
 			if g.rank(c) < g.rank(g.turns.waiting[best]) {
