@@ -43,7 +43,9 @@ func (b *Bulk) Stream(ctx context.Context, root cid.Cid, most int64, each func(c
 			if !ok {
 				continue
 			}
-			err = b.from(ctx, src.Name, streamer, root, most, each)
+			err = b.from(ctx, src.Name, func(ctx context.Context, f func(node.Block) error) error {
+				return streamer.Stream(ctx, root, f)
+			}, most, each)
 			if err == nil || !errors.Is(err, node.ErrNotFound) && !errors.Is(err, node.ErrVerify) {
 				break
 			}
@@ -79,11 +81,11 @@ var errEnough = errors.New("enough")
 
 // from streams from one source. Blocks are written as they come, so that many
 // share a sync; at most inHand wait.
-func (b *Bulk) from(ctx context.Context, name string, src node.Streamer, root cid.Cid, most int64, each func(cid.Cid, int)) error {
+func (b *Bulk) from(ctx context.Context, name string, stream func(context.Context, func(node.Block) error) error, most int64, each func(cid.Cid, int)) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(inHand)
 	var mu sync.Mutex // one call of each at a time
-	err := src.Stream(gctx, root, func(block node.Block) error {
+	err := stream(gctx, func(block node.Block) error {
 		size := len(block.Data)
 		b.s.count(name, func(k *Count) { k.Blocks++; k.Bytes += int64(size) })
 		g.Go(func() error {

@@ -45,8 +45,8 @@ type Config struct {
 	// After is a timer; nil means time.After.
 	After func(time.Duration) <-chan time.Time
 
-	// Streams, when set, has blocks exchanged with peers by BlocksProtocol:
-	// they are asked before all Sources, and given what Local holds. Peers is
+	// Streams, when set, has blocks exchanged with peers by BlocksProtocol, and
+	// graphs begun by TreesProtocol: they are asked before all Sources, and given what Local holds. Peers is
 	// required with it.
 	Streams node.Streams
 	Peers   Neighbours
@@ -57,6 +57,12 @@ type Config struct {
 	// may be dialled on by's word; nil means that only those are asked who are
 	// connected by themselves.
 	Meet func(ctx context.Context, addr, by string) error
+	// Speaks tells whether a connected peer has said that it speaks a protocol,
+	// and costs nothing to ask; nil means that all may.
+	Speaks func(peer, protocol string) bool
+	// Expect tells whether peers may yet connect by themselves that are not
+	// here: what is in no hurry waits for them a little. Nil: always.
+	Expect func() bool
 	// Upload and Download bound what the exchange sends and receives, in
 	// bytes a second; 0 means no bound. Sources are not bounded by them.
 	Upload, Download int64
@@ -144,7 +150,8 @@ type Scheduler struct {
 	ringing bool      // a goroutine waits for it
 }
 
-// New makes a Scheduler. With Streams it serves BlocksProtocol from then on.
+// New makes a Scheduler. With Streams it serves BlocksProtocol and TreesProtocol
+// from then on.
 func New(cfg Config) *Scheduler {
 	if cfg.After == nil {
 		cfg.After = time.After
@@ -170,6 +177,7 @@ func New(cfg Config) *Scheduler {
 		s.giver = newGiver(cfg, s.coming, s.down)
 		cfg.Peers.OnConnect(s.met)
 		cfg.Streams.Handle(BlocksProtocol, s.give)
+		cfg.Streams.Handle(TreesProtocol, newTrees(cfg, s.giver).serve)
 	}
 	return s
 }

@@ -163,15 +163,8 @@ func (s *Scheduler) part(p *peer, err error) {
 	delete(s.peers.byID, p.id)
 	s.peers.used &^= p.bit
 	if errors.Is(err, errLiar) {
-		s.swarm.Liars++
 		s.counts[p.row].Failed++
-		for id := range s.peers.liars {
-			if len(s.peers.liars) < maxLiars {
-				break
-			}
-			delete(s.peers.liars, id)
-		}
-		s.peers.liars[p.id] = true
+		s.lied(p.id)
 	} else if s.open() {
 		least := coolest
 		if !p.spoke || p.taken > p.hits {
@@ -191,6 +184,18 @@ func (s *Scheduler) part(p *peer, err error) {
 	if len(s.list) == 0 {
 		s.rest()
 	}
+}
+
+// lied notes that a peer has sent wrong bytes. s.mu is held.
+func (s *Scheduler) lied(id string) {
+	s.swarm.Liars++
+	for old := range s.peers.liars {
+		if len(s.peers.liars) < maxLiars {
+			break
+		}
+		delete(s.peers.liars, old)
+	}
+	s.peers.liars[id] = true
 }
 
 // open tells whether Close has not been called.

@@ -328,19 +328,7 @@ func (s *Scheduler) reach(now time.Time) {
 			ready = append(ready, id)
 		}
 	}
-	slices.Sort(ready) // so that a seed decides
-	s.rand.Shuffle(len(ready), func(i, j int) { ready[i], ready[j] = ready[j], ready[i] })
-	if s.cfg.Near != nil {
-		slices.SortStableFunc(ready, func(a, b string) int {
-			switch near := s.cfg.Near(a); {
-			case near == s.cfg.Near(b):
-				return 0
-			case near:
-				return -1
-			}
-			return 1
-		})
-	}
+	s.order(ready)
 	for _, id := range ready {
 		if len(s.peers.open)+s.peers.opening >= maxPeers {
 			return
@@ -349,6 +337,24 @@ func (s *Scheduler) reach(now time.Time) {
 		s.peers.opening++
 		go s.join(id)
 	}
+}
+
+// order shuffles peers, those near first. s.mu is held.
+func (s *Scheduler) order(ids []string) {
+	slices.Sort(ids) // so that a seed decides
+	s.rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	if s.cfg.Near == nil {
+		return
+	}
+	slices.SortStableFunc(ids, func(a, b string) int {
+		switch near := s.cfg.Near(a); {
+		case near == s.cfg.Near(b):
+			return 0
+		case near:
+			return -1
+		}
+		return 1
+	})
 }
 
 // cool has an acquaintance left alone for a while, ever longer. s.mu is held.

@@ -151,7 +151,7 @@ func (s *Scheduler) hope(w *want, now time.Time) (until time.Time, hope bool) {
 		}
 	}
 	patient := w.since.Add(w.patience(w.since, len(s.sources)))
-	if len(s.peers.open) == 0 && w.Class >= node.Soon && !w.urgent(now) {
+	if len(s.peers.open) == 0 && w.Class >= node.Soon && !w.urgent(now) && (s.cfg.Expect == nil || s.cfg.Expect()) {
 		if t := s.peers.began.Add(gathering); t.After(now) {
 			at(t)
 		}

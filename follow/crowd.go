@@ -45,7 +45,7 @@ func (w *walk) crowd(ctx context.Context) (*crowd, context.Context) {
 
 // seek has a leaf that is not here sought; done is called when it has come.
 // Where there is no room it is left out.
-func (k *crowd) seek(ctx context.Context, c cid.Cid, size uint64, p Priority, done func()) error {
+func (k *crowd) seek(ctx context.Context, c cid.Cid, size uint64, p Priority, class node.Class, done func()) error {
 	select {
 	case k.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -57,7 +57,7 @@ func (k *crowd) seek(ctx context.Context, c cid.Cid, size uint64, p Priority, do
 		return err
 	}
 	k.wg.Add(1)
-	k.w.f.cfg.Many.Ask(ctx, c, node.Want{Class: node.Later}, func(data []byte, err error) {
+	k.w.f.cfg.Many.Ask(ctx, c, node.Want{Class: class}, func(data []byte, err error) {
 		if err == nil {
 			err = k.w.come(c, size, data, true)
 		}

@@ -31,17 +31,20 @@ type Bulk interface {
 	// most bytes, and calls each for what is here then, one call at a time. It
 	// fails at once where there is no quicker way.
 	Stream(ctx context.Context, root cid.Cid, most int64, each func(c cid.Cid, size int)) error
+	// Trees has the small blocks below root here, but for files' leaves, from
+	// a peer; all else is as Stream's.
+	Trees(ctx context.Context, root cid.Cid, most int64, each func(c cid.Cid, size int)) error
 }
 
-// stream has what is below root here, as far as there is room. What does not
-// come so is sought as ever.
-func (w *walk) stream(ctx context.Context, root cid.Cid, most uint64, p Priority) {
+// stream has by way what is below root here, as far as there is room. What
+// does not come so is sought as ever.
+func (w *walk) stream(ctx context.Context, way way, root cid.Cid, most uint64, p Priority) error {
 	release, err := w.f.room(ctx, most, p)
 	if err != nil {
-		return
+		return err
 	}
 	defer release()
-	err = w.f.cfg.Bulk.Stream(ctx, root, int64(most), func(c cid.Cid, _ int) {
+	err = way(ctx, root, int64(most), func(c cid.Cid, _ int) {
 		w.f.taken(c)
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -54,6 +57,7 @@ func (w *walk) stream(ctx context.Context, root cid.Cid, most uint64, p Priority
 	if err != nil {
 		w.f.cfg.Log.Debug("not streamed", "root", root, "err", err)
 	}
+	return err
 }
 
 // streamedHere tells whether this walk has had c streamed: it was verified when
@@ -64,16 +68,24 @@ func (w *walk) streamedHere(c cid.Cid) bool {
 	return w.fresh[c]
 }
 
-// first streams the beginning of a catalogue of which nothing is here: each
-// of its records names the next, so that one by one they take a round trip
-// each.
+// way is one of Bulk's.
+type way func(ctx context.Context, root cid.Cid, most int64, each func(c cid.Cid, size int)) error
+
+// first has the beginning of a catalogue come of which nothing is here, from a
+// peer or else a gateway: each of its records names the next, so that one by one
+// they take a round trip each.
 func (w *walk) first(ctx context.Context, envelope cid.Cid) {
 	if w.f.cfg.Bulk == nil || w.local {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, glimpse)
-	defer cancel()
-	w.stream(ctx, envelope, firstBytes, Unleased)
+	for _, way := range []way{w.f.cfg.Bulk.Trees, w.f.cfg.Bulk.Stream} {
+		within, cancel := context.WithTimeout(ctx, glimpse)
+		err := w.stream(within, way, envelope, firstBytes, Unleased)
+		cancel()
+		if err == nil {
+			return
+		}
+	}
 }
 
 // streamed has tracks of which nothing is here streamed, if they are few.
@@ -95,8 +107,8 @@ func (w *walk) streamed(ctx context.Context, entries []manifests.Entry) {
 	g.SetLimit(streams)
 	for _, e := range lacking {
 		g.Go(func() error {
-			w.stream(ctx, e.Track, e.Size+slack, w.f.keep(e.Track))
-			return nil
+			w.stream(ctx, w.f.cfg.Bulk.Stream, e.Track, e.Size+slack, w.f.keep(e.Track))
+			return nil // what has not come is sought
 		})
 	}
 	g.Wait()

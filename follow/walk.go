@@ -186,8 +186,9 @@ func (w *walk) edge(ctx context.Context, e manifests.Entry, last bool) error {
 }
 
 // track has all leaves here, as tasks of g or of many, whose context is most;
-// done is called when the last has arrived.
-func (w *walk) track(ctx, most context.Context, g *errgroup.Group, many *crowd, e manifests.Entry, done func()) error {
+// done is called when the last has arrived. Head and end go before the rest,
+// where others have not sought them before.
+func (w *walk) track(ctx, most context.Context, g *errgroup.Group, many *crowd, e manifests.Entry, edges bool, done func()) error {
 	var left atomic.Int64
 	left.Store(1) // the walk itself
 	finish := func() {
@@ -195,23 +196,27 @@ func (w *walk) track(ctx, most context.Context, g *errgroup.Group, many *crowd, 
 			done()
 		}
 	}
-	priority := w.f.keep(e.Track)
+	keep := w.f.keep(e.Track)
 	w.know(1 - estimate(e.Size)) // the root; all else is known by its parent
-	var visit func(c cid.Cid, size uint64, depth int) error
-	visit = func(c cid.Cid, size uint64, depth int) error {
+	var visit func(c cid.Cid, at, size uint64, depth int) error
+	visit = func(c cid.Cid, at, size uint64, depth int) error {
+		priority, class := keep, node.Later
+		if edges && (at == 0 || at+size == e.Size) {
+			priority, class = Today, node.Next
+		}
 		if c.Prefix().Codec == cid.Raw {
 			if size > maxLeaf {
 				return refuse("leaf %s of %d bytes", c, size)
 			}
 			left.Add(1)
 			if many != nil && !w.holds(ctx, c) {
-				if err := many.seek(most, c, size, priority, finish); err != nil {
+				if err := many.seek(most, c, size, priority, class, finish); err != nil {
 					return fmt.Errorf("track %s: %w", e.Track, err)
 				}
 				return ctx.Err()
 			}
 			g.Go(func() error {
-				here, err := w.leaf(ctx, c, size, priority, node.Later, true)
+				here, err := w.leaf(ctx, c, size, priority, class, true)
 				if err != nil {
 					return fmt.Errorf("track %s: %w", e.Track, err)
 				}
@@ -225,19 +230,20 @@ func (w *walk) track(ctx, most context.Context, g *errgroup.Group, many *crowd, 
 		if depth == maxDepth {
 			return refuse("file is over %d levels deep", maxDepth)
 		}
-		b, err := w.branch(ctx, c, size, node.Later)
+		b, err := w.branch(ctx, c, size, class)
 		if err != nil {
 			return err
 		}
 		w.know(len(b.links))
 		for i, l := range b.links {
-			if err := visit(l, b.sizes[i], depth+1); err != nil {
+			if err := visit(l, at, b.sizes[i], depth+1); err != nil {
 				return err
 			}
+			at += b.sizes[i]
 		}
 		return nil
 	}
-	if err := visit(e.Track, e.Size, 1); err != nil {
+	if err := visit(e.Track, 0, e.Size, 1); err != nil {
 		return fmt.Errorf("track %s: %w", e.Track, err)
 	}
 	finish()
@@ -257,45 +263,85 @@ func estimate(size uint64) int {
 
 // tracks has everything of the entries here: a few new ones each at once; of
 // the others info, then every head, then every end, then all that lies between.
+// Where all leaves are sought at once anyway nothing waits for what comes before.
 func (w *walk) tracks(ctx context.Context, entries []manifests.Entry) error {
+	blocks := 0
 	for _, e := range entries {
 		w.know(estimate(e.Size))
+		blocks += estimate(e.Size)
 	}
 	w.streamed(ctx, entries)
+	many, most := w.crowd(ctx) // whose end is that of what follows too, and not the other way: those end first
+	together := many != nil && blocks <= maxCrowd
+	var err error
+	if !together {
+		err = w.edges(most, entries)
+	}
+	if err == nil {
+		err = w.leaves(most, many, entries, together)
+	}
+	if own := many.wait(err != nil); own != nil {
+		return own
+	}
+	return err
+}
+
+// edges has info, then every head, then every end here.
+func (w *walk) edges(ctx context.Context, entries []manifests.Entry) error {
 	for _, stage := range []func(context.Context, manifests.Entry) error{
-		func(ctx context.Context, e manifests.Entry) error { _, err := w.record(ctx, e.Info); return err },
+		w.info,
 		func(ctx context.Context, e manifests.Entry) error { return w.edge(ctx, e, false) },
 		func(ctx context.Context, e manifests.Entry) error { return w.edge(ctx, e, true) },
 	} {
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(w.f.cfg.Parallel)
 		for _, e := range entries {
-			g.Go(func() error {
-				if err := stage(ctx, e); err != nil {
-					return fmt.Errorf("track %s: %w", e.Track, err)
-				}
-				return nil
-			})
+			g.Go(func() error { return stage(ctx, e) })
 		}
 		if err := g.Wait(); err != nil {
 			return err
 		}
 	}
-	many, ctx := w.crowd(ctx) // whose end is g's too, and not the other way: g ends first
-	g, gctx := errgroup.WithContext(ctx)
+	return nil
+}
+
+func (w *walk) info(ctx context.Context, e manifests.Entry) error {
+	if _, err := w.record(ctx, e.Info); err != nil {
+		return fmt.Errorf("track %s: %w", e.Track, err)
+	}
+	return nil
+}
+
+// leaves has all leaves here, and where nobody has sought them yet infos, heads
+// and ends with them.
+func (w *walk) leaves(most context.Context, many *crowd, entries []manifests.Entry, edges bool) error {
+	ctx, end := context.WithCancel(most)
+	defer end()
+	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(w.f.cfg.Parallel)
-	var err error
+	var trees errgroup.Group
+	trees.SetLimit(1) // in order
+	if edges {
+		trees.SetLimit(w.f.cfg.Parallel) // who waits for its tree holds up no other
+	}
 	for _, e := range entries {
-		if err = w.track(gctx, ctx, g, many, e, w.whole); err != nil {
-			break
-		}
+		trees.Go(func() error {
+			err := ctx.Err()
+			if err == nil {
+				err = w.track(ctx, most, g, many, e, edges, w.whole)
+			}
+			if err == nil && edges {
+				err = w.info(ctx, e)
+			}
+			if err != nil {
+				end()
+			}
+			return err
+		})
 	}
-	e := g.Wait()
-	if own := many.wait(e != nil || err != nil); own != nil {
-		return own
-	}
-	if e != nil {
-		return e // the first; err may only be its echo
+	err := trees.Wait()
+	if leaf := g.Wait(); leaf != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		return leaf // the other is its echo
 	}
 	return err
 }

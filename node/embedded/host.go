@@ -16,6 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
@@ -309,6 +310,21 @@ func (n *Host) Connected() []string {
 	slices.Sort(out)
 	return out
 }
+
+// Speaks tells whether a peer has said that it speaks a protocol, as it does when
+// it connects.
+func (n *Host) Speaks(id, p string) bool {
+	to, err := peer.Decode(id)
+	if err != nil {
+		return false
+	}
+	spoken, err := n.host.Peerstore().SupportsProtocols(to, protocol.ID(p))
+	return err == nil && len(spoken) > 0
+}
+
+// Expects tells whether peers may yet connect that are not here: whoever is
+// kept, and whom the network brings.
+func (n *Host) Expects() bool { return n.network != None || n.peers.absent() }
 
 // Reached are full multiaddrs at which a connected peer may be dialled: as it
 // has told itself, which is not verified, but for those that it has no place

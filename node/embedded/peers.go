@@ -175,6 +175,18 @@ func (p *peers) dial(id peer.ID) bool {
 // mDNS; maxDialing the dials of those whom mDNS found, at once.
 const maxLiked, maxLAN, maxDialing = 4096, 1024, 8
 
+// absent tells whether somebody who is kept is not here.
+func (p *peers) absent() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id := range p.kept {
+		if _, here := p.met[id]; !here {
+			return true
+		}
+	}
+	return false
+}
+
 // prefer notes whether id has something in common with us, and tells whether
 // that is new.
 func (p *peers) prefer(id peer.ID, yes bool) bool {
