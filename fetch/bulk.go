@@ -13,14 +13,15 @@ import (
 	"playnode/node"
 )
 
-// inHand bounds the blocks of one stream that wait for the disk.
-const inHand = 16
+// inHand bounds the blocks of all streams that wait for the disk.
+const inHand = 32
 
 // Bulk brings whole graphs here from those of a Scheduler's sources that are
 // node.Streamers, while the sources before them give nothing: a stream costs
 // its source the most, and the others nothing. Safe for concurrent use.
 type Bulk struct {
-	s *Scheduler
+	s     *Scheduler
+	slots chan struct{} // blocks that wait for the disk
 
 	mu    sync.Mutex // guards what follows
 	given int64      // blocks by sources that do not stream, when last counted
@@ -28,7 +29,7 @@ type Bulk struct {
 }
 
 // NewBulk makes a Bulk over a Scheduler's sources, those added later included.
-func NewBulk(s *Scheduler) *Bulk { return &Bulk{s: s} }
+func NewBulk(s *Scheduler) *Bulk { return &Bulk{s: s, slots: make(chan struct{}, inHand)} }
 
 // Stream has everything below root here, durably, as far as it comes within
 // most bytes. each, which may be nil, is called for every block that is here
@@ -80,15 +81,16 @@ func (b *Bulk) quiet() bool {
 var errEnough = errors.New("enough")
 
 // from streams from one source. Blocks are written as they come, so that many
-// share a sync; at most inHand wait.
+// share a sync.
 func (b *Bulk) from(ctx context.Context, name string, stream func(context.Context, func(node.Block) error) error, most int64, each func(cid.Cid, int)) error {
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(inHand)
 	var mu sync.Mutex // one call of each at a time
 	err := stream(gctx, func(block node.Block) error {
 		size := len(block.Data)
 		b.s.count(name, func(k *Count) { k.Blocks++; k.Bytes += int64(size) })
+		b.slots <- struct{}{}
 		g.Go(func() error {
+			defer func() { <-b.slots }()
 			if err := b.s.writer.put(gctx, block); err != nil {
 				return fmt.Errorf("keep %s: %w", block.CID, err)
 			}
