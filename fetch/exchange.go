@@ -35,9 +35,9 @@ import (
 // exchanges with nobody else. A later says in how many milliseconds the block
 // would be given here, and which peers have been given it; a want ends with
 // block, not or later, or with the asker's cancel, which a block may cross. A
-// later of number 0, which no block has, says that there is no room for the
-// asker, and who else is here; then the stream ends. What is over a bound resets
-// the stream.
+// later of number 0, which no block has, names who else is here; with a wait it
+// says that there is no room for the asker, and the stream ends. What is over a
+// bound resets the stream.
 const BlocksProtocol = "/playnode/blocks/1.0.0"
 
 const (

@@ -17,6 +17,9 @@ const (
 	// who else is.
 	maxClients = 96
 	clientTerm = 30 * time.Second
+	// naming is how often one who has what nobody else has hears who else is
+	// here.
+	naming = 5 * time.Second
 	// askBurst digests may be asked about at once by a stream, askRate a
 	// second after that: what is over waits.
 	askBurst, askRate = 16 * maxAsk, maxAsk
@@ -74,6 +77,7 @@ type client struct {
 	orders  []order // to be given, as they came
 	watched int
 	since   time.Time // it has been here
+	named   time.Time // it was told last who else is here
 	wrote   time.Time // something was last written
 	writing bool
 	granted int                  // turns
@@ -185,7 +189,7 @@ func (g *giver) admit(c *client, now time.Time) (away []byte) {
 	} else if len(g.clients) >= maxClients {
 		last, wait := g.outstays(now)
 		if last == nil {
-			return appendLater(nil, 0, uint32(wait.Milliseconds()), g.others())
+			return appendLater(nil, 0, uint32(wait.Milliseconds()), g.others(c.peer))
 		}
 		last.stream.Reset()
 		delete(g.clients, last.peer)
@@ -216,10 +220,10 @@ func (g *giver) outstays(now time.Time) (last *client, wait time.Duration) {
 	return last, wait
 }
 
-// others are some of those who are given to. g.mu is held.
-func (g *giver) others() (refs []referral) {
+// others are some of those who are given to beside peer. g.mu is held.
+func (g *giver) others(peer string) (refs []referral) {
 	for p := range g.clients {
-		if x := g.ledger.guests[p]; x != nil && len(x.addrs) > 0 {
+		if x := g.ledger.guests[p]; p != peer && x != nil && len(x.addrs) > 0 {
 			refs = append(refs, referral{peer: p, addrs: x.addrs})
 		}
 		if len(refs) == maxReferred {
@@ -262,6 +266,13 @@ func (g *giver) ring() {
 		now := g.cfg.Now()
 		for _, c := range g.clients {
 			g.overdue(c, now)
+			// Nobody may reach who has what nobody else has: it is to reach them.
+			if x := g.ledger.guests[c.peer]; x != nil && x.owes > 0 && now.Sub(c.named) >= naming {
+				if refs := g.others(c.peer); len(refs) > 0 {
+					c.named, c.small = now, appendLater(c.small, 0, 0, refs)
+					c.poke(false)
+				}
+			}
 			switch {
 			case c.writing && now.Sub(c.wrote) >= givingUp:
 				c.stream.Reset()

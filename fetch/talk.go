@@ -143,7 +143,7 @@ func (s *Scheduler) hear(p *peer, kind byte, body []byte) error {
 			return err
 		}
 		after := time.Duration(wait) * time.Millisecond
-		if number == 0 { // p has no room for us
+		if number == 0 { // who else is there; after a while there may be room for us
 			p.full = min(after, coldest)
 			for _, r := range refs {
 				s.introduced(p, r, now)

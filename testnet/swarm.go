@@ -56,7 +56,7 @@ type crowd struct {
 }
 
 func swarm(ctx context.Context, cfg RunConfig, dir string) (any, error) {
-	return crowd{10 << 20, netns.Line{Up: 2_000_000, Delay: 5 * time.Millisecond}, 0}.tell(ctx, cfg, dir)
+	return crowd{10 << 20, netns.Line{Up: 500_000, Delay: 5 * time.Millisecond}, 0}.tell(ctx, cfg, dir)
 }
 
 // swarmShut is of venues that mostly sit behind firewalls, on lines as homes

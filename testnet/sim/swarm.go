@@ -38,6 +38,10 @@ type SwarmConfig struct {
 	// fetch goes by bytes a second, and on slow lines it is another story with any
 	// but real sizes.
 	Size, Bytes int
+	// Steps are records, by their sizes in bytes, that a venue wants before it
+	// knows of the rest: those of one step at once, and the steps one after the
+	// other. The rest is then wanted for later, as by package follow.
+	Steps [][]int
 	// Source and Venue are their lines.
 	Source, Venue Line
 	// Undialable is the share of venues, from 0 to 1, that none can dial.
@@ -141,12 +145,56 @@ func (c *SwarmConfig) complete() {
 	}
 }
 
+// whole is the catalogue in bytes, if a block has so many.
+func (c *SwarmConfig) whole(size int) int64 {
+	n := int64(c.Blocks) * int64(size)
+	for _, step := range c.Steps {
+		for _, size := range step {
+			n += int64(size)
+		}
+	}
+	return n
+}
+
+// wanted is one block that venues want.
+type wanted struct {
+	node.Block
+	class node.Class
+}
+
+// wants are all that there is, step by step.
+func (c *SwarmConfig) wants() (steps [][]wanted) {
+	n := uint64(0)
+	make := func(codec uint64, size int, class node.Class) wanted {
+		data := make([]byte, max(size, len(mark)+8))
+		binary.BigEndian.PutUint64(data[copy(data, mark):], n)
+		n++
+		return wanted{node.NewBlock(codec, data), class}
+	}
+	var rest []wanted
+	for i := range c.Blocks {
+		class := node.Later
+		if len(c.Steps) == 0 {
+			class = classOf(i, c.Blocks)
+		}
+		rest = append(rest, make(cid.Raw, c.Bytes, class))
+	}
+	for _, sizes := range c.Steps {
+		var step []wanted
+		for _, size := range sizes {
+			step = append(step, make(cid.DagCBOR, size, node.Next))
+		}
+		steps = append(steps, step)
+	}
+	return append(steps, rest)
+}
+
 // shut is how many venues none can dial.
 func (c *SwarmConfig) shut() int { return int(math.Ceil(c.Undialable * float64(c.Venues))) }
 
 // floor is in seconds.
 func (c *SwarmConfig) floor() float64 {
-	whole := float64(c.Blocks) * float64(c.Size)
+	whole := float64(c.whole(c.Size))
 	floor := 0.
 	if c.Source.Up > 0 {
 		floor = max(floor, whole/float64(c.Source.Up))
@@ -200,11 +248,10 @@ func Swarm(ctx context.Context, cfg SwarmConfig) (SwarmReport, error) {
 	}
 	w := NewWorld(wc)
 	rnd := rand.New(rand.NewPCG(cfg.Seed, 1))
-	blocks := make([]node.Block, cfg.Blocks)
-	for i := range blocks {
-		data := make([]byte, cfg.Bytes)
-		binary.BigEndian.PutUint64(data[copy(data, mark):], uint64(i))
-		blocks[i] = node.NewBlock(cid.Raw, data)
+	steps := cfg.wants()
+	var blocks []node.Block
+	for _, x := range slices.Concat(steps...) {
+		blocks = append(blocks, x.Block)
 	}
 	ctx, cancel := context.WithTimeout(ctx, cfg.Limit)
 	defer cancel()
@@ -220,7 +267,7 @@ func Swarm(ctx context.Context, cfg SwarmConfig) (SwarmReport, error) {
 	var venues []*venue
 	var enemies []*hostile
 	all := make([]*Node, cfg.Venues)
-	r := SwarmReport{Hostile: int(cfg.Hostile*float64(cfg.Venues) + .5), Undialable: cfg.shut(), Catalogue: int64(cfg.Blocks) * int64(cfg.Size), FloorSeconds: cfg.floor(), Classes: map[string]ClassReport{}}
+	r := SwarmReport{Hostile: int(cfg.Hostile*float64(cfg.Venues) + .5), Undialable: cfg.shut(), Catalogue: cfg.whole(cfg.Size), FloorSeconds: cfg.floor(), Classes: map[string]ClassReport{}}
 	r.Venues = cfg.Venues - r.Hostile
 	for i, at := range rnd.Perm(cfg.Venues) {
 		n := w.Node(NodeConfig{Name: fmt.Sprint("venue", i), Line: cfg.Venue, Undialable: at < cfg.shut()})
@@ -253,7 +300,7 @@ func Swarm(ctx context.Context, cfg SwarmConfig) (SwarmReport, error) {
 			}
 			connect(ctx, n, source.Addrs()[0], know)
 			if i >= r.Hostile {
-				venues[i-r.Hostile].come(ctx, blocks)
+				venues[i-r.Hostile].come(ctx, steps)
 			}
 		})
 	}
@@ -263,7 +310,7 @@ func Swarm(ctx context.Context, cfg SwarmConfig) (SwarmReport, error) {
 	given := giver.Swarm()
 	r.Frames += float64(given.Frames) / float64(r.Venues+1)
 	r.ChatterBytes += float64(given.Words) / float64(r.Venues+1)
-	r.SourceSent = float64(given.Sent) / float64(cfg.Blocks*cfg.Bytes)
+	r.SourceSent = float64(given.Sent) / float64(cfg.whole(cfg.Bytes))
 	r.SourceLine = float64(source.Carried().Sent) / float64(r.Catalogue)
 	return r, nil
 }
@@ -278,22 +325,23 @@ func connect(ctx context.Context, n *Node, source string, know []string) {
 }
 
 // come has a venue ask for everything, and wait for it.
-func (v *venue) come(ctx context.Context, blocks []node.Block) {
+func (v *venue) come(ctx context.Context, steps [][]wanted) {
 	v.came = time.Now()
 	v.last = v.came
-	var all sync.WaitGroup
-	for i, b := range blocks {
-		k := classOf(i, len(blocks))
-		v.mu.Lock()
-		v.left[k]++
-		v.mu.Unlock()
-		all.Add(1)
-		v.filler.Ask(ctx, b.CID, node.Want{Class: k}, func(_ []byte, err error) {
-			defer all.Done()
-			v.got(k, err)
-		})
+	for _, x := range slices.Concat(steps...) {
+		v.left[x.class]++
 	}
-	all.Wait()
+	for _, step := range steps {
+		var all sync.WaitGroup
+		for _, x := range step {
+			all.Add(1)
+			v.filler.Ask(ctx, x.CID, node.Want{Class: x.class}, func(_ []byte, err error) {
+				defer all.Done()
+				v.got(x.class, err)
+			})
+		}
+		all.Wait()
+	}
 }
 
 // got counts a block that has come, or has not.
@@ -351,8 +399,12 @@ func (r *SwarmReport) sum(cfg SwarmConfig, venues []*venue, begin time.Time) {
 		r.Duplicates = float64(twice) / float64(received)
 	}
 	bytes := map[node.Class]int64{}
-	for i := range cfg.Blocks {
-		bytes[classOf(i, cfg.Blocks)] += int64(cfg.Size) * int64(r.Venues)
+	for _, x := range slices.Concat(cfg.wants()...) {
+		size := len(x.Data)
+		if x.CID.Prefix().Codec == cid.Raw {
+			size = cfg.Size
+		}
+		bytes[x.class] += int64(size) * int64(r.Venues)
 	}
 	for k, name := range classNames {
 		r.Classes[name] = ClassReport{Bytes: bytes[k], P50Seconds: quantile(took[k], .5), P95Seconds: quantile(took[k], .95)}
