@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"playnode/testnet/binary"
+	"playnode/testnet/sim"
 )
 
 // runner carries one run: its files and what was measured, by name.
@@ -28,6 +29,8 @@ type runner struct {
 	files []string
 	mu    sync.Mutex // guards taken, where several measure at once
 	taken map[string][]float64
+
+	swarms []sim.SwarmReport // those that were simulated
 	// dj is the repo of the last round's publish, venue that of its follow.
 	dj, venue binary.Box
 	name      string

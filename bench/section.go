@@ -26,6 +26,7 @@ var sections = []section{
 	{"starts", "Starts", (*runner).starting, (*runner).startingPage},
 	{"rest", "At rest", (*runner).rest, (*runner).restPage},
 	{"swarm", "Swarm", (*runner).swarm, (*runner).swarmPage},
+	{"simulated", "Simulated swarms", (*runner).simulated, (*runner).simulatedPage},
 }
 
 func sectionNamed(name string) (section, error) {
