@@ -140,7 +140,7 @@ func (t *trees) write(st node.Stream, b []byte) error {
 	n, err := st.Write(b)
 	t.giver.mu.Lock()
 	defer t.giver.mu.Unlock()
-	t.giver.sent += int64(n)
+	t.giver.did.Sent += int64(n)
 	return err
 }
 
