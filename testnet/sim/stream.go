@@ -166,6 +166,9 @@ func (s *stream) CloseWrite() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s.out.closed = true
+	if s.at.gone {
+		return nil
+	}
 	// The end travels as the last byte does.
 	time.AfterFunc(s.out.from.Delay+s.out.to.Delay, func() {
 		w.mu.Lock()
@@ -209,6 +212,9 @@ func (s *stream) Reset() error {
 	s.in.unread = nil
 	s.in.wake()
 	s.out.wake()
+	if s.at.gone {
+		return nil
+	}
 	time.AfterFunc(s.out.from.Delay+s.out.to.Delay, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()

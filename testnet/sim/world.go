@@ -130,10 +130,55 @@ func (n *Node) Carried() Carried {
 // both sides at once. It waits for the node's handlers.
 func (n *Node) Close() error {
 	n.world.mu.Lock()
+	n.depart()
+	n.leave()
+	for s := range n.streams {
+		s.end(errReset)
+	}
+	n.world.mu.Unlock()
+	n.wg.Wait()
+	return nil
+}
+
+// keptAlive is how long the others' streams to a node that has vanished stay
+// open.
+const keptAlive = 30 * time.Second
+
+// Vanish leaves the world as a pulled cable does: nothing of the node's arrives
+// any more, what is sent to it is lost, and the others' streams to it end only
+// when they have been kept alive in vain. Its own end at once. Close is to be
+// called after it.
+func (n *Node) Vanish() {
+	n.world.mu.Lock()
+	defer n.world.mu.Unlock()
+	n.depart()
+	for s := range n.streams {
+		s.out.pending, s.out.ahead, s.out.closed = nil, 0, true
+		s.in.deaf, s.in.unread = true, nil
+		s.in.wake()
+		s.out.wake()
+	}
+	left := maps.Clone(n.streams)
+	time.AfterFunc(keptAlive, func() {
+		n.world.mu.Lock()
+		defer n.world.mu.Unlock()
+		for s := range left {
+			s.end(errReset)
+		}
+		n.leave()
+	})
+}
+
+// depart ends what waits for the node itself. World.mu is held.
+func (n *Node) depart() {
 	if !n.gone {
 		n.gone = true
 		close(n.left)
 	}
+}
+
+// leave takes the node off its peers. World.mu is held.
+func (n *Node) leave() {
 	delete(n.world.nodes, n.id)
 	for p := range n.peers {
 		if o := n.world.nodes[p]; o != nil {
@@ -141,12 +186,6 @@ func (n *Node) Close() error {
 		}
 	}
 	clear(n.peers)
-	for s := range n.streams {
-		s.end(errReset)
-	}
-	n.world.mu.Unlock()
-	n.wg.Wait()
-	return nil
 }
 
 // spawn runs f as one of the node's own. World.mu is held.
@@ -195,7 +234,7 @@ func (n *Node) Connect(ctx context.Context, addr string) error {
 		return nil
 	}
 	wait := dialTime
-	if to != nil && !to.Undialable {
+	if to != nil && !to.Undialable && !to.gone {
 		wait = 4 * (n.Delay + to.Delay)
 	}
 	select {

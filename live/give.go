@@ -1,0 +1,530 @@
+package live
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"playnode/node"
+)
+
+const (
+	// offered is the share of a line that is offered to others.
+	offered = .8
+	// told is how often neighbours are told at most of what is free here.
+	told = time.Second
+	// parting is how long a child that was asked to go elsewhere is waited for
+	// before it may stay.
+	parting = 20 * time.Second
+	// settling is the least between two children that make room for others.
+	settling = 300 * time.Millisecond
+	// owing is how long a segment that was pulled is waited for.
+	owing = 2 * time.Second
+	// pulling segments may be asked for at once by one child, and a few a
+	// second after that.
+	pulling, pullRate = 32, 8
+	// spared segments are given for each that is cut to children that lack them:
+	// a line has no room for more.
+	spared = 1.5
+	// turns of mode may be asked for at once by one child, and one a second
+	// after that.
+	turning = 16
+	// backlog is how many of the newest segments a newcomer is given, maxBack
+	// one that has lost its parent.
+	backlog, maxBack = 3, 10
+)
+
+// giver is who is given a set by this box. Guarded by Carrier.mu.
+type giver struct {
+	children []*child
+	moved1   time.Time // when a child was last asked to make room
+	rescue   allowance // segments for those that lack them
+	offer    spare     // as the parent was told
+	offerAt  time.Time
+}
+
+// child is one who asks us, whatever it is given.
+type child struct {
+	*link
+	mode    mode
+	flags   byte
+	spare   spare
+	addrs   []string
+	first   uint64 // numbers below are not pushed to it
+	has     map[uint64]bool
+	pulls   map[uint64]time.Time
+	leaving time.Time // since when it is asked to go elsewhere
+	said    state
+	saidAt  time.Time
+	allow   allowance // pulls
+	turns   allowance
+}
+
+// allowance is what is left of a budget.
+type allowance struct {
+	left float64
+	at   time.Time
+}
+
+// spend takes one of burst, which fill up at rate a second.
+func (a *allowance) spend(now time.Time, burst, rate float64) bool {
+	if a.at.IsZero() {
+		a.left = burst
+	} else {
+		a.left = min(burst, a.left+max(0, now.Sub(a.at).Seconds())*rate)
+	}
+	a.at = now
+	if a.left < 1 {
+		return false
+	}
+	a.left--
+	return true
+}
+
+// serve is a neighbour's stream.
+func (c *Carrier) serve(peer string, s node.Stream) {
+	c.mu.Lock()
+	if !c.running || c.liars[peer] || c.streams >= maxStreams || !c.asks.Spend(peer, 1) {
+		c.mu.Unlock()
+		s.Reset()
+		return
+	}
+	c.streams++
+	c.wg.Add(1)
+	c.mu.Unlock()
+	err := c.listenTo(peer, s)
+	c.mu.Lock()
+	c.streams--
+	c.mu.Unlock()
+	c.cfg.Log.Debug("neighbour on air asks no more", "peer", peer, "err", err)
+	c.wg.Done()
+}
+
+// listenTo reads a hello, and then what the asker says until it goes.
+func (c *Carrier) listenTo(peer string, s node.Stream) error {
+	ctx, cancel := c.within(greeting)
+	watched := make(chan struct{})
+	go func() {
+		<-ctx.Done()
+		select {
+		case <-watched:
+		default:
+			s.Reset()
+		}
+	}()
+	kind, body, err := readFrame(s, false)
+	close(watched)
+	cancel()
+	if err == nil && kind != frameHello {
+		err = errFrame
+	}
+	var h hello
+	if err == nil {
+		h, err = parseHello(body, peer)
+	}
+	if err != nil {
+		s.Reset()
+		return err
+	}
+	c.mu.Lock()
+	cr := c.sets[h.set]
+	if h.set.Live == (Set{}).Live {
+		cr = c.onAir(h.set.DJ)
+	}
+	if cr == nil || h.set.Live == (Set{}).Live || !c.running {
+		answer := cr.introduce()
+		c.mu.Unlock()
+		if _, err := s.Write(answer); err != nil {
+			s.Reset()
+			return err
+		}
+		return s.Close()
+	}
+	for _, o := range cr.children {
+		if o.peer == peer {
+			o.stream.Reset()
+		}
+	}
+	ch := &child{link: c.attach(peer, s), spare: h.spare, addrs: h.addrs, has: map[uint64]bool{}, pulls: map[uint64]time.Time{}}
+	cr.children = append(cr.children, ch)
+	cr.turn(ch, h.mode, h.flags, h.next)
+	c.mu.Unlock()
+	for err == nil {
+		if kind, body, err = readFrame(s, false); err == nil {
+			err = c.hearChild(cr, ch, kind, body)
+		}
+	}
+	c.mu.Lock()
+	cr.children = slices.DeleteFunc(cr.children, func(o *child) bool { return o == ch })
+	cr.stats.Sent += ch.sent
+	c.detach(ch.link)
+	c.mu.Unlock()
+	s.Reset()
+	return err
+}
+
+// introduce says what is on air here to who does not know it; cr may be nil.
+// c.mu is held.
+func (cr *carry) introduce() []byte {
+	if cr == nil {
+		return state{flags: flagAbsent}.frame()
+	}
+	var out []byte
+	if n := len(cr.records); n > 0 {
+		out = signedFrame(frameRecord, cr.records[n-1].signed)
+		if x := cr.held[cr.edge-1]; cr.edge > 0 && x != nil && x.head != nil {
+			out = append(out, signedFrame(frameHead, x.signed)...)
+		}
+	}
+	return append(out, state{edge: cr.edge}.frame()...)
+}
+
+// onAir is the newest set of a DJ that is carried here, or nil. c.mu is held.
+func (c *Carrier) onAir(dj [32]byte) (newest *carry) {
+	for set, cr := range c.sets {
+		if set.DJ == dj && len(cr.records) > 0 && !cr.closed && (newest == nil || cr.records[0].live.IAT > newest.records[0].live.IAT) {
+			newest = cr
+		}
+	}
+	return newest
+}
+
+// hearChild does what an asker's frame says.
+func (c *Carrier) hearChild(cr *carry, ch *child, kind byte, body []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.cfg.Now()
+	switch kind {
+	case frameMode:
+		m, flags, next, err := parseMode(body)
+		if err != nil {
+			return err
+		}
+		if !ch.turns.spend(now, turning, 1) {
+			return errUseless
+		}
+		cr.turn(ch, m, flags, next)
+	case framePull:
+		seqs, err := parseSeqs(body)
+		if err != nil {
+			return err
+		}
+		for _, seq := range seqs {
+			if !ch.allow.spend(now, pulling, pullRate) {
+				return errUseless
+			}
+			cr.pulled(ch, seq, now)
+		}
+	case frameSpare:
+		if len(body) != spareSize || !ch.allow.spend(now, pulling, pullRate) {
+			return errFrame
+		}
+		ch.spare = parseSpare(body)
+	default: // a second hello
+		return errFrame
+	}
+	return nil
+}
+
+// pulled gives a child a segment that it lacks, now or when it comes.
+func (cr *carry) pulled(ch *child, seq uint64, now time.Time) {
+	x := cr.held[seq]
+	if x != nil && x.head != nil {
+		cr.c.say(ch.link, signedFrame(frameHead, x.signed))
+	}
+	switch {
+	case x != nil && x.data != nil && (ch.near || cr.rescue.spend(now, 2, spared/cr.pace().Seconds())):
+		ch.pulls[seq] = now
+		cr.push(ch, seq, segmentFrame(seq, x.data), now)
+	case x != nil && x.data == nil && len(ch.pulls) < maxPull:
+		ch.pulls[seq] = now
+	default:
+		cr.c.say(ch.link, seqsFrame(frameNot, seq))
+	}
+}
+
+func segmentFrame(seq uint64, data []byte) []byte {
+	return frame(frameSegment, binary.BigEndian.AppendUint64(nil, seq), data)
+}
+
+// push has a child given a segment: those that lack it first, then those that
+// pass it on, then newcomers and the others.
+func (cr *carry) push(ch *child, seq uint64, bin []byte, now time.Time) {
+	pace := cr.pace()
+	due := now
+	_, pulled := ch.pulls[seq]
+	switch {
+	case pulled:
+		due = now.Add(-pace)
+	case ch.carries():
+	case len(ch.has) == 0:
+		due = now.Add(pace / 4)
+	default:
+		due = now.Add(pace / 2)
+	}
+	delete(ch.pulls, seq)
+	ch.has[seq] = true
+	cr.c.give(ch.link, part{seq, due, bin})
+}
+
+// carries tells whether the child has children of its own.
+func (ch *child) carries() bool { return ch.spare.free < ch.spare.slots || ch.spare.below > 0 }
+
+// weight is how much the child is worth near the root.
+func (ch *child) weight() int {
+	if ch.flags&flagDialable == 0 || len(ch.addrs) == 0 {
+		return 0
+	}
+	return int(ch.spare.slots)
+}
+
+// slots is how many children the line bears that are not near: those offered,
+// and those that it bears for a while.
+func (cr *carry) slots() (offer, most int) {
+	offer = min(int(offered*cr.c.upload()/cr.rate()), maxChildren-8)
+	if cr.root {
+		offer = max(offer, 1) // or nobody hears
+	}
+	if offer == 0 {
+		return 0, 0
+	}
+	return offer, offer + max(1, offer/5)
+}
+
+// fed counts the children, near ones apart, and those asked to go.
+func (cr *carry) fed() (far, near, leaving int) {
+	for _, ch := range cr.children {
+		switch {
+		case ch.mode != full:
+		case ch.near:
+			near++
+		default:
+			far++
+			if !ch.leaving.IsZero() {
+				leaving++
+			}
+		}
+	}
+	return far, near, leaving
+}
+
+// spare is what this box could still give.
+func (cr *carry) spare() spare {
+	offer, _ := cr.slots()
+	far, _, leaving := cr.fed()
+	s := spare{slots: uint16(offer), free: uint16(max(0, offer-far+leaving))}
+	below := 0
+	for _, ch := range cr.children {
+		if ch.mode == full && ch.weight() > 0 {
+			below += int(ch.spare.free) + int(ch.spare.below)
+		}
+	}
+	s.below = uint16(min(below, 1<<16-1))
+	return s
+}
+
+// turn judges what a child asks for, and gives it.
+func (cr *carry) turn(ch *child, m mode, flags byte, next uint64) {
+	now := cr.c.cfg.Now()
+	ch.flags = flags
+	was := ch.mode
+	switch {
+	case m == full && was != full && !cr.bears(ch, now):
+		m = min(was, heads)
+	case m == heads && was != heads && cr.standbys() >= maxStandby:
+		m = nothing
+	}
+	if m != full {
+		ch.leaving = time.Time{}
+		ch.parts = nil
+		clear(ch.has)
+		clear(ch.pulls)
+	}
+	ch.mode = m
+	if m == full && was != full {
+		ch.first = cr.start(next, now)
+	}
+	cr.tell(ch, now)
+	switch {
+	case m == full && was != full:
+		cr.begin1(ch, now)
+	case m == heads && was == nothing:
+		cr.sayRecords(ch, cr.edge)
+		if x := cr.held[cr.edge-1]; cr.edge > 0 && x != nil && x.head != nil {
+			cr.c.say(ch.link, signedFrame(frameHead, x.signed))
+		}
+	case m == nothing || m == heads && was == heads:
+		cr.c.say(ch.link, referFrame(cr.refer(ch)))
+	}
+}
+
+func (cr *carry) standbys() (n int) {
+	for _, ch := range cr.children {
+		if ch.mode == heads {
+			n++
+		}
+	}
+	return n
+}
+
+// bears tells whether one more child is given everything, and has another one
+// make room for it if need be.
+func (cr *carry) bears(ch *child, now time.Time) bool {
+	if !cr.rooted() || slices.Contains(cr.path(), markOf(ch.peer)) || len(cr.path()) >= maxPath {
+		return false
+	}
+	far, near, leaving := cr.fed()
+	if ch.near {
+		return near < maxNearby
+	}
+	offer, most := cr.slots()
+	switch {
+	case far-leaving < offer && far < most, ch.flags&flagOrphan != 0 && far < most:
+		return true
+	case far >= most || leaving > 1 || now.Sub(cr.moved1) < settling:
+		return false
+	}
+	var weakest *child
+	for _, o := range cr.children {
+		if o.mode == full && !o.near && o.leaving.IsZero() && (weakest == nil || o.weight() < weakest.weight()) {
+			weakest = o
+		}
+	}
+	if weakest == nil || ch.weight() < 2 || ch.weight() < 2*weakest.weight() {
+		return false
+	}
+	ch.mode = full // it is the first that the other is referred to
+	cr.dismiss(weakest, now)
+	return true
+}
+
+// dismiss asks a child to go elsewhere, and gives to it until it does.
+func (cr *carry) dismiss(ch *child, now time.Time) {
+	cr.moved1 = now
+	ch.leaving = now
+	cr.tell(ch, now)
+	cr.c.say(ch.link, referFrame(cr.refer(ch)))
+}
+
+// start is the first segment that a child is given which has all before next.
+// A newcomer has sound at once, and a line that is taken is not taken more.
+func (cr *carry) start(next uint64, now time.Time) uint64 {
+	back := uint64(backlog)
+	switch debt := cr.c.debt(now); {
+	case next > 0:
+		back = maxBack
+	case debt > cr.pace()/2:
+		back = 1
+	case debt > cr.pace()/4:
+		back = 2
+	}
+	first := cr.top - min(back, cr.top)
+	return max(first, next, cr.low)
+}
+
+// begin1 gives a child what is here already.
+func (cr *carry) begin1(ch *child, now time.Time) {
+	cr.sayRecords(ch, ch.first)
+	for seq := ch.first; seq < cr.edge; seq++ {
+		if x := cr.held[seq]; x != nil && x.head != nil {
+			cr.c.say(ch.link, signedFrame(frameHead, x.signed))
+		}
+	}
+	for seq := ch.first; seq < cr.edge; seq++ {
+		if x := cr.held[seq]; x != nil && x.data != nil && !ch.has[seq] {
+			cr.push(ch, seq, segmentFrame(seq, x.data), now)
+		}
+	}
+}
+
+// sayRecords gives a child the records from the one on that segment seq is
+// under.
+func (cr *carry) sayRecords(ch *child, seq uint64) {
+	from := cr.under(seq)
+	for _, r := range cr.records {
+		if from == nil || r.live.Seq >= from.live.Seq {
+			cr.c.say(ch.link, signedFrame(frameRecord, r.signed))
+		}
+	}
+}
+
+// refer is whom a child may ask: those below with room first.
+func (cr *carry) refer(ch *child) (out []referral) {
+	var kids []*child
+	for _, o := range cr.children {
+		if o != ch && o.mode == full && o.leaving.IsZero() && o.weight() > 0 {
+			kids = append(kids, o)
+		}
+	}
+	cr.c.rand.Shuffle(len(kids), func(i, j int) { kids[i], kids[j] = kids[j], kids[i] })
+	slices.SortStableFunc(kids, func(a, b *child) int {
+		return cmp.Or(cmp.Compare(b.spare.free, a.spare.free), cmp.Compare(b.spare.below, a.spare.below))
+	})
+	depth := len(cr.path())
+	if p := cr.parent; p != nil && p.st.free > 0 && p.peer != ch.peer && len(p.st.addrs) > 0 {
+		out = append(out, referral{p.peer, depth - 2, p.st.free, p.st.addrs})
+	}
+	for i, o := range kids[:min(len(kids), maxReferred-1)] {
+		out = append(out, referral{o.peer, depth, o.spare.free, o.addrs})
+		if i == 0 && o.spare.free > 0 {
+			o.spare.free-- // as it will be; it says so itself
+		} else if i == 0 && o.spare.below > 0 {
+			o.spare.below--
+		}
+	}
+	return out
+}
+
+// tell says to a child what it is given and where we stand.
+func (cr *carry) tell(ch *child, now time.Time) {
+	s := state{mode: ch.mode, free: cr.spare().free, edge: cr.edge, first: ch.first, path: cr.path()}
+	if cr.rooted() {
+		s.flags |= flagRooted
+	}
+	if !ch.leaving.IsZero() {
+		s.flags |= flagLeave
+	}
+	if ch.saidAt.IsZero() {
+		s.addrs = cr.c.cfg.Peers.Addrs()
+	}
+	ch.said, ch.saidAt = s, now
+	cr.c.say(ch.link, s.frame())
+}
+
+// offers tells neighbours where we stand, where that has changed, and has
+// children go where there are too many.
+func (cr *carry) offers(now time.Time) {
+	s := cr.spare()
+	for _, ch := range cr.children {
+		for seq, at := range ch.pulls {
+			if now.Sub(at) > owing {
+				delete(ch.pulls, seq)
+				cr.c.say(ch.link, seqsFrame(frameNot, seq))
+			}
+		}
+		if !ch.leaving.IsZero() && now.Sub(ch.leaving) > parting {
+			ch.leaving = time.Time{} // it found nobody
+		}
+		moved := !slices.Equal(ch.said.path, cr.path()) || (ch.said.flags&flagRooted != 0) != cr.rooted() || (ch.said.flags&flagLeave != 0) == ch.leaving.IsZero()
+		if ch.mode != nothing && (moved || now.Sub(ch.saidAt) >= told && s.free != ch.said.free) {
+			cr.tell(ch, now)
+		}
+	}
+	if p := cr.parent; p != nil && s != cr.offer && now.Sub(cr.offerAt) >= told/2 {
+		cr.offer, cr.offerAt = s, now
+		cr.c.say(p.link, frame(frameSpare, s.append(nil)))
+	}
+	far, _, leaving := cr.fed()
+	if offer, _ := cr.slots(); far-leaving > offer && now.Sub(cr.moved1) > settling {
+		var weakest *child
+		for _, o := range cr.children {
+			if o.mode == full && !o.near && o.leaving.IsZero() && (weakest == nil || o.weight() < weakest.weight()) {
+				weakest = o
+			}
+		}
+		if weakest != nil && len(cr.refer(weakest)) > 0 {
+			cr.dismiss(weakest, now)
+		}
+	}
+}
