@@ -26,7 +26,7 @@ const (
 	pulling, pullRate = 32, 8
 	// spared segments are given for each that is cut to children that lack them:
 	// a line has no room for more.
-	spared = 1.5
+	spared = 1
 	// turns of mode may be asked for at once by one child, and one a second
 	// after that.
 	turning = 16
@@ -289,7 +289,7 @@ func (cr *carry) slots() (offer, most int) {
 	if offer == 0 {
 		return 0, 0
 	}
-	return offer, offer + max(1, offer/5)
+	return offer, offer + max(1, offer/10)
 }
 
 // fed counts the children, near ones apart, and those asked to go.

@@ -60,7 +60,8 @@ type carry struct {
 	moved    time.Time // when edge moved
 	skew     time.Duration
 	dev      time.Duration
-	hushed   time.Time // when others were asked because nothing came
+	hasty    time.Duration // how much longer is waited because others were pulled in vain
+	hushed   time.Time     // when others were asked because nothing came
 	heralded time.Time
 
 	taker
@@ -320,8 +321,13 @@ func (cr *carry) addSegment(seq uint64, data []byte, from *source) {
 		cr.size = float64(len(data))
 	}
 	cr.size += (float64(len(data)) - cr.size) / 8
-	if from != nil && x.pulls == 0 {
+	switch pace := cr.pace(); {
+	case from == nil:
+	case x.pulls == 0:
 		cr.punctual(now.Sub(x.known))
+		cr.hasty = max(0, cr.hasty-pace/64)
+	case from == cr.parent:
+		cr.hasty = min(pace, cr.hasty+pace/4) // it came by itself
 	}
 	from.useful()
 	from.brought(cr, seq, x)
@@ -357,7 +363,7 @@ func (cr *carry) lateness() time.Duration {
 	if cr.skew == 0 {
 		return p * 3 / 2
 	}
-	return min(max(cr.skew+4*cr.dev+150*time.Millisecond, p*4/5), p*3/2)
+	return min(max(cr.skew+4*cr.dev+150*time.Millisecond, p*4/5)+cr.hasty, p*2)
 }
 
 // trim forgets what is out of the window. c.mu is held.

@@ -56,8 +56,9 @@ type source struct {
 	st           state
 	pulls        map[uint64]time.Time
 	tip          uint64 // the number after the newest that it has told of
-	misses       int    // segments in a row that it was late with
-	idle         int    // frames in a row that served for nothing
+	adopted      time.Time
+	misses       int // segments in a row that it was late with
+	idle         int // frames in a row that served for nothing
 	refused      time.Time
 	words        allowance
 }
@@ -136,7 +137,7 @@ func (cr *carry) adopt(s *source) {
 	old := cr.parent
 	cr.parent, cr.next = s, nil
 	cr.lost = time.Time{}
-	s.misses = 0
+	s.misses, s.adopted = 0, cr.c.cfg.Now()
 	cr.offer = spare{}
 	if s == cr.standby {
 		cr.standby = nil
@@ -167,12 +168,13 @@ func (cr *carry) flags() (f byte) {
 	return f
 }
 
-// lacks is the first segment that is sought and not here.
+// lacks is the segment from which on none is here. What is missing before it is
+// pulled: a new parent would send all that is here from there on again.
 func (cr *carry) lacks() uint64 {
 	if !cr.begun {
 		return 0
 	}
-	return max(cr.from, cr.low, 1)
+	return max(cr.top, 1)
 }
 
 // open has a candidate asked.

@@ -9,8 +9,8 @@ const (
 	maxMisses = 2
 	// tries bounds how often one segment is pulled; giveUp is when it is not
 	// sought any more.
-	tries  = 6
-	giveUp = 15 * time.Second
+	tries  = 4
+	giveUp = 8 * time.Second
 	// quiet is how many segments' time nothing may come before others are
 	// asked whether they know more, and behind by how many segments one may be
 	// before it is left.
@@ -63,7 +63,7 @@ func (cr *carry) late(now time.Time) {
 		case age < late:
 			continue
 		}
-		if p := cr.parent; p != nil && !x.blamed && age >= blame && p.given == full && p.answered.Before(x.known) {
+		if p := cr.parent; p != nil && !x.blamed && age >= blame && p.given == full && p.adopted.Before(x.known) {
 			x.blamed = true
 			if p.misses++; p.misses == maxMisses {
 				cr.c.cfg.Log.Debug("parent on air is late", "peer", p.peer, "segment", seq)
@@ -111,7 +111,7 @@ func (cr *carry) pull(seq uint64, x *held, now time.Time) {
 // asks around where nothing comes from anyone.
 func (cr *carry) compare(now time.Time) {
 	pace := cr.pace()
-	if p := cr.parent; p != nil && now.Sub(p.answered) > behind*pace {
+	if p := cr.parent; p != nil && now.Sub(p.adopted) > behind*pace {
 		if cr.edge > p.tip+behind {
 			p.misses = max(p.misses, maxMisses)
 		}
