@@ -85,7 +85,7 @@ func (c *Carrier) Hear(set Set, patience time.Duration) *Feed {
 func (c *Carrier) carry(set Set) *carry {
 	cr := c.sets[set]
 	if cr == nil {
-		cr = &carry{c: c, set: set, changed: make(chan struct{}), held: map[uint64]*held{}, taker: taker{candidates: map[string]*candidate{}}}
+		cr = &carry{c: c, set: set, changed: make(chan struct{}), held: map[uint64]*held{}, taker: taker{candidates: map[string]*candidate{}, opening: map[*candidate]time.Time{}}}
 		c.sets[set] = cr
 		if w := c.watched[set.DJ]; w != nil && w.newest != nil && w.newest.live.Live == set.Live {
 			cr.addRecord(w.newest)

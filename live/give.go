@@ -24,9 +24,6 @@ const (
 	// pulling segments may be asked for at once by one child, and a few a
 	// second after that.
 	pulling, pullRate = 32, 8
-	// spared segments are given for each that is cut to children that lack them:
-	// a line has no room for more.
-	spared = 1
 	// turns of mode may be asked for at once by one child, and one a second
 	// after that.
 	turning = 16
@@ -234,7 +231,7 @@ func (cr *carry) pulled(ch *child, seq uint64, now time.Time) {
 		cr.c.say(ch.link, signedFrame(frameHead, x.signed))
 	}
 	switch {
-	case x != nil && x.data != nil && (ch.near || cr.rescue.spend(now, 2, spared/cr.pace().Seconds())):
+	case x != nil && x.data != nil && (ch.near || cr.rescue.spend(now, 4, cr.rescues())):
 		ch.pulls[seq] = now
 		cr.push(ch, seq, segmentFrame(seq, x.data), now)
 	case x != nil && x.data == nil && len(ch.pulls) < maxPull:
@@ -242,6 +239,13 @@ func (cr *carry) pulled(ch *child, seq uint64, now time.Time) {
 	default:
 		cr.c.say(ch.link, seqsFrame(frameNot, seq))
 	}
+}
+
+// rescues is how many segments a second the line bears for those who lack them.
+func (cr *carry) rescues() float64 {
+	far, _, _ := cr.fed()
+	_, most := cr.slots()
+	return float64(max(1, most-far)) / cr.pace().Seconds()
 }
 
 func segmentFrame(seq uint64, data []byte) []byte {

@@ -14,11 +14,13 @@ import (
 const (
 	// probes is how many neighbours are asked at once who might be the parent,
 	// maxSources the streams open to such, maxCandidates those known.
-	probes, maxSources, maxCandidates = 3, 6, 64
+	probes, maxSources, maxCandidates = 3, 8, 64
 	// listening is how long others that were asked are waited for when one has
 	// answered, silent how long one may take to answer, lingering how long a
 	// stream is kept that serves for nothing.
-	listening, silent, lingering = 120 * time.Millisecond, 1500 * time.Millisecond, 3 * time.Second
+	listening, silent, lingering = 120 * time.Millisecond, 2 * time.Second, 3 * time.Second
+	// hesitant is how long one is waited for before others are asked as well.
+	hesitant = 600 * time.Millisecond
 	// again is how soon one that had no room is asked once more.
 	again = 2 * time.Second
 	// roving is how often, and at most twice that, it is looked whether another
@@ -37,7 +39,7 @@ const (
 // taker is whom a set comes from. Guarded by Carrier.mu.
 type taker struct {
 	sources               []*source
-	opens                 int // being opened
+	opening               map[*candidate]time.Time // since when each is being opened
 	parent, next, standby *source
 	candidates            map[string]*candidate
 	place                 []mark    // the path to here, ourselves last
@@ -57,8 +59,9 @@ type source struct {
 	pulls        map[uint64]time.Time
 	tip          uint64 // the number after the newest that it has told of
 	adopted      time.Time
-	misses       int // segments in a row that it was late with
-	idle         int // frames in a row that served for nothing
+	surplus      bool // it was not needed, and closed by us
+	misses       int  // segments in a row that it was late with
+	idle         int  // frames in a row that served for nothing
 	refused      time.Time
 	words        allowance
 }
@@ -162,7 +165,7 @@ func (cr *carry) flags() (f byte) {
 	if cr.c.cfg.Dialable() {
 		f |= flagDialable
 	}
-	if !cr.lost.IsZero() && cr.begun {
+	if cr.begun && (cr.parent == nil || cr.parent.misses >= maxMisses) {
 		f |= flagOrphan
 	}
 	return f
@@ -181,11 +184,11 @@ func (cr *carry) lacks() uint64 {
 func (cr *carry) open(k *candidate, m mode) {
 	c := cr.c
 	k.busy = true
-	cr.opens++
+	cr.opening[k] = c.cfg.Now()
 	c.spawn(func() {
 		s, err := c.reach(k)
 		c.mu.Lock()
-		cr.opens--
+		delete(cr.opening, k)
 		now := c.cfg.Now()
 		if err == nil && (c.ended || cr.holders == 0 || len(cr.sources) >= maxSources) {
 			err = errUseless
@@ -254,7 +257,11 @@ func (c *Carrier) part(cr *carry, s *source, k *candidate, err error) {
 	} else {
 		c.cfg.Log.Debug("source on air left", "peer", s.peer, "err", err)
 	}
-	cr.cool(k, coolest, now)
+	if s.surplus {
+		k.busy, k.until = false, now
+	} else {
+		cr.cool(k, coolest, now)
+	}
 	cr.forget(s, now)
 }
 
@@ -386,6 +393,13 @@ func (cr *carry) stands(s *source, k *candidate, st state, now time.Time) error 
 		if cr.parent == nil && cr.fit(s) {
 			cr.adopt(s)
 		}
+	case s != cr.parent && s.wants == full && st.mode == full: // it took its time
+		if cr.parent == nil && cr.fit(s) {
+			cr.adopt(s)
+			break
+		}
+		s.wants = nothing
+		cr.c.say(s.link, modeFrame(nothing, cr.flags(), 0))
 	case s == cr.next: // refused
 		s.wants, s.refused = st.mode, now
 		cr.next = nil
@@ -399,6 +413,21 @@ func (cr *carry) stands(s *source, k *candidate, st state, now time.Time) error 
 	cr.offers(now)
 	cr.seek(now)
 	return nil
+}
+
+// awaited counts those that may answer soon: who does not is not waited for.
+func (cr *carry) awaited(now time.Time) (n int) {
+	for _, at := range cr.opening {
+		if now.Sub(at) < hesitant {
+			n++
+		}
+	}
+	for _, s := range cr.sources {
+		if s.answered.IsZero() && now.Sub(s.asked) < hesitant {
+			n++
+		}
+	}
+	return n
 }
 
 // looped tells whether s has the set from here.
@@ -476,11 +505,10 @@ func (cr *carry) seek(now time.Time) {
 // and asks others where that is not enough.
 func (cr *carry) choose(now time.Time, most int) {
 	var best *source
-	waiting := cr.opens
+	waiting := cr.awaited(now)
 	for _, s := range cr.sources {
 		switch {
 		case s.answered.IsZero():
-			waiting++
 		case s == cr.parent || !cr.fit(s) || !s.refused.IsZero() && now.Sub(s.refused) < again:
 		case cr.cost(s, now) < most && (best == nil || cr.cost(s, now) < cr.cost(best, now)):
 			best = s
@@ -494,7 +522,7 @@ func (cr *carry) choose(now time.Time, most int) {
 	if best != nil || !urgent {
 		return
 	}
-	cr.ask(now, probes-waiting)
+	cr.ask(now, probes-waiting, false)
 }
 
 // cost is how much another parent is to be preferred to s.
@@ -515,9 +543,11 @@ func (cr *carry) cost(s *source, now time.Time) int {
 	return n
 }
 
-// ask opens streams to at most n candidates, the most promising first.
-func (cr *carry) ask(now time.Time, n int) {
+// ask opens streams to at most n candidates, the most promising first: as a
+// parent, or as a standby.
+func (cr *carry) ask(now time.Time, n int, standby bool) {
 	c := cr.c
+	n = min(n, maxSources-len(cr.sources)-len(cr.opening))
 	if n <= 0 {
 		return
 	}
@@ -537,6 +567,12 @@ func (cr *carry) ask(now time.Time, n int) {
 	c.rand.Shuffle(len(ready), func(i, j int) { ready[i], ready[j] = ready[j], ready[i] })
 	rank := func(k *candidate) int {
 		n := 10 * k.depth
+		if standby { // whoever has room; the DJ's box has enough to do
+			n = -n
+			if k.depth > 0 {
+				n = 0
+			}
+		}
 		if c.cfg.Near(k.peer) {
 			n -= 1000
 		}
@@ -551,7 +587,7 @@ func (cr *carry) ask(now time.Time, n int) {
 	slices.SortStableFunc(ready, func(a, b *candidate) int { return cmp.Compare(rank(a), rank(b)) })
 	for i, k := range ready[:min(len(ready), n)] {
 		m := nothing
-		if i == 0 && cr.next == nil && (cr.parent == nil || cr.leaving()) && (k.free > 0 || len(ready) == 1) {
+		if i == 0 && !standby && cr.next == nil && (cr.parent == nil || cr.leaving()) && (k.free > 0 || len(ready) == 1) {
 			m = full // no need to ask whether
 		}
 		cr.open(k, m)
@@ -562,11 +598,14 @@ func (cr *carry) ask(now time.Time, n int) {
 // room.
 func (cr *carry) spareOne(now time.Time) {
 	var best *source
-	waiting := cr.opens
+	waiting := cr.awaited(now)
 	cost := func(s *source) int {
 		n := len(s.st.path)
 		if s.st.free == 0 {
 			n += 8
+		}
+		if n == 1 {
+			n += 4 // the DJ's box has enough to do
 		}
 		if slices.Contains(s.st.path, markOf(cr.parent.peer)) {
 			n += 20
@@ -579,7 +618,6 @@ func (cr *carry) spareOne(now time.Time) {
 	for _, s := range cr.sources {
 		switch {
 		case s.answered.IsZero():
-			waiting++
 		case s == cr.parent || s == cr.next || !cr.fit(s) || s.wants == heads && now.Sub(s.asked) < again:
 		case best == nil || cost(s) < cost(best):
 			best = s
@@ -592,7 +630,7 @@ func (cr *carry) spareOne(now time.Time) {
 		return
 	}
 	if best == nil {
-		cr.ask(now, 2-waiting)
+		cr.ask(now, 2-waiting, true)
 	}
 }
 
@@ -602,17 +640,19 @@ func (cr *carry) release(now time.Time) {
 	for _, s := range slices.Clone(cr.sources) {
 		kept := s == cr.parent || s == cr.standby || s == cr.next
 		switch {
-		case s.answered.IsZero() && now.Sub(s.asked) > silent, s == cr.next && now.Sub(s.asked) > 2*silent,
-			s == cr.standby && s.given != heads && now.Sub(s.asked) > silent,
+		case s.answered.IsZero() && now.Sub(s.asked) > silent, s == cr.standby && s.given != heads && now.Sub(s.asked) > silent,
 			!kept && !s.answered.IsZero() && now.Sub(s.answered) > lingering:
+			s.surplus = !s.answered.IsZero()
 			s.stream.Reset() // who reads it tells
+		case s == cr.next && s.given != full && now.Sub(s.asked) > hesitant, s == cr.next && now.Sub(s.asked) > 2*silent:
+			cr.next = nil // it may come still
 		}
 	}
 	if cr.rove.IsZero() || now.After(cr.rove) {
 		first := cr.rove.IsZero()
 		cr.rove = now.Add(roving + time.Duration(cr.c.rand.Int64N(int64(roving))))
 		if !first && cr.parent != nil && !cr.root {
-			cr.ask(now, 2-cr.opens)
+			cr.ask(now, 2-cr.awaited(now), false)
 		}
 	}
 	if cr.parent == nil && !cr.lost.IsZero() && now.Sub(cr.lost) > stray {

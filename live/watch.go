@@ -11,6 +11,8 @@ const (
 	// sought any more.
 	tries  = 4
 	giveUp = 8 * time.Second
+	// mute is how long after others a parent may bring a head.
+	mute = 600 * time.Millisecond
 	// quiet is how many segments' time nothing may come before others are
 	// asked whether they know more, and behind by how many segments one may be
 	// before it is left.
@@ -54,6 +56,11 @@ func (cr *carry) late(now time.Time) {
 			cr.held[seq] = x
 		}
 		age := now.Sub(x.known)
+		// A parent passes a head on at once, whatever else it does.
+		if p := cr.parent; p != nil && x.data == nil && x.head != nil && age > mute && p.tip <= seq && p.misses < maxMisses && p.adopted.Before(x.known) {
+			p.misses = maxMisses
+			cr.c.cfg.Log.Debug("parent on air is silent", "peer", p.peer, "head", seq)
+		}
 		switch {
 		case x.data != nil, age > giveUp:
 			if seq == cr.from {
@@ -131,7 +138,7 @@ func (cr *carry) compare(now time.Time) {
 		}
 		if now.Sub(cr.hushed) > quiet*pace {
 			cr.hushed = now
-			cr.ask(now, 2-cr.opens)
+			cr.ask(now, 2-cr.awaited(now), false)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -141,6 +140,7 @@ type stage struct {
 	source *listener
 	rand   *rand.Rand
 	wg     sync.WaitGroup
+	lans   sync.Map // of peer to its network
 
 	mu   sync.Mutex // guards what follows
 	all  []*listener
@@ -231,10 +231,10 @@ func Live(ctx context.Context, cfg LiveConfig) (LiveReport, error) {
 func (s *stage) box(name string, line Line, shut bool, lan int) *listener {
 	n := s.world.Node(NodeConfig{Name: name, Line: line, Undialable: shut})
 	l := &listener{node: n, lan: lan}
+	s.lans.Store(n.ID(), lan)
 	near := func(peer string) bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return lan > 0 && slices.ContainsFunc(s.all, func(o *listener) bool { return o.lan == lan && o.node.ID() == peer })
+		at, ok := s.lans.Load(peer)
+		return ok && lan > 0 && at == lan
 	}
 	seed := s.rand.Uint64()
 	l.carrier, _ = live.New(live.Config{
