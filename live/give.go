@@ -12,6 +12,9 @@ import (
 const (
 	// offered is the share of a line that is offered to others.
 	offered = .8
+	// watching is the share of it that heads take for those who are given them
+	// alone; a head has about headSize bytes.
+	watching, headSize = .05, 350
 	// told is how often neighbours are told at most of what is free here.
 	told = time.Second
 	// parting is how long a child that was asked to go elsewhere is waited for
@@ -244,8 +247,7 @@ func (cr *carry) pulled(ch *child, seq uint64, now time.Time) {
 // rescues is how many segments a second the line bears for those who lack them.
 func (cr *carry) rescues() float64 {
 	far, _, _ := cr.fed()
-	_, most := cr.slots()
-	return float64(max(1, most-far)) / cr.pace().Seconds()
+	return max(.1, .95*cr.c.upload()/cr.rate()-float64(far)) / cr.pace().Seconds()
 }
 
 func segmentFrame(seq uint64, data []byte) []byte {
@@ -336,7 +338,7 @@ func (cr *carry) turn(ch *child, m mode, flags byte, next uint64) {
 	switch {
 	case m == full && was != full && !cr.bears(ch, now):
 		m = min(was, heads)
-	case m == heads && was != heads && cr.standbys() >= maxStandby:
+	case m == heads && was != heads && !ch.near && cr.standbys() >= cr.watchable():
 		m = nothing
 	}
 	if m != full {
@@ -370,6 +372,11 @@ func (cr *carry) standbys() (n int) {
 		}
 	}
 	return n
+}
+
+// watchable is how many may be given heads alone.
+func (cr *carry) watchable() int {
+	return min(max(2, int(watching*cr.c.upload()*cr.pace().Seconds()/headSize)), maxStandby)
 }
 
 // bears tells whether one more child is given everything, and has another one
