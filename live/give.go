@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// offered is the share of a line that is offered to others.
-	offered = .8
+	// offered is the share of a line that is offered to others, borne what it
+	// bears for a while beside heads and what neighbours say.
+	offered, borne = .8, .88
 	// watching is the share of it that heads take for those who are given them
 	// alone; a head has about headSize bytes.
 	watching, headSize = .05, 350
@@ -247,7 +248,7 @@ func (cr *carry) pulled(ch *child, seq uint64, now time.Time) {
 // rescues is how many segments a second the line bears for those who lack them.
 func (cr *carry) rescues() float64 {
 	far, _, _ := cr.fed()
-	return max(.1, .95*cr.c.upload()/cr.rate()-float64(far)) / cr.pace().Seconds()
+	return max(.05, borne*cr.c.upload()/cr.rate()-float64(far)) / cr.pace().Seconds()
 }
 
 func segmentFrame(seq uint64, data []byte) []byte {
@@ -295,7 +296,7 @@ func (cr *carry) slots() (offer, most int) {
 	if offer == 0 {
 		return 0, 0
 	}
-	return offer, offer + max(1, offer/10)
+	return offer, max(offer, int(borne*cr.c.upload()/cr.rate()))
 }
 
 // fed counts the children, near ones apart, and those asked to go.

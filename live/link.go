@@ -11,6 +11,9 @@ const (
 	// maxWords bounds what a neighbour may have unread beside segments, in
 	// bytes; maxBehind the segments that wait for its turn: then the oldest go.
 	maxWords, maxBehind = 256 << 10, 16
+	// stale is when a segment is not sent any more: who lacks it pulls it, or
+	// does without, and those after it are in time.
+	stale = 3 * time.Second
 	// burst is how much of the line's time may be made up for.
 	burst = 50 * time.Millisecond
 )
@@ -140,6 +143,7 @@ func (c *Carrier) turn(now time.Time) (wait time.Duration) {
 				held = true
 				continue
 			}
+			l.parts = slices.DeleteFunc(l.parts, func(p part) bool { return now.Sub(p.due) > stale })
 			for i, p := range l.parts {
 				if best == nil || p.due.Before(best.parts[at].due) {
 					best, at = l, i

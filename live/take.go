@@ -32,6 +32,9 @@ const (
 	// maxUseless frames that serve for nothing may come in a row; wordy frames
 	// at once, and wordRate a second after that.
 	maxUseless, wordy, wordRate = 64, 256, 64
+	// shortHold and longHold bound how long a late parent is borne with after
+	// another was left, calm is when that is forgotten.
+	shortHold, longHold, calm = 4 * time.Second, time.Minute, time.Minute
 	// stray is how long an orphan still says that it stands where it stood.
 	stray = 2 * time.Second
 )
@@ -46,6 +49,8 @@ type taker struct {
 	lost                  time.Time // since when there is no parent
 	former                mark      // of the parent before
 	rove                  time.Time
+	bound                 time.Time // until when a late parent is borne with
+	hold                  time.Duration
 	from                  uint64 // all before is here, or given up
 }
 
@@ -63,6 +68,7 @@ type source struct {
 	misses       int  // segments in a row that it was late with
 	idle         int  // frames in a row that served for nothing
 	refused      time.Time
+	denied       int // how often
 	words        allowance
 }
 
@@ -147,6 +153,9 @@ func (cr *carry) adopt(s *source) {
 	}
 	cr.stats.Parents++
 	if old != nil && old != s {
+		if old.misses >= maxMisses {
+			cr.bind(cr.c.cfg.Now())
+		}
 		old.wants = nothing
 		if cr.standby == nil && old.st.flags&flagRooted != 0 {
 			cr.standby, old.wants = old, heads
@@ -402,6 +411,7 @@ func (cr *carry) stands(s *source, k *candidate, st state, now time.Time) error 
 		cr.c.say(s.link, modeFrame(nothing, cr.flags(), 0))
 	case s == cr.next: // refused
 		s.wants, s.refused = st.mode, now
+		s.denied++
 		cr.next = nil
 	case s == cr.parent && (st.mode != full || cr.looped(s)):
 		s.wants = nothing
@@ -480,7 +490,17 @@ func (cr *carry) candidate(peer string) *candidate {
 
 // leaving tells whether another parent is to be found.
 func (cr *carry) leaving() bool {
-	return cr.parent.st.flags&flagLeave != 0 || cr.parent.misses >= maxMisses
+	return cr.parent.st.flags&flagLeave != 0 || cr.parent.misses >= maxMisses && !cr.c.cfg.Now().Before(cr.bound)
+}
+
+// bind has who was left for being late followed by one that is borne with for
+// longer: where lines are short nobody is in time, and moving makes it worse.
+func (cr *carry) bind(now time.Time) {
+	if now.Sub(cr.bound) > calm {
+		cr.hold = 0
+	}
+	cr.hold = min(max(2*cr.hold, shortHold), longHold)
+	cr.bound = now.Add(cr.hold)
 }
 
 // seek finds a parent where there is none, or is to be another, and a standby.
@@ -509,7 +529,7 @@ func (cr *carry) choose(now time.Time, most int) {
 	for _, s := range cr.sources {
 		switch {
 		case s.answered.IsZero():
-		case s == cr.parent || !cr.fit(s) || !s.refused.IsZero() && now.Sub(s.refused) < again:
+		case s == cr.parent || !cr.fit(s) || now.Sub(s.refused) < again<<min(s.denied, 4):
 		case cr.cost(s, now) < most && (best == nil || cr.cost(s, now) < cr.cost(best, now)):
 			best = s
 		}
