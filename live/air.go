@@ -57,6 +57,12 @@ func (a *Air) Announce(head manifests.Signed, segment manifests.Block) error {
 	if err == nil {
 		err = node.Verify(h.Seg, segment.Data)
 	}
+	c.mu.Lock()
+	closed := a.closed
+	c.mu.Unlock()
+	if closed {
+		err = ErrOffAir
+	}
 	if err == nil {
 		err = c.takeHead(a.cr, head, nil)
 	}

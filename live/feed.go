@@ -50,6 +50,9 @@ type Stats struct {
 	Pulled, Fetched int
 	// Parents counts how often a parent was found, Lost how often one was lost.
 	Parents, Lost int
+	// Held counts the segments in memory, HeldBytes what they have.
+	Held      int
+	HeldBytes int64
 	// Forks counts signed records and heads that contradict those kept.
 	Forks int
 }
@@ -129,6 +132,11 @@ func (f *Feed) Close() error {
 func (f *Feed) Next(ctx context.Context) (Item, error) {
 	c := f.cr.c
 	for {
+		select {
+		case <-f.closed:
+			return Item{}, ErrOffAir
+		default:
+		}
 		c.mu.Lock()
 		item, wait, err := f.look(c.cfg.Now())
 		changed := f.cr.changed
@@ -215,6 +223,12 @@ func (c *Carrier) stats(cr *carry) Stats {
 	}
 	if cr.standby != nil {
 		s.Standby = cr.standby.peer
+	}
+	s.HeldBytes = cr.bytes
+	for _, x := range cr.held {
+		if x.data != nil {
+			s.Held++
+		}
 	}
 	far, near, _ := cr.fed()
 	s.Children, s.NearChildren = far+near, near

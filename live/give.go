@@ -1,7 +1,6 @@
 package live
 
 import (
-	"cmp"
 	"encoding/binary"
 	"slices"
 	"time"
@@ -39,7 +38,7 @@ const (
 // giver is who is given a set by this box. Guarded by Carrier.mu.
 type giver struct {
 	children []*child
-	moved1   time.Time // when a child was last asked to make room
+	parted   time.Time // when a child was last asked to make room
 	rescue   allowance // segments for those that lack them
 	offer    spare     // as the parent was told
 	offerAt  time.Time
@@ -245,12 +244,6 @@ func (cr *carry) pulled(ch *child, seq uint64, now time.Time) {
 	}
 }
 
-// rescues is how many segments a second the line bears for those who lack them.
-func (cr *carry) rescues() float64 {
-	far, _, _ := cr.fed()
-	return max(.05, borne*cr.c.upload()/cr.rate()-float64(far)) / cr.pace().Seconds()
-}
-
 func segmentFrame(seq uint64, data []byte) []byte {
 	return frame(frameSegment, binary.BigEndian.AppendUint64(nil, seq), data)
 }
@@ -273,62 +266,6 @@ func (cr *carry) push(ch *child, seq uint64, bin []byte, now time.Time) {
 	delete(ch.pulls, seq)
 	ch.has[seq] = true
 	cr.c.give(ch.link, part{seq, due, bin})
-}
-
-// carries tells whether the child has children of its own.
-func (ch *child) carries() bool { return ch.spare.free < ch.spare.slots || ch.spare.below > 0 }
-
-// weight is how much the child is worth near the root.
-func (ch *child) weight() int {
-	if ch.flags&flagDialable == 0 || len(ch.addrs) == 0 {
-		return 0
-	}
-	return int(ch.spare.slots)
-}
-
-// slots is how many children the line bears that are not near: those offered,
-// and those that it bears for a while.
-func (cr *carry) slots() (offer, most int) {
-	offer = min(int(offered*cr.c.upload()/cr.rate()), maxChildren-8)
-	if cr.root {
-		offer = max(offer, 1) // or nobody hears
-	}
-	if offer == 0 {
-		return 0, 0
-	}
-	return offer, max(offer, int(borne*cr.c.upload()/cr.rate()))
-}
-
-// fed counts the children, near ones apart, and those asked to go.
-func (cr *carry) fed() (far, near, leaving int) {
-	for _, ch := range cr.children {
-		switch {
-		case ch.mode != full:
-		case ch.near:
-			near++
-		default:
-			far++
-			if !ch.leaving.IsZero() {
-				leaving++
-			}
-		}
-	}
-	return far, near, leaving
-}
-
-// spare is what this box could still give.
-func (cr *carry) spare() spare {
-	offer, _ := cr.slots()
-	far, _, leaving := cr.fed()
-	s := spare{slots: uint16(offer), free: uint16(max(0, offer-far+leaving))}
-	below := 0
-	for _, ch := range cr.children {
-		if ch.mode == full && ch.weight() > 0 {
-			below += int(ch.spare.free) + int(ch.spare.below)
-		}
-	}
-	s.below = uint16(min(below, 1<<16-1))
-	return s
 }
 
 // turn judges what a child asks for, and gives it.
@@ -355,7 +292,7 @@ func (cr *carry) turn(ch *child, m mode, flags byte, next uint64) {
 	cr.tell(ch, now)
 	switch {
 	case m == full && was != full:
-		cr.begin1(ch, now)
+		cr.catchUp(ch, now)
 	case m == heads && was == nothing:
 		cr.sayRecords(ch, cr.edge)
 		if x := cr.held[cr.edge-1]; cr.edge > 0 && x != nil && x.head != nil {
@@ -364,20 +301,6 @@ func (cr *carry) turn(ch *child, m mode, flags byte, next uint64) {
 	case m == nothing || m == heads && was == heads:
 		cr.c.say(ch.link, referFrame(cr.refer(ch)))
 	}
-}
-
-func (cr *carry) standbys() (n int) {
-	for _, ch := range cr.children {
-		if ch.mode == heads {
-			n++
-		}
-	}
-	return n
-}
-
-// watchable is how many may be given heads alone.
-func (cr *carry) watchable() int {
-	return min(max(2, int(watching*cr.c.upload()*cr.pace().Seconds()/headSize)), maxStandby)
 }
 
 // bears tells whether one more child is given everything, and has another one
@@ -392,10 +315,12 @@ func (cr *carry) bears(ch *child, now time.Time) bool {
 	}
 	offer, most := cr.slots()
 	switch {
-	case far-leaving < offer && far < most, ch.flags&flagOrphan != 0 && far < most:
-		return true
-	case far >= most || leaving > 1 || now.Sub(cr.moved1) < settling:
+	case offer == 0:
 		return false
+	case far-leaving < offer && far <= most, ch.flags&flagOrphan != 0 && far < most:
+		return true
+	case leaving > 0 || far > most || now.Sub(cr.parted) < settling:
+		return false // one at a time
 	}
 	var weakest *child
 	for _, o := range cr.children {
@@ -413,7 +338,7 @@ func (cr *carry) bears(ch *child, now time.Time) bool {
 
 // dismiss asks a child to go elsewhere, and gives to it until it does.
 func (cr *carry) dismiss(ch *child, now time.Time) {
-	cr.moved1 = now
+	cr.parted = now
 	ch.leaving = now
 	cr.tell(ch, now)
 	cr.c.say(ch.link, referFrame(cr.refer(ch)))
@@ -435,8 +360,8 @@ func (cr *carry) start(next uint64, now time.Time) uint64 {
 	return max(first, next, cr.low)
 }
 
-// begin1 gives a child what is here already.
-func (cr *carry) begin1(ch *child, now time.Time) {
+// catchUp gives a child what is here already.
+func (cr *carry) catchUp(ch *child, now time.Time) {
 	cr.sayRecords(ch, ch.first)
 	for seq := ch.first; seq < cr.edge; seq++ {
 		if x := cr.held[seq]; x != nil && x.head != nil {
@@ -457,86 +382,6 @@ func (cr *carry) sayRecords(ch *child, seq uint64) {
 	for _, r := range cr.records {
 		if from == nil || r.live.Seq >= from.live.Seq {
 			cr.c.say(ch.link, signedFrame(frameRecord, r.signed))
-		}
-	}
-}
-
-// refer is whom a child may ask: those below with room first.
-func (cr *carry) refer(ch *child) (out []referral) {
-	var kids []*child
-	for _, o := range cr.children {
-		if o != ch && o.mode == full && o.leaving.IsZero() && o.weight() > 0 {
-			kids = append(kids, o)
-		}
-	}
-	cr.c.rand.Shuffle(len(kids), func(i, j int) { kids[i], kids[j] = kids[j], kids[i] })
-	slices.SortStableFunc(kids, func(a, b *child) int {
-		return cmp.Or(cmp.Compare(b.spare.free, a.spare.free), cmp.Compare(b.spare.below, a.spare.below))
-	})
-	depth := len(cr.path())
-	if p := cr.parent; p != nil && p.st.free > 0 && p.peer != ch.peer && len(p.st.addrs) > 0 {
-		out = append(out, referral{p.peer, depth - 2, p.st.free, p.st.addrs})
-	}
-	for i, o := range kids[:min(len(kids), maxReferred-1)] {
-		out = append(out, referral{o.peer, depth, o.spare.free, o.addrs})
-		if i == 0 && o.spare.free > 0 {
-			o.spare.free-- // as it will be; it says so itself
-		} else if i == 0 && o.spare.below > 0 {
-			o.spare.below--
-		}
-	}
-	return out
-}
-
-// tell says to a child what it is given and where we stand.
-func (cr *carry) tell(ch *child, now time.Time) {
-	s := state{mode: ch.mode, free: cr.spare().free, edge: cr.edge, first: ch.first, path: cr.path()}
-	if cr.rooted() {
-		s.flags |= flagRooted
-	}
-	if !ch.leaving.IsZero() {
-		s.flags |= flagLeave
-	}
-	if ch.saidAt.IsZero() {
-		s.addrs = cr.c.cfg.Peers.Addrs()
-	}
-	ch.said, ch.saidAt = s, now
-	cr.c.say(ch.link, s.frame())
-}
-
-// offers tells neighbours where we stand, where that has changed, and has
-// children go where there are too many.
-func (cr *carry) offers(now time.Time) {
-	s := cr.spare()
-	for _, ch := range cr.children {
-		for seq, at := range ch.pulls {
-			if now.Sub(at) > owing {
-				delete(ch.pulls, seq)
-				cr.c.say(ch.link, seqsFrame(frameNot, seq))
-			}
-		}
-		if !ch.leaving.IsZero() && now.Sub(ch.leaving) > parting {
-			ch.leaving = time.Time{} // it found nobody
-		}
-		moved := !slices.Equal(ch.said.path, cr.path()) || (ch.said.flags&flagRooted != 0) != cr.rooted() || (ch.said.flags&flagLeave != 0) == ch.leaving.IsZero()
-		if ch.mode != nothing && (moved || now.Sub(ch.saidAt) >= told && s.free != ch.said.free) {
-			cr.tell(ch, now)
-		}
-	}
-	if p := cr.parent; p != nil && s != cr.offer && now.Sub(cr.offerAt) >= told/2 {
-		cr.offer, cr.offerAt = s, now
-		cr.c.say(p.link, frame(frameSpare, s.append(nil)))
-	}
-	far, _, leaving := cr.fed()
-	if offer, _ := cr.slots(); far-leaving > offer && now.Sub(cr.moved1) > settling {
-		var weakest *child
-		for _, o := range cr.children {
-			if o.mode == full && !o.near && o.leaving.IsZero() && (weakest == nil || o.weight() < weakest.weight()) {
-				weakest = o
-			}
-		}
-		if weakest != nil && len(cr.refer(weakest)) > 0 {
-			cr.dismiss(weakest, now)
 		}
 	}
 }

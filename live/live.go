@@ -257,7 +257,7 @@ func (c *Carrier) arrived(peer string) {
 		}
 		cr.seek(now)
 		if p := cr.parent; p != nil && !p.near && c.cfg.Near(peer) {
-			cr.ask(now, 1, false) // one copy is enough for both
+			cr.ask(now, 1, asNearby) // one copy is enough for both
 		}
 	}
 	c.ask(peer)

@@ -1,13 +1,9 @@
 package live
 
 import (
-	"cmp"
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
-	"playnode/manifests"
 	"playnode/node"
 )
 
@@ -26,6 +22,9 @@ const (
 	// roving is how often, and at most twice that, it is looked whether another
 	// parent stands nearer to the DJ.
 	roving = 20 * time.Second
+	// visiting is how often one who has the set from afar looks for one who has
+	// it on its own network.
+	visiting = 4 * time.Second
 	// coolest and coldest bound the wait before a neighbour that was of no use
 	// is asked again.
 	coolest, coldest = 2 * time.Second, 2 * time.Minute
@@ -48,7 +47,7 @@ type taker struct {
 	place                 []mark    // the path to here, ourselves last
 	lost                  time.Time // since when there is no parent
 	former                mark      // of the parent before
-	rove                  time.Time
+	rove, visited         time.Time
 	bound                 time.Time // until when a late parent is borne with
 	hold                  time.Duration
 	from                  uint64 // all before is here, or given up
@@ -189,91 +188,6 @@ func (cr *carry) lacks() uint64 {
 	return max(cr.top, 1)
 }
 
-// open has a candidate asked.
-func (cr *carry) open(k *candidate, m mode) {
-	c := cr.c
-	k.busy = true
-	cr.opening[k] = c.cfg.Now()
-	c.spawn(func() {
-		s, err := c.reach(k)
-		c.mu.Lock()
-		delete(cr.opening, k)
-		now := c.cfg.Now()
-		if err == nil && (c.ended || cr.holders == 0 || len(cr.sources) >= maxSources) {
-			err = errUseless
-			s.Reset()
-		}
-		if err != nil {
-			cr.cool(k, coolest, now)
-			cr.seek(now)
-			c.mu.Unlock()
-			return
-		}
-		src := &source{link: c.attach(k.peer, s), wants: m, asked: now, pulls: map[uint64]time.Time{}}
-		cr.sources = append(cr.sources, src)
-		if m == full && (cr.next != nil || cr.parent != nil && !cr.leaving()) {
-			src.wants = nothing
-		}
-		if src.wants == full {
-			cr.next = src
-		}
-		c.say(src.link, hello{cr.set, src.wants, cr.flags(), cr.spare(), cr.lacks(), c.cfg.Peers.Addrs()}.frame())
-		c.mu.Unlock()
-		for err == nil {
-			var kind byte
-			var body []byte
-			if kind, body, err = readFrame(s, true); err == nil {
-				err = c.hearSource(cr, src, k, kind, body)
-			}
-		}
-		s.Reset()
-		c.part(cr, src, k, err)
-	})
-}
-
-// reach opens a stream to a candidate, and dials it first where it is not
-// connected.
-func (c *Carrier) reach(k *candidate) (node.Stream, error) {
-	if !slices.Contains(c.cfg.Peers.Connected(), k.peer) {
-		if c.cfg.Meet == nil || len(k.addrs) == 0 {
-			return nil, node.ErrNotFound
-		}
-		ctx, cancel := c.within(meeting)
-		defer cancel()
-		var err error
-		for _, a := range k.addrs {
-			if err = c.cfg.Meet(ctx, a, k.by); err == nil || ctx.Err() != nil {
-				break
-			}
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	ctx, cancel := c.within(opening)
-	defer cancel()
-	return c.cfg.Streams.Open(ctx, k.peer, Protocol)
-}
-
-// part ends with a source.
-func (c *Carrier) part(cr *carry, s *source, k *candidate, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := c.cfg.Now()
-	c.detach(s.link)
-	if errors.Is(err, errLiar) || errors.Is(err, errFrame) {
-		c.lied(s.peer, err)
-	} else {
-		c.cfg.Log.Debug("source on air left", "peer", s.peer, "err", err)
-	}
-	if s.surplus {
-		k.busy, k.until = false, now
-	} else {
-		cr.cool(k, coolest, now)
-	}
-	cr.forget(s, now)
-}
-
 // forget takes a source off, and has another take its place. c.mu is held.
 func (cr *carry) forget(s *source, now time.Time) {
 	cr.sources = slices.DeleteFunc(cr.sources, func(o *source) bool { return o == s })
@@ -312,132 +226,6 @@ func (cr *carry) cool(k *candidate, least time.Duration, now time.Time) {
 	k.busy = false
 	k.wait = min(max(2*k.wait, least), coldest)
 	k.until = now.Add(k.wait)
-}
-
-// request asks a source for everything.
-func (cr *carry) request(s *source, now time.Time) {
-	cr.next = s
-	s.wants, s.asked = full, now
-	cr.c.say(s.link, modeFrame(full, cr.flags(), cr.lacks()))
-}
-
-// hearSource does what a giver's frame says.
-func (c *Carrier) hearSource(cr *carry, s *source, k *candidate, kind byte, body []byte) error {
-	c.mu.Lock()
-	now := c.cfg.Now()
-	if kind != frameSegment && !s.words.spend(now, wordy, wordRate) {
-		c.mu.Unlock()
-		return errUseless
-	}
-	c.mu.Unlock()
-	switch kind {
-	case frameRecord, frameHead:
-		env, payload, err := parseSigned(body)
-		if err != nil {
-			return err
-		}
-		signed := manifests.Signed{Env: manifests.NewBlock(env), Payload: manifests.NewBlock(payload)}
-		if kind == frameRecord {
-			return c.takeRecord(cr, signed, s)
-		}
-		return c.takeHead(cr, signed, s)
-	case frameSegment:
-		if len(body) < 8 {
-			return errFrame
-		}
-		seqs, _ := parseSeqs(body[:8])
-		return c.takeSegment(cr, seqs[0], body[8:], s)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch kind {
-	case frameState:
-		st, err := parseState(body, s.peer)
-		if err != nil {
-			return err
-		}
-		return cr.stands(s, k, st, now)
-	case frameRefer:
-		refs, err := parseRefer(body)
-		if err != nil {
-			return err
-		}
-		for _, r := range refs {
-			cr.consider(r, s.peer, now)
-		}
-		cr.seek(now)
-	case frameNot:
-		seqs, err := parseSeqs(body)
-		if err != nil {
-			return err
-		}
-		for _, seq := range seqs {
-			delete(s.pulls, seq)
-			if x := cr.held[seq]; x != nil {
-				x.pulled = time.Time{}
-			}
-		}
-	}
-	return nil
-}
-
-// stands takes in a source's state.
-func (cr *carry) stands(s *source, k *candidate, st state, now time.Time) error {
-	if st.flags&flagAbsent != 0 {
-		k.wait = max(k.wait, coolest)
-		return fmt.Errorf("it does not carry the set: %w", errUseless)
-	}
-	first := s.answered.IsZero()
-	if len(st.addrs) == 0 {
-		st.addrs = s.st.addrs
-	}
-	s.st, s.given = st, st.mode
-	if first {
-		s.answered = now
-		k.wait = 0
-	}
-	k.depth, k.free, k.at = len(st.path)-1, st.free, now
-	switch {
-	case s == cr.next && st.mode == full:
-		if cr.parent == nil && cr.fit(s) {
-			cr.adopt(s)
-		}
-	case s != cr.parent && s.wants == full && st.mode == full: // it took its time
-		if cr.parent == nil && cr.fit(s) {
-			cr.adopt(s)
-			break
-		}
-		s.wants = nothing
-		cr.c.say(s.link, modeFrame(nothing, cr.flags(), 0))
-	case s == cr.next: // refused
-		s.wants, s.refused = st.mode, now
-		s.denied++
-		cr.next = nil
-	case s == cr.parent && (st.mode != full || cr.looped(s)):
-		s.wants = nothing
-		cr.c.say(s.link, modeFrame(nothing, cr.flags(), 0))
-		cr.orphan(now)
-	case s == cr.parent && !slices.Equal(cr.place, cr.path()):
-		cr.place = cr.path()
-	}
-	cr.offers(now)
-	cr.seek(now)
-	return nil
-}
-
-// awaited counts those that may answer soon: who does not is not waited for.
-func (cr *carry) awaited(now time.Time) (n int) {
-	for _, at := range cr.opening {
-		if now.Sub(at) < hesitant {
-			n++
-		}
-	}
-	for _, s := range cr.sources {
-		if s.answered.IsZero() && now.Sub(s.asked) < hesitant {
-			n++
-		}
-	}
-	return n
 }
 
 // looped tells whether s has the set from here.
@@ -501,183 +289,6 @@ func (cr *carry) bind(now time.Time) {
 	}
 	cr.hold = min(max(2*cr.hold, shortHold), longHold)
 	cr.bound = now.Add(cr.hold)
-}
-
-// seek finds a parent where there is none, or is to be another, and a standby.
-// It is called whenever something has changed. c.mu is held.
-func (cr *carry) seek(now time.Time) {
-	if cr.root || cr.holders == 0 || cr.c.ended || !cr.c.running {
-		return
-	}
-	switch {
-	case cr.next != nil:
-	case cr.parent == nil || cr.leaving():
-		cr.choose(now, 1<<20)
-	default:
-		cr.choose(now, cr.cost(cr.parent, now)-15)
-	}
-	if cr.parent != nil && cr.standby == nil {
-		cr.spareOne(now)
-	}
-}
-
-// choose asks the best of those who have answered, if it is cheaper than most,
-// and asks others where that is not enough.
-func (cr *carry) choose(now time.Time, most int) {
-	var best *source
-	waiting := cr.awaited(now)
-	for _, s := range cr.sources {
-		switch {
-		case s.answered.IsZero():
-		case s == cr.parent || !cr.fit(s) || now.Sub(s.refused) < again<<min(s.denied, 4):
-		case cr.cost(s, now) < most && (best == nil || cr.cost(s, now) < cr.cost(best, now)):
-			best = s
-		}
-	}
-	urgent := cr.parent == nil || cr.leaving()
-	if best != nil && (waiting == 0 || !urgent || now.Sub(best.answered) >= listening || cr.c.cfg.Near(best.peer)) {
-		cr.request(best, now)
-		return
-	}
-	if best != nil || !urgent {
-		return
-	}
-	cr.ask(now, probes-waiting, false)
-}
-
-// cost is how much another parent is to be preferred to s.
-func (cr *carry) cost(s *source, now time.Time) int {
-	n := 10*len(s.st.path) + 20*s.misses
-	if s.near {
-		n -= 1000
-		if cr.parent != nil && !cr.parent.near && s != cr.parent && s.peer > cr.c.cfg.Peers.ID() {
-			return 1 << 20 // of two who both have it from afar the other moves
-		}
-	}
-	if s.st.free == 0 && s != cr.parent && !s.near {
-		n += 15
-	}
-	if slices.Contains(s.st.path, cr.former) && now.Sub(cr.lost) < 10*time.Second {
-		n += 25
-	}
-	return n
-}
-
-// ask opens streams to at most n candidates, the most promising first: as a
-// parent, or as a standby.
-func (cr *carry) ask(now time.Time, n int, standby bool) {
-	c := cr.c
-	n = min(n, maxSources-len(cr.sources)-len(cr.opening))
-	if n <= 0 {
-		return
-	}
-	connected := c.cfg.Known(cr.set.DJ)
-	var ready []*candidate
-	for _, p := range connected {
-		if cr.candidates[p] == nil && p != c.cfg.Peers.ID() {
-			cr.candidate(p)
-		}
-	}
-	for p, k := range cr.candidates {
-		if !k.busy && !k.until.After(now) && !c.liars[p] && (len(k.addrs) > 0 && c.cfg.Meet != nil || slices.Contains(connected, p)) {
-			ready = append(ready, k)
-		}
-	}
-	slices.SortFunc(ready, func(a, b *candidate) int { return cmp.Compare(a.peer, b.peer) }) // so that a seed decides
-	c.rand.Shuffle(len(ready), func(i, j int) { ready[i], ready[j] = ready[j], ready[i] })
-	rank := func(k *candidate) int {
-		n := 10 * k.depth
-		if standby { // whoever has room; the DJ's box has enough to do
-			n = -n
-			if k.depth > 0 {
-				n = 0
-			}
-		}
-		if c.cfg.Near(k.peer) {
-			n -= 1000
-		}
-		if k.free == 0 && !k.at.IsZero() {
-			n += 15
-		}
-		if !slices.Contains(connected, k.peer) {
-			n += 5
-		}
-		return n
-	}
-	slices.SortStableFunc(ready, func(a, b *candidate) int { return cmp.Compare(rank(a), rank(b)) })
-	for i, k := range ready[:min(len(ready), n)] {
-		m := nothing
-		if i == 0 && !standby && cr.next == nil && (cr.parent == nil || cr.leaving()) && (k.free > 0 || len(ready) == 1) {
-			m = full // no need to ask whether
-		}
-		cr.open(k, m)
-	}
-}
-
-// spareOne asks for a standby: one that does not depend on the parent, and has
-// room.
-func (cr *carry) spareOne(now time.Time) {
-	var best *source
-	waiting := cr.awaited(now)
-	cost := func(s *source) int {
-		n := len(s.st.path)
-		if s.st.free == 0 {
-			n += 8
-		}
-		if n == 1 {
-			n += 4 // the DJ's box has enough to do
-		}
-		if slices.Contains(s.st.path, markOf(cr.parent.peer)) {
-			n += 20
-		}
-		if s.given == full {
-			n += 100
-		}
-		return n
-	}
-	for _, s := range cr.sources {
-		switch {
-		case s.answered.IsZero():
-		case s == cr.parent || s == cr.next || !cr.fit(s) || s.wants == heads && now.Sub(s.asked) < again:
-		case best == nil || cost(s) < cost(best):
-			best = s
-		}
-	}
-	if best != nil && (waiting == 0 || now.Sub(best.answered) >= listening) {
-		cr.standby = best
-		best.wants, best.asked = heads, now
-		cr.c.say(best.link, modeFrame(heads, cr.flags(), 0))
-		return
-	}
-	if best == nil {
-		cr.ask(now, 2-waiting, true)
-	}
-}
-
-// release closes streams that serve for nothing, and now and then looks for a
-// better parent.
-func (cr *carry) release(now time.Time) {
-	for _, s := range slices.Clone(cr.sources) {
-		kept := s == cr.parent || s == cr.standby || s == cr.next
-		switch {
-		case s.answered.IsZero() && now.Sub(s.asked) > silent, s == cr.standby && s.given != heads && now.Sub(s.asked) > silent,
-			!kept && !s.answered.IsZero() && now.Sub(s.answered) > lingering:
-			s.surplus = !s.answered.IsZero()
-			s.stream.Reset() // who reads it tells
-		case s == cr.next && s.given != full && now.Sub(s.asked) > hesitant, s == cr.next && now.Sub(s.asked) > 2*silent:
-			cr.next = nil // it may come still
-		}
-	}
-	if cr.rove.IsZero() || now.After(cr.rove) {
-		first := cr.rove.IsZero()
-		cr.rove = now.Add(roving + time.Duration(cr.c.rand.Int64N(int64(roving))))
-		if !first && cr.parent != nil && !cr.root {
-			cr.ask(now, 2-cr.awaited(now), false)
-		}
-	}
-	if cr.parent == nil && !cr.lost.IsZero() && now.Sub(cr.lost) > stray {
-		cr.place = nil
-	}
 }
 
 // fetch has a segment fetched by the block exchange.

@@ -138,7 +138,7 @@ func (cr *carry) compare(now time.Time) {
 		}
 		if now.Sub(cr.hushed) > quiet*pace {
 			cr.hushed = now
-			cr.ask(now, 2-cr.awaited(now), false)
+			cr.ask(now, 2-cr.awaited(now), asParent)
 		}
 	}
 }
