@@ -63,6 +63,7 @@ type Feed struct {
 	cr       *carry
 	patience time.Duration
 	record   uint64 // the newest number given
+	late     bool // others here hear the set already
 	began    bool
 	next     uint64
 	closed   chan struct{}
@@ -81,7 +82,7 @@ func (c *Carrier) Hear(set Set, patience time.Duration) *Feed {
 	cr.holders++
 	cr.seek(c.cfg.Now())
 	nudge(c.hurry)
-	return &Feed{cr: cr, patience: patience, closed: make(chan struct{})}
+	return &Feed{cr: cr, patience: patience, late: cr.begun, closed: make(chan struct{})}
 }
 
 // carry is the set's, made where there is none. c.mu is held.
@@ -166,7 +167,10 @@ func (f *Feed) look(now time.Time) (item Item, wait time.Duration, err error) {
 	cr := f.cr
 	if cr.begun && !f.began {
 		f.began = true
-		f.next = max(cr.begin, cr.top-min(backlog, cr.top))
+		f.next = cr.begin
+		if f.late {
+			f.next = max(cr.begin, cr.top-min(backlog, cr.top))
+		}
 		if r := cr.under(f.next); r != nil && r.live.Seq != f.record {
 			f.record = r.live.Seq - 1
 		}

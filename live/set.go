@@ -86,6 +86,7 @@ type held struct {
 	pulls   int
 	pulled  time.Time
 	fetched bool
+	forked  bool // there is another head of this number, or before it
 	blamed  bool // the parent was late with it
 }
 
@@ -230,15 +231,18 @@ func (cr *carry) addHead(h *manifests.LiveHead, s manifests.Signed, from *source
 	switch {
 	case x != nil && x.head != nil:
 		if !bytes.Equal(x.signed.Payload.Data, s.Payload.Data) {
+			x.forked = true
 			cr.fork(x.signed, s)
 		}
 		return from.shrug(nil)
-	case !cr.follows(h, s):
+	case cr.closed && h.Seq >= cr.edge:
+		cr.fork(cr.held[cr.edge-1].signed, s)
 		return from.shrug(nil)
 	case x == nil:
 		x = &held{known: now}
 		cr.held[h.Seq] = x
 	}
+	cr.chained(h, s)
 	x.head, x.signed = h, s
 	from.useful()
 	if h.Seq >= cr.edge {
@@ -255,23 +259,22 @@ func (cr *carry) addHead(h *manifests.LiveHead, s manifests.Signed, from *source
 	return nil
 }
 
-// follows tells whether a verified head is of one chain with those held. c.mu
-// is held.
-func (cr *carry) follows(h *manifests.LiveHead, s manifests.Signed) bool {
+// chained reports a verified head that is not of one chain with those beside
+// it. It is kept all the same: a DJ who has lost a number goes on after another
+// one than is here, and is to be heard. c.mu is held.
+func (cr *carry) chained(h *manifests.LiveHead, s manifests.Signed) {
 	if h.Seq == 0 {
 		if r := cr.under(0); r != nil && r.live.Seq == 1 && manifests.Digest(r.signed.Payload.CID) != h.Prev {
 			cr.fork(r.signed, s)
-			return false
 		}
-	} else if x := cr.held[h.Seq-1]; x != nil && x.head != nil && (manifests.Digest(x.signed.Payload.CID) != h.Prev || x.head.Final) {
+	} else if x := cr.held[h.Seq-1]; x != nil && x.head != nil && manifests.Digest(x.signed.Payload.CID) != h.Prev {
+		x.forked = true
 		cr.fork(x.signed, s)
-		return false
 	}
 	if x := cr.held[h.Seq+1]; x != nil && x.head != nil && x.head.Prev != manifests.Digest(s.Payload.CID) {
+		x.forked = true
 		cr.fork(x.signed, s)
-		return false
 	}
-	return true
 }
 
 // takeSegment judges a segment from a neighbour.
@@ -290,6 +293,8 @@ func (c *Carrier) takeSegment(cr *carry, seq uint64, data []byte, from *source) 
 		err = fmt.Errorf("segment %d unasked: %w", seq, errLiar)
 	case x == nil || x.head == nil:
 		err = from.shrug(fmt.Errorf("segment %d without its head", seq))
+	case x.forked && node.Verify(x.head.Seg, data) != nil:
+		err = from.shrug(fmt.Errorf("segment %d of another head", seq)) // its giver has kept that one
 	case x.data != nil:
 		cr.stats.Twice += int64(len(data))
 		err = from.shrug(nil)
