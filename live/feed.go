@@ -63,7 +63,7 @@ type Feed struct {
 	cr       *carry
 	patience time.Duration
 	record   uint64 // the newest number given
-	late     bool // others here hear the set already
+	late     bool   // others here hear the set already
 	began    bool
 	next     uint64
 	closed   chan struct{}

@@ -380,6 +380,7 @@ func TestReferrals(t *testing.T) {
 			t.Errorf("%d %q %v", kind, body, err)
 		}
 		_, watcher := say("c", func(string) []byte { return helloOf(s.dj.Set(), 1, 1, 0, 0) })
+		<-time.After(100 * time.Millisecond)
 		s.plays(air, 2, false)
 		watcher.SetDeadline(time.Now().Add(time.Second))
 		kinds = nil

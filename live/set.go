@@ -297,7 +297,9 @@ func (c *Carrier) takeSegment(cr *carry, seq uint64, data []byte, from *source) 
 		err = from.shrug(fmt.Errorf("segment %d of another head", seq)) // its giver has kept that one
 	case x.data != nil:
 		cr.stats.Twice += int64(len(data))
-		err = from.shrug(nil)
+		if err = from.shrug(nil); from == cr.next && from.given == full && bytes.Equal(x.data, data) {
+			cr.adopt(from) // it gives, if not sooner than the other
+		}
 	default:
 		link := x.head.Seg
 		c.mu.Unlock()
