@@ -2,7 +2,8 @@
 // sealed track is opened into float32 PCM of exact length.
 //
 // What comes in: a DJ's files (Ingest) and the decrypted bytes of tracks (Open), both through an
-// io.ReaderAt, so that the memory taken does not grow with the file. What goes out: the bytes to seal,
+// io.ReaderAt, so that the memory taken does not grow with the file; and the stretches of a live stream
+// (NewStream). What goes out: the bytes to seal,
 // a Track (what a decoder needs besides them), tags whose strings are clean, loudness, and samples.
 // What is trusted: nothing in any file. Sizes are capped before anything is allocated, decoders that
 // may panic are contained, and a crafted file can at worst lose its own sound. A Track that does not

@@ -136,20 +136,25 @@ func (m *mpeg) next() error {
 		m.damaged++
 	}
 	clear(m.raw[n*h.Channels() : spf*h.Channels()])
-	switch {
-	case h.Channels() == ch:
-		copy(m.buf[:], m.raw[:spf*ch])
-	case ch == 2:
-		for i, v := range m.raw[:spf] {
-			m.buf[2*i], m.buf[2*i+1] = v, v
-		}
-	default:
-		for i := range spf {
-			m.buf[i] = (m.raw[2*i] + m.raw[2*i+1]) / 2
-		}
-	}
+	fit(m.buf[:spf*ch], ch, m.raw[:], h.Channels())
 	m.deliver()
 	return nil
+}
+
+// fit fills dst, of ch channels, with samples of as many as from; one and two are known.
+func fit(dst []float32, ch int, src []float32, from int) {
+	switch {
+	case from == ch:
+		copy(dst, src)
+	case ch == 2:
+		for i := range len(dst) / 2 {
+			dst[2*i], dst[2*i+1] = src[i], src[i]
+		}
+	default:
+		for i := range dst {
+			dst[i] = (src[2*i] + src[2*i+1]) / 2
+		}
+	}
 }
 
 // deliver makes buf what is handed out, as frame m.frame.

@@ -117,11 +117,15 @@ func (r *Reader) copy(dst []float32, n int) {
 		clear(dst[:n*r.m.Channels])
 		return
 	}
-	scale := 1 / float32(int64(1)<<(r.m.Bits-1))
-	from := int(r.frame.BlockSize) - r.have
-	for c, sub := range r.frame.Subframes {
-		for i, v := range sub.Samples[from : from+n] {
-			dst[i*r.m.Channels+c] = float32(v) * scale
+	r.m.samples(dst, r.frame, int(r.frame.BlockSize)-r.have, n)
+}
+
+// samples writes n sample frames of f from one on.
+func (i Info) samples(dst []float32, f *frame.Frame, from, n int) {
+	scale := 1 / float32(int64(1)<<(i.Bits-1))
+	for c, sub := range f.Subframes {
+		for k, v := range sub.Samples[from : from+n] {
+			dst[k*i.Channels+c] = float32(v) * scale
 		}
 	}
 }

@@ -3,8 +3,8 @@
 //
 // What comes in: a file's bytes and an index, hostile, and a Codec. What goes out: header packets, the
 // pages to seal with an emptied comment, an index, and samples by the granule positions of the pages:
-// what lies between two pages is never longer or shorter than they say. What is trusted: the size of
-// the file. Every page's checksum is verified; a page that is missing is heard as silence. Memory is
+// what lies between two pages is never longer or shorter than they say. A Stream decodes pages as they come.
+// What is trusted: the size of the file. Every page's checksum is verified; a page that is missing is heard as silence. Memory is
 // bounded by one page and one packet.
 package ogg
 

@@ -28,8 +28,8 @@ const maxHave = 1 << 22
 // Reader decodes one stream. It must not be used by two goroutines at once.
 type Reader struct {
 	pages
+	unpacker
 	serial  uint32
-	codec   Codec
 	entries []entry
 	start   int64 // offset of the first page of sound
 	anew    bool  // linear decoding begins anew at every entry
@@ -41,26 +41,31 @@ type Reader struct {
 	seq     uint32 // of the page before
 	known   bool   // seq and at are
 	least   int64  // granule position that the first page after a jump must have
-	part    []byte // of a packet that goes on
-	skip    bool   // the packet that goes on is not whole
 	at      int64  // granule position reached
 	pos     int64  // next sample frame to hand out
 	from    int64  // sample frame that silence, and then have, begin with
 	silence int64
 	have    []float32
+}
+
+// unpacker decodes the packets of pages.
+type unpacker struct {
+	codec   Codec
+	part    []byte // of a packet that goes on
+	skip    bool   // the packet that goes on is not whole
 	room    []float32
-	damaged int
+	damaged int // gaps, and packets that were heard as silence
 }
 
 // Open reads the headers of what was sealed, which are k's. Errors wrap ErrFormat, or are the reader's
 // or the codec's.
 func Open(r io.ReaderAt, size, samples int64, delay int, index []byte, k Kind) (*Reader, error) {
 	d := &Reader{pages: pages{w: frames.NewWindow(r, size, window), size: size, buf: MaxPage}, samples: samples, delay: int64(delay), anew: k.Lead > 0}
-	_, packets, serial, _, err := d.headers([]Kind{k})
+	_, headers, serial, _, err := d.headers([]Kind{k})
 	if err != nil {
 		return nil, err
 	}
-	if d.codec, err = k.Open(packets); err != nil {
+	if d.codec, err = k.Open(headers); err != nil {
 		return nil, err
 	}
 	d.serial, d.start = serial, d.off
@@ -128,12 +133,7 @@ func (r *Reader) Read(dst []float32) (int, error) {
 			continue
 		}
 		n := int(min(int64(len(dst)/ch-done), int64(len(r.have)/ch), r.samples-r.pos))
-		for i, v := range r.have[:n*ch] {
-			if !(v >= -256 && v <= 256) {
-				v = 0 // no number, or no sound
-			}
-			dst[done*ch+i] = v
-		}
+		sound(dst[done*ch:], r.have[:n*ch])
 		r.have = r.have[n*ch:]
 		r.from, r.pos, done = r.from+int64(n), r.pos+int64(n), done+n
 	}
@@ -141,6 +141,16 @@ func (r *Reader) Read(dst []float32) (int, error) {
 		return 0, io.EOF
 	}
 	return done, nil
+}
+
+// sound copies samples, and silence for what is no number or no sound.
+func sound(dst, src []float32) {
+	for i, v := range src {
+		if !(v >= -256 && v <= 256) {
+			v = 0
+		}
+		dst[i] = v
+	}
 }
 
 // page decodes the next page of the stream.
@@ -162,7 +172,7 @@ func (r *Reader) page() error {
 	r.seq = p.seq
 	out, err := r.decode(p)
 	if err != nil {
-		return err
+		return fmt.Errorf("decode Ogg sample %d: %w", r.pos, err)
 	}
 	if p.granule < 0 {
 		return nil
@@ -191,14 +201,15 @@ func (r *Reader) page() error {
 	return nil
 }
 
-func (r *Reader) hole() {
+// hole says that pages are missing.
+func (r *unpacker) hole() {
 	r.part, r.skip = r.part[:0], true
 	r.codec.Reset()
 	r.damaged++
 }
 
-// decode decodes the packets that end in the page.
-func (r *Reader) decode(p page) ([]float32, error) {
+// decode decodes the packets that end in the page. The samples are valid until the next call.
+func (r *unpacker) decode(p page) ([]float32, error) {
 	out, body := r.room[:0], p.body
 	if p.flags&continued == 0 {
 		r.part, r.skip = r.part[:0], false
@@ -227,7 +238,7 @@ func (r *Reader) decode(p page) ([]float32, error) {
 				r.damaged++
 			}
 			if len(out)+len(s) > maxHave {
-				return nil, fmt.Errorf("decode Ogg sample %d: %w: a page of %d samples", r.pos, ErrDamaged, len(out)+len(s))
+				return nil, fmt.Errorf("%w: a page of %d samples", ErrDamaged, len(out)+len(s))
 			}
 			out = append(out, s...)
 		}

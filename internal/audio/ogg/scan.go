@@ -19,6 +19,8 @@ type Kind struct {
 	Comment []byte
 	// Preskip, where not nil, reads from the first packet how many samples are dropped at the start.
 	Preskip func(first []byte) int
+	// Warm is how many sample frames a decoder that begins within a stream takes until its sound can be given.
+	Warm int
 	// Interval is the least distance between the index's entries in samples. Lead is how many samples
 	// before an entry's sound decoding begins; where it is not 0, linear decoding begins anew at every
 	// entry as well, so that a seek hears the same.
@@ -172,7 +174,7 @@ func ScanPages(ctx context.Context, r io.ReaderAt, start, size int64, kinds []Ki
 	x.Header = Headers(append([][]byte{packets[0], k.Comment}, packets[2:]...), serial, last+1)
 
 	// The first page that ends a packet tells where the sound begins.
-	first := &Reader{pages: pages{w: s.w, size: size, off: s.off, buf: MaxPage}, serial: serial, codec: codec, samples: 1 << 48, next: 0}
+	first := &Reader{pages: pages{w: s.w, size: size, off: s.off, buf: MaxPage}, serial: serial, unpacker: unpacker{codec: codec}, samples: 1 << 48, next: 0}
 	n, granule, eos, err := first.firstPage(ctx)
 	if err != nil {
 		return k, nil, err

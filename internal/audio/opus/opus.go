@@ -35,6 +35,7 @@ var (
 func Kind() ogg.Kind {
 	return ogg.Kind{
 		Magic: "OpusHead", Headers: 2, Comment: []byte("OpusTags\x00\x00\x00\x00\x00\x00\x00\x00"), Interval: 10 * Rate, Lead: Rate,
+		Warm:    Rate * 80 / 1000, // RFC 7845, 4.6
 		Preskip: func(h []byte) int { return int(binary.LittleEndian.Uint16(h[10:])) },
 		Rough:   rough,
 		Open:    func(h [][]byte) (ogg.Codec, error) { return Open(h) },
