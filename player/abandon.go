@@ -10,7 +10,7 @@ func (b *Playback) leeway() int {
 	if b.mix.sent-v.begin < t.frames(pressedAt) {
 		return blockFrames
 	}
-	if !t.card || b.mix.in != nil || b.mix.owed != nil || v.over != nil || len(v.full) > 0 {
+	if !t.card || v.item.set != nil || b.mix.in != nil || b.mix.owed != nil || v.over != nil || len(v.full) > 0 {
 		return blockFrames
 	}
 	return max(0, b.decoded(v)-int(t.frames(fadeFor)))
@@ -25,6 +25,9 @@ func (b *Playback) decoded(v *voice) int {
 // its next block will not come in time and something else is ready. It says
 // whether something has changed.
 func (b *Playback) late() bool {
+	if b.mix.cur.item.set != nil { // its deck knows what is still to come
+		return false
+	}
 	if b.lateAt.IsZero() {
 		b.lateAt = time.Now()
 	}

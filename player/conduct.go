@@ -50,9 +50,11 @@ func (b *Playback) advance(ctx context.Context) error {
 		return ctx.Err()
 	default:
 	}
+	b.tuneIn()
 	if b.mix == nil || b.mix.cur == nil {
 		return b.turn(ctx)
 	}
+	b.say()
 	if b.leaving {
 		o, err := b.pick(ctx, false)
 		switch {
@@ -147,7 +149,7 @@ func (b *Playback) await(ctx context.Context, room bool) error {
 // look opens what comes next while something sounds, and begins a crossfade
 // when it is time.
 func (b *Playback) look(ctx context.Context) error {
-	if b.mix.sent > b.mix.cur.begin { // its own first sound comes first
+	if b.mix.sent > b.mix.cur.begin && b.req.Live != OnlySets { // its own first sound comes first
 		b.lineUp(ctx)
 	}
 	if len(b.lined) > 0 {

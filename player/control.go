@@ -65,6 +65,8 @@ type State struct {
 	// Start is how long it took from when it was last told where to begin
 	// (Open, Next, Prev, Seek) until the sink had the first sample of that.
 	Start time.Duration
+	// Live is how a set is heard; nil while none is.
+	Live *Reception
 }
 
 // State is how it stands.
@@ -94,7 +96,13 @@ func (b *Playback) State() State {
 		if m, ok := b.teller.now(); ok {
 			s.Name, s.Playlist, s.CID, s.Title, s.Artist = m.event.Name, m.event.Playlist, m.event.CID, m.event.Title, m.event.Artist
 			s.Length = length(m.info.Samples, m.info.Rate)
-			s.At = max(0, min(s.Length, length(t.heard()-m.at+m.from, t.rate)))
+			s.At = length(t.heard()-m.at+m.from, t.rate)
+			if m.event.Set == "" {
+				s.At = max(0, min(s.Length, s.At))
+			}
+		}
+		if r, ok := b.reception(); ok {
+			s.Live, s.Title = &r, r.Text
 		}
 	}
 	select {
@@ -255,15 +263,12 @@ func (b *Playback) where(ctx context.Context, c *command) (place, error) {
 		}
 		at = b.lined[0].place
 	}
+	if m, _ := b.teller.now(); m.event.Set != "" && b.aim.g == nil {
+		return b.fromSet(ctx, c, at)
+	}
 	switch c.verb {
 	case sift:
-		b.lined = slices.DeleteFunc(b.lined, func(o *opening) bool {
-			if b.unwanted(o.place) {
-				b.leave(o)
-				return true
-			}
-			return false
-		})
+		b.sift()
 		if !b.unwanted(at) {
 			return place{}, nil
 		}
@@ -283,6 +288,38 @@ func (b *Playback) where(ctx context.Context, c *command) (place, error) {
 		c.to = 0 // there is nothing behind its end but the next
 	}
 	return b.following(ctx, at, false)
+}
+
+// fromSet is where a command leads while a set is heard, at being the place of
+// the track that it was put in front of: away from the set for good.
+func (b *Playback) fromSet(ctx context.Context, c *command, at place) (place, error) {
+	switch {
+	case c.verb == next && b.req.Live == OnlySets:
+		return place{}, errStopped
+	case c.verb == next:
+		to, err := b.following(ctx, at, false)
+		if err == nil {
+			b.air.passSet()
+		}
+		return to, err
+	case c.verb == prev && at.g != nil:
+		b.air.passSet()
+		return at, nil
+	case c.verb == sift:
+		b.sift()
+	}
+	return place{}, nil
+}
+
+// sift leaves what is in line and may not be played.
+func (b *Playback) sift() {
+	b.lined = slices.DeleteFunc(b.lined, func(o *opening) bool {
+		if o.item.set == nil && b.unwanted(o.place) {
+			b.leave(o)
+			return true
+		}
+		return false
+	})
 }
 
 // unwanted tells whether a place is passed over.

@@ -105,7 +105,7 @@ func (b *Playback) lapse(e Event) mark {
 // starts nothing. A box that cannot ask, its disk being full, goes on with
 // what was unlocked for as long as that said.
 func (b *Playback) admit(o *opening) bool {
-	if o.item.clip != nil {
+	if o.item.clip != nil || o.item.set != nil {
 		return true
 	}
 	u, err := b.p.cfg.Leases.Unlock(o.pass.sel.Manifest)

@@ -67,6 +67,7 @@ type Playback struct {
 	joined   bool       // the track before ended whole, so that a join follows
 	begun    bool       // the first sample was handed out
 	result   Played
+	air      *airwaves // nil where no sets are heard
 }
 
 // Open makes a Playback of a Request. emit gets what happens, from one
@@ -97,6 +98,12 @@ func (p *Player) Open(req Request, emit func(Event)) (*Playback, error) {
 		v = max(0, min(v, *req.Volume))
 	}
 	b.volume.Store(int64(v))
+	if req.Live == OnlySets && p.cfg.Sets == nil {
+		return nil, fmt.Errorf("listen: %w", ErrNoSets)
+	}
+	if p.cfg.Sets != nil && (req.Live == OnlySets || req.Live == HearSets && !req.Once) {
+		b.air = &airwaves{wake: b.opened}
+	}
 	b.program = func(ctx context.Context) (*program, error) { return p.program(ctx, req) }
 	return b, nil
 }
@@ -143,6 +150,9 @@ func (b *Playback) run(ctx context.Context) error {
 		b.forget()
 		b.wg.Wait()
 	}()
+	if b.air != nil {
+		b.wg.Go(func() { b.hearSets(inner) })
+	}
 	err := b.conduct(inner)
 	if b.mix == nil {
 		return err
@@ -207,7 +217,7 @@ func (b *Playback) begin(ctx context.Context, v *voice, ps *pass) error {
 		rate = b.req.Rate
 	}
 	want := sinkWant{rate: rate, latency: b.req.Latency, paced: b.paced(), expect: -1}
-	if b.req.Once {
+	if b.req.Once && ps != nil {
 		want.expect = 0
 		for _, it := range ps.items {
 			want.expect += int64(it.entry.Sec+1) * int64(rate)
@@ -300,7 +310,7 @@ func (b *Playback) tell(m mark) {
 func (b *Playback) fail(it item, err error) {
 	b.result.Skipped++
 	b.joined = false
-	track := it.entry.Track.String()
+	track := it.cid()
 	b.p.fault("track", track, err)
 	m := mark{event: Event{Kind: Failed, Name: it.name.String(), Playlist: it.label, CID: track, Err: err}}
 	if b.mix != nil {
@@ -311,6 +321,10 @@ func (b *Playback) fail(it item, err error) {
 
 // ends tells that a voice has had its last sample, at place at.
 func (b *Playback) ends(v *voice, at int64) {
+	if v.item.set != nil {
+		b.signOff(v, at)
+		return
+	}
 	if damaged(v.over) {
 		b.fail(v.item, v.over)
 		return
@@ -323,7 +337,11 @@ func (b *Playback) ends(v *voice, at int64) {
 }
 
 func about(d *deck) Event {
-	return Event{Name: d.item.name.String(), Playlist: d.item.label, CID: d.item.entry.Track.String(), Title: d.info.Title, Artist: d.info.Artist}
+	e := Event{Name: d.item.name.String(), Playlist: d.item.label, CID: d.item.cid(), Title: d.info.Title, Artist: d.info.Artist}
+	if s := d.item.set; s != nil {
+		e.Set = s.set().String()
+	}
+	return e
 }
 
 // starts tells that a voice begins.

@@ -27,6 +27,7 @@ type Catalogues interface {
 type Leases interface {
 	Unlock(m *manifests.Manifest) (*lease.Unlocked, error)
 	Leases() []lease.Lease
+	Tune(l *manifests.Live) (*lease.Tuned, error)
 }
 
 // Held tells which blocks are on this box; node.Blocks is one.
@@ -41,6 +42,8 @@ type Config struct {
 	Leases     Leases
 	Fetch      node.Getter
 	Now        func() time.Time
+	// Sets brings what is on air; nil means that nothing is.
+	Sets Sets
 	// Held is asked before a track begins on a loudspeaker: one of which less
 	// than 30 s is here gives way to one that is; nil means that all is held.
 	Held Held
@@ -102,6 +105,11 @@ type Request struct {
 	Stay bool
 	// From begins so far into the first pass.
 	From time.Duration
+	// Live is what becomes of sets that go on air. Where only they are heard,
+	// the playback ends with the one it hears; Wait has it wait for one, and for
+	// the playlist. Once, and without Wait, nothing is waited for.
+	Live Hear
+	Wait bool
 	// Loudness is "off" or a target in LUFS such as "-16"; empty means off.
 	Loudness string
 	// Crossfade is how long a track is laid over the one before; 0 means
@@ -130,6 +138,9 @@ const (
 	Lapsed   Kind = "lapse"
 	Failed   Kind = "error"
 	Done     Kind = "done"
+	// OnAir says how a set is heard: when it begins to be, where something
+	// else is on or something is missing, and now and then.
+	OnAir Kind = "live"
 )
 
 // Event is one thing that was heard, or not.
@@ -141,9 +152,13 @@ type Event struct {
 	// At is in sample frames since the first, at Rate.
 	At   int64
 	Rate int
-	// Cut comes with EndTrack: somebody ended it before its last sample.
+	// Cut comes with EndTrack: it was ended before its last sample.
 	Cut bool
-	Err error
+	// Set is that which is heard, in place of a track; Reception comes with
+	// OnAir.
+	Set       string
+	Reception *Reception
+	Err       error
 	// Played comes with Done.
 	Played Played
 }

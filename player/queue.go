@@ -25,6 +25,15 @@ type item struct {
 	entry  *manifests.Entry
 	mixing *manifests.Mixing // its playlist's; nil of previews
 	clip   *preview          // is heard in the track's place; nil: the track is
+	set    *broadcast        // is heard, and no track: there is no entry then
+}
+
+// cid is the track's, as text; "" of a set.
+func (it item) cid() string {
+	if it.set != nil {
+		return ""
+	}
+	return it.entry.Track.String()
 }
 
 // pass is one selection, unlocked and in its DJ's order. One of previews is

@@ -110,7 +110,7 @@ func (t *teller) tell(tr *transport, rate int) {
 		case NewTrack:
 			t.heard = &m
 		case EndTrack:
-			if t.heard != nil && t.heard.event.CID == m.event.CID {
+			if t.heard != nil && t.heard.event.CID == m.event.CID && t.heard.event.Set == m.event.Set {
 				t.heard = nil
 			}
 		}

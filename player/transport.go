@@ -351,7 +351,9 @@ func (t *transport) starve(ctx context.Context) (done bool, err error) {
 		switch wait = max(left-lowWater, t.empty+patient-now); {
 		case t.unpaced:
 			wait = time.Hour
-		case wait <= 0:
+		case wait > 0:
+			wait = min(wait, patient) // so that it is known what is heard meanwhile
+		default:
 			t.waited = false
 			if t.dry.Load() == 0 && t.begun && !t.idle.Load() {
 				t.underruns.Add(1)

@@ -38,6 +38,9 @@ var (
 
 // turn brings on the next track where none sounds.
 func (b *Playback) turn(ctx context.Context) error {
+	if b.req.Live == OnlySets {
+		return b.listen(ctx)
+	}
 	// A file is never ahead of what was told.
 	if t := b.sound.Load(); t != nil && len(b.lined) > 0 && b.teller.owes(b.ring.wrote.Load(), t.card) {
 		return b.await(ctx, false)
@@ -113,6 +116,9 @@ func (b *Playback) bring(ctx context.Context, o *opening) error {
 		return err
 	}
 	b.sound.Load().idle.Store(false)
+	if o.item.set != nil {
+		b.airs(v)
+	}
 	b.take(o, v)
 	return nil
 }
@@ -167,7 +173,8 @@ func (b *Playback) passOver() {
 // long as none in line promises to be ready in time.
 func (b *Playback) lineUp(ctx context.Context) {
 	t := b.sound.Load()
-	near := b.mix.cur.end-b.mix.sent < t.frames(nearBy) || !b.lateAt.IsZero() || b.pressed()
+	live := b.mix.cur.item.set != nil // it may end at any time
+	near := live || b.mix.cur.end-b.mix.sent < t.frames(nearBy) || !b.lateAt.IsZero() || b.pressed()
 	if len(b.lined) >= maxLined || len(b.lined) > 0 && !near || slices.ContainsFunc(b.lined, func(o *opening) bool {
 		switch {
 		case !t.card:
@@ -186,7 +193,9 @@ func (b *Playback) lineUp(ctx context.Context) {
 	if pl, err := b.following(ctx, from, false); err == nil {
 		lead := time.Duration(0)
 		if t.card && len(b.lined) == 0 && !b.leaving {
-			lead = length(b.mix.cur.end-b.mix.sent, t.rate)
+			if lead = nearBy; !live {
+				lead = length(b.mix.cur.end-b.mix.sent, t.rate)
+			}
 		}
 		b.line(ctx, pl, 0, lead)
 	}

@@ -77,8 +77,9 @@ func (s *table) Apply(puts map[string][]byte, deletes []string) error {
 type world struct {
 	t *testing.T
 
-	mu     sync.Mutex // guards now, blocks, wants and hook
+	mu     sync.Mutex // guards now, began, blocks, wants and hook
 	now    time.Time
+	began  time.Time // when a bubble did, in which time goes by; zero outside
 	blocks map[cid.Cid][]byte
 	wants  map[cid.Cid][]node.Want
 	hook   func(c cid.Cid, data []byte) ([]byte, error)
@@ -96,7 +97,7 @@ func newWorld(t *testing.T) *world {
 	if w.keys, err = publisher.OpenKeyring(newTable(), w.now.Unix()); err != nil {
 		t.Fatal(err)
 	}
-	if w.dj, err = publisher.New(publisher.Config{Keys: w.keys, Blocks: w, Store: newTable(), Names: w, Now: w.clock}); err != nil {
+	if w.dj, err = publisher.New(publisher.Config{Keys: w.keys, Blocks: w, Held: w, Store: newTable(), Names: w, Now: w.clock}); err != nil {
 		t.Fatal(err)
 	}
 	id, err := lease.NewIdentity()
@@ -117,6 +118,9 @@ func newWorld(t *testing.T) *world {
 func (w *world) clock() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !w.began.IsZero() {
+		return w.now.Add(time.Since(w.began))
+	}
 	return w.now
 }
 
@@ -139,6 +143,17 @@ func (w *world) Put(_ context.Context, bs ...node.Block) error {
 		w.blocks[b.CID] = bytes.Clone(b.Data)
 	}
 	return nil
+}
+
+// Read is the DJ's own store.
+func (w *world) Read(_ context.Context, c cid.Cid) ([]byte, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b, ok := w.blocks[c]
+	if !ok {
+		return nil, node.ErrNotFound
+	}
+	return b, nil
 }
 
 // Get is the venue's fetch: what is not there is not found at once.

@@ -1,0 +1,523 @@
+package player
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"playnode/internal/audio/audiotest"
+	"playnode/ipns"
+	"playnode/lease"
+	"playnode/manifests"
+	"playnode/publisher"
+)
+
+// tape is a set as it went out.
+type tape struct {
+	items []taped
+	sound []float64 // left
+	began time.Time // by the DJ's clock
+}
+
+// taped is an item, and how long after the set's beginning it went out.
+type taped struct {
+	LiveItem
+	at time.Duration
+}
+
+// Record and Segment make a tape a publisher.Carrier.
+type recorder struct {
+	w *world
+	*tape
+}
+
+func (r recorder) add(it LiveItem) {
+	r.tape.items = append(r.tape.items, taped{it, r.w.clock().Sub(r.tape.began)})
+}
+
+func (r recorder) Record(_ context.Context, s manifests.Signed) error {
+	l, err := manifests.DecodeLive(s.Payload.Data)
+	r.add(LiveItem{Record: l})
+	return err
+}
+
+func (r recorder) Segment(_ context.Context, s manifests.Signed, b manifests.Block) error {
+	h, err := manifests.DecodeLiveHead(s.Payload.Data)
+	r.add(LiveItem{Head: h, Sealed: b.Data})
+	return err
+}
+
+// sourced is a source that takes its time.
+type sourced struct {
+	w    *world
+	src  publisher.Source
+	n    int
+	each func(n int)
+}
+
+func (s *sourced) Next(ctx context.Context) (publisher.Cut, error) {
+	c, err := s.src.Next(ctx)
+	if err != nil {
+		return c, err
+	}
+	s.w.pass(time.Duration(float64(c.Len) / 44100 * float64(time.Second)))
+	if s.each != nil {
+		s.each(s.n)
+	}
+	c.Text = []string{"one", "", "", "four", "", "", "", "", ""}[min(s.n, 8)]
+	s.n++
+	return c, nil
+}
+
+// air plays so many seconds of music as a set of a playlist; each is called with each segment.
+func (w *world) air(label string, seconds float64, each func(n int)) *tape {
+	w.t.Helper()
+	sound := audiotest.Music(44100, 2, int(44100*seconds), 21)
+	b, err := os.ReadFile(encoded(w.t, w.t.TempDir(), "set.flac", 44100, 2, sound))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	tp := &tape{began: w.clock()}
+	for b := bytes16(sound); len(b) > 0; b = b[4:] {
+		tp.sound = append(tp.sound, float64(int16(binary.LittleEndian.Uint16(b)))/32768)
+	}
+	feed := publisher.NewFeed(publisher.FeedConfig{Streams: publisher.One(io.NopCloser(bytes.NewReader(b)))})
+	if _, err := w.dj.OnAir(w.t.Context(), &sourced{w: w, src: feed, each: each}, publisher.SetOptions{Playlist: label, Carrier: recorder{w, tp}}); err != nil {
+		w.t.Fatal(err)
+	}
+	return tp
+}
+
+// station plays a tape again, in a bubble, as a path brings it.
+type station struct {
+	w     *world
+	tape  *tape
+	on    time.Duration // after the bubble's beginning
+	delay func(i int) time.Duration
+	lost  map[uint64]bool // segments that do not come within 300 ms
+	from  int             // who comes in is given the first segment, and then from this one on
+	once  sync.Once
+	ended chan struct{}
+}
+
+// broadcast has the box's clock be the DJ's, in a bubble that has just begun.
+func (w *world) broadcast(tp *tape, on time.Duration) *station {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now, w.began = tp.began.Add(-on), time.Now()
+	return &station{w: w, tape: tp, on: on, ended: make(chan struct{}), lost: map[uint64]bool{}}
+}
+
+func (s *station) OnAir(ctx context.Context, name ipns.Name, _ manifests.SelID) (Set, error) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Until(s.w.began.Add(s.on))):
+	}
+	select {
+	case <-s.ended: // there is no other
+		<-ctx.Done()
+	default:
+	}
+	return &playing{station: s}, ctx.Err()
+}
+
+type playing struct {
+	*station
+	i int
+}
+
+func (p *playing) Next(ctx context.Context) (LiveItem, error) {
+	it := p.tape.items[p.i]
+	due := p.w.began.Add(p.on + it.at + 20*time.Millisecond)
+	if p.delay != nil {
+		due = due.Add(p.delay(p.i))
+	}
+	if it.Head != nil && p.lost[it.Head.Seq] {
+		due = due.Add(300 * time.Millisecond)
+		it.LiveItem = LiveItem{Missing: 1}
+	}
+	if p.i++; p.i == 2 && p.from > 2 {
+		p.i = p.from
+	}
+	t := time.NewTimer(time.Until(due))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		if p.i == len(p.tape.items) {
+			p.once.Do(func() { close(p.ended) })
+		}
+		return it.LiveItem, nil
+	case <-ctx.Done():
+		p.i--
+		return LiveItem{}, ctx.Err()
+	}
+}
+
+func (p *playing) Close() error { return nil }
+
+// tuned starts a playback that hears a station.
+func tuned(t *testing.T, w *world, s *station, req Request) *running {
+	p := w.player()
+	p.cfg.Sets = s
+	return begin(t, p, req, func(*Player) {})
+}
+
+// find is where a stretch of sound begins in x, from a place on; -1 where it is not in it.
+func find(x, what []float64, from int) int {
+	for i := from; i+len(what) <= len(x); i++ {
+		if x[i] == what[0] && slices.Equal(x[i:i+len(what)], what) {
+			return i
+		}
+	}
+	return -1
+}
+
+// differs is where x is not sound, but for a rounding to 16 bits; -1 where it is.
+func differs(x []float64, sound []float32) int {
+	for i := range sound[:min(len(sound)/2, len(x))] {
+		if math.Abs(x[i]-float64(sound[2*i])) > 1e-4 {
+			return i
+		}
+	}
+	return -1
+}
+
+const fadeFrames = 1102 // 25 ms
+
+// A set that goes on air is put in place of the track that sounds, and the next track follows its last sample. Of none
+// of them a sample is lost or doubled, but for the fade of the cut.
+func TestASetBetweenTracks(t *testing.T) {
+	w, cids := tones(t, 20, 200, 300, 400)
+	tp := w.air("main", 7.3, nil)
+	synctest.Test(t, func(t *testing.T) {
+		s := w.broadcast(tp, 5*time.Second)
+		r := tuned(t, w, s, Request{})
+		defer r.end()
+		wait(9 * time.Second)
+		on := r.State()
+		wait(10 * time.Second)
+		x := r.room.left()
+		at := find(x, tp.sound[:1000], 0)
+		if at < 0 {
+			t.Fatalf("the set is not heard from its first sample on: %+v, %+v", on, r.events)
+		}
+		if i := differs(x[:at-1280], sine(200, 20, 0.25)); i >= 0 {
+			t.Errorf("before the set the track is another at sample %d of %d", i, at)
+		}
+		if n := len(tp.sound); !slices.Equal(x[at:at+n], tp.sound) {
+			t.Error("the set is not heard as it was")
+		} else if i := differs(x[at+n:], sine(300, 20, 0.25)); i >= 0 {
+			t.Errorf("%d samples behind the set the next track is another", i)
+		}
+		if m, at := jerk(x[:at]); m > 0.015 {
+			t.Errorf("a click of %.3f at %.3f s", m, float64(at)/44100)
+		}
+		if st := r.State(); st.CID != cids[1].String() || st.Live != nil {
+			t.Errorf("behind the set: %+v", st)
+		}
+		lag := time.Duration(float64(at)/44100*float64(time.Second)) - s.on
+		switch l := on.Live; {
+		case l == nil || on.CID != "" || on.State != "playing":
+			t.Errorf("on air: %+v", on)
+		case l.Lag < lag-10*time.Millisecond || l.Lag > lag+150*time.Millisecond || lag < 2*time.Second || lag > 3*time.Second:
+			t.Errorf("the lag is said to be %s, and is %s", l.Lag, lag)
+		case l.Target != 2*time.Second && !near(l.Target, 2*time.Second), l.Buffer < 800*time.Millisecond || l.Buffer > 2500*time.Millisecond:
+			t.Errorf("%+v", l)
+		case l.Text != "one", on.Title != "one":
+			t.Errorf("%q is on", l.Text)
+		}
+		var kinds []Kind
+		var texts []string
+		for _, e := range r.events {
+			kinds = append(kinds, e.Kind)
+			if e.Kind == OnAir {
+				texts = append(texts, e.Title)
+			}
+		}
+		if want := []Kind{Started, NewTrack, EndTrack, NewTrack, OnAir, OnAir, EndTrack, NewTrack}; !slices.Equal(kinds, want) || !slices.Equal(texts, []string{"one", "four"}) {
+			t.Errorf("told %v %q", kinds, texts)
+		}
+		if n := r.count(Underrun); n > 0 {
+			t.Errorf("%d underruns", n)
+		}
+	})
+}
+
+// What is missing is silence of its length, faded; bytes that are not what they should be are missing.
+func TestASetWithGaps(t *testing.T) {
+	w, _ := tones(t, 20, 200)
+	tp := w.air("main", 8.3, nil)
+	bad := bytes.Clone(tp.items[6].Sealed) // segment 5
+	bad[len(bad)/2] ^= 1
+	tp.items[6].Sealed = bad
+	synctest.Test(t, func(t *testing.T) {
+		s := w.broadcast(tp, time.Second)
+		s.lost[3] = true
+		r := tuned(t, w, s, Request{Live: OnlySets})
+		err := <-r.done
+		r.done <- err
+		x := r.room.left()
+		at := find(x, tp.sound[:1000], 0)
+		if at < 0 || err != nil || len(x) != at+len(tp.sound) {
+			for k := 0; k < len(tp.sound); k += 22050 {
+				if n := min(1000, len(tp.sound)-k); find(x, tp.sound[k:k+n], 0) != k {
+					t.Logf("%d at %d", k, find(x, tp.sound[k:k+n], 0))
+				}
+			}
+			t.Fatalf("at %d, %d of %d samples, %v", at, len(x)-at, len(tp.sound), err)
+		}
+		x = x[at:]
+		last := 0
+		for _, n := range []int{3, 5} {
+			var from, to int
+			for _, it := range tp.items {
+				if it.Head != nil && it.Head.Seq == uint64(n) {
+					to = int(math.Round(it.at.Seconds() * 44100))
+				} else if it.Head != nil && it.Head.Seq == uint64(n-1) {
+					from = int(math.Round(it.at.Seconds() * 44100))
+				}
+			}
+			for from%4096 != 0 { // frames of FLAC have so many
+				from--
+			}
+			for to%4096 != 0 {
+				to--
+			}
+			if !slices.Equal(x[last:from-fadeFrames], tp.sound[last:from-fadeFrames]) {
+				t.Errorf("before segment %d it is not heard as it was", n)
+			}
+			for i := from; i < to; i++ {
+				if x[i] != 0 {
+					t.Fatalf("segment %d is not silent at %d of %d", n, i-from, to-from)
+				}
+			}
+			last = to + fadeFrames
+		}
+		if !slices.Equal(x[last:], tp.sound[last:]) {
+			t.Error("after the gaps it is not heard as it was")
+		}
+		if e := r.events[len(r.events)-1]; e.Kind != Done || e.Played.Skipped > 0 {
+			t.Errorf("%+v", e)
+		}
+		if m := r.events[len(r.events)-3].Reception; m == nil || m.Missing != 2 {
+			t.Errorf("missing: %+v", r.events[len(r.events)-3])
+		}
+	})
+}
+
+// Where the line stalls for a moment the set waits, and then has more in advance; where it stalls for long the playlist
+// goes on within a second, until the set is back.
+func TestASetThatStalls(t *testing.T) {
+	w, _ := tones(t, 30, 200, 300, 400)
+	tp := w.air("main", 22.3, nil)
+	for _, c := range []struct {
+		name  string
+		stall time.Duration
+	}{{"for a moment", 2500 * time.Millisecond}, {"for long", 7 * time.Second}} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := w.broadcast(tp, 3*time.Second)
+				s.delay = func(i int) time.Duration { return max(0, min(c.stall, c.stall-(tp.items[i].at-6*time.Second))) * time.Duration(min(1, i/7)) }
+				r := tuned(t, w, s, Request{})
+				defer r.end()
+				wait(20 * time.Second)
+				st := r.State()
+				x := r.room.left()
+				at := find(x, tp.sound[:1000], 0)
+				if at < 0 || st.Live == nil {
+					t.Fatalf("%d, %+v", at, st)
+				}
+				if m, at := jerk(x[:at]); m > 0.015 {
+					t.Errorf("a click of %.3f at %.3f s", m, float64(at)/44100)
+				}
+				quiet := silences(x[at:])
+				if c.stall < 3*time.Second {
+					if quiet == 0 || quiet > 2 || st.Live.Target < 2900*time.Millisecond {
+						t.Errorf("%.2f s of silence, %+v", quiet, st.Live)
+					}
+					return
+				}
+				// What was heard of the set before, and of the next track meanwhile.
+				away := at
+				for ; away-at < len(tp.sound) && math.Abs(x[away]-tp.sound[away-at]) < 1e-9; away++ {
+				}
+				if n := float64(away-at) / 44100; n < 5.5 || n > 6.5 || quiet > 1 {
+					t.Errorf("after %.2f s of the set there is silence for %.2f s", n, quiet)
+				}
+				next := away + fadeFrames
+				for x[next] == 0 {
+					next++
+				}
+				if i := differs(x[next-1:next+44100], sine(300, 20, 0.25)); i >= 0 {
+					t.Errorf("the next track is another at sample %d: %v; away %d next %d, %v", i, x[next-3:next+5], away, next, r.events)
+				}
+				end := r.State()
+				if end.Live == nil || end.Live.Lag > 12*time.Second {
+					t.Errorf("it is not taken up again: %+v", end)
+				}
+			})
+		})
+	}
+}
+
+// Who comes into a set hears it at its edge, and begins it softly.
+func TestASetComeInto(t *testing.T) {
+	w, _ := tones(t, 20, 200)
+	tp := w.air("main", 12.3, nil)
+	synctest.Test(t, func(t *testing.T) {
+		s := w.broadcast(tp, -6*time.Second)
+		s.from = 6
+		r := tuned(t, w, s, Request{Live: OnlySets})
+		err := <-r.done
+		r.done <- err
+		x := r.room.left()
+		first := 4 * 44100
+		at := find(x, tp.sound[first+44100*3:][:1000], 0) - first - 44100*3
+		if err != nil || len(x) != at+len(tp.sound) {
+			t.Fatalf("ends %d behind, %v", len(x)-at-len(tp.sound), err)
+		}
+		begin := -at
+		for x[begin+at] == 0 {
+			begin++
+		}
+		if begin < 4*44100 || !slices.Equal(x[at+begin+fadeFrames+1:], tp.sound[begin+fadeFrames+1:]) || x[at+begin+200] == tp.sound[begin+200] {
+			t.Errorf("begins at %.2f s", float64(begin)/44100)
+		}
+		if lag := r.events[2].Reception.Lag; lag < 1500*time.Millisecond || lag > 4*time.Second {
+			t.Errorf("lag %s", lag)
+		}
+	})
+}
+
+// A set is left for good, and its playlist goes on.
+func TestASetIsLeft(t *testing.T) {
+	w, cids := tones(t, 30, 200, 300)
+	tp := w.air("main", 22.3, nil)
+	synctest.Test(t, func(t *testing.T) {
+		r := tuned(t, w, w.broadcast(tp, 3*time.Second), Request{})
+		defer r.end()
+		wait(9 * time.Second)
+		if s := r.State(); s.Live == nil {
+			t.Fatalf("%+v", s)
+		}
+		if s, err := r.Seek(t.Context(), time.Second); err != nil || s.Live == nil {
+			t.Errorf("seek: %+v, %v", s, err)
+		}
+		if s, err := r.Unwanted(t.Context()); err != nil || s.Live == nil {
+			t.Errorf("sift: %+v, %v", s, err)
+		}
+		r.do("next", r.Next, "playing", cids[1])
+		wait(9 * time.Second)
+		if s := r.State(); s.CID != cids[1].String() || s.Live != nil {
+			t.Errorf("the set is back: %+v", s)
+		}
+	})
+}
+
+// There is no sound of a set without a lease, from where it is revoked, and from when it lapses; with one it goes on
+// into the next period.
+func TestASetAndItsLease(t *testing.T) {
+	hear := func(t *testing.T, w *world, tp *tape, on time.Duration, req Request) (r *running, heard float64, err error) {
+		synctest.Test(t, func(t *testing.T) {
+			req.Live = OnlySets
+			r = tuned(t, w, w.broadcast(tp, on), req)
+			err = <-r.done
+			r.done <- err
+			x := r.room.left()
+			for len(x) > 0 && x[len(x)-1] == 0 {
+				x = x[:len(x)-1]
+			}
+			if at := find(x, tp.sound[:1000], 0); at >= 0 {
+				heard = float64(len(x)-at) / 44100
+			}
+		})
+		w.began = time.Time{}
+		return r, heard, err
+	}
+	t.Run("none", func(t *testing.T) {
+		w := newWorld(t)
+		w.publish("main", encoded(t, t.TempDir(), "a.wav", 44100, 2, sine(200, 1, 0.2)))
+		tp := w.air("main", 3, nil)
+		if _, n, err := hear(t, w, tp, time.Second, Request{Name: string(w.name()) + "/main", Wait: true}); !errors.Is(err, lease.ErrNoLease) || n > 0 {
+			t.Errorf("%.2f s, %v", n, err)
+		}
+	})
+	t.Run("revoked", func(t *testing.T) {
+		w, _ := tones(t, 1, 200)
+		tp := w.air("main", 8.3, func(n int) {
+			if n == 4 {
+				w.revoke()
+			}
+		})
+		_, n, err := hear(t, w, tp, time.Second, Request{Name: string(w.name()) + "/main"})
+		if !errors.Is(err, lease.ErrRevoked) && !errors.Is(err, lease.ErrNoLease) && !errors.Is(err, lease.ErrLapsed) || n < 3.5 || n > 4.2 {
+			t.Errorf("%.2f s, %v", n, err)
+		}
+	})
+	t.Run("lapsed", func(t *testing.T) {
+		w, _ := tones(t, 1, 200)
+		w.pass(24*time.Hour - 4*time.Second)
+		tp := w.air("main", 12.3, nil)
+		r, n, err := hear(t, w, tp, 0, Request{})
+		if !errors.Is(err, lease.ErrLapsed) || n < 1 || n > 5 || r.count(Lapsed) != 1 {
+			t.Errorf("%.2f s, %v, %d lapses", n, err, r.count(Lapsed))
+		}
+	})
+	t.Run("next period", func(t *testing.T) {
+		w, _ := tones(t, 1, 200)
+		w.grant("main", 30*24*time.Hour)
+		w.pass(7*24*time.Hour - 4*time.Second)
+		tp := w.air("main", 8.3, nil)
+		records := 0
+		for _, it := range tp.items {
+			if it.Record != nil {
+				records++
+			}
+		}
+		if _, n, err := hear(t, w, tp, time.Second, Request{Wait: true}); records != 2 || err != nil || n < 8.2 {
+			t.Errorf("%d records, %.2f s, %v", records, n, err)
+		}
+	})
+}
+
+// Where nobody brings sets, or nothing is on air, that is said.
+func TestListenToNothing(t *testing.T) {
+	w, _ := tones(t, 1, 200)
+	if _, err := w.player().Open(Request{Live: OnlySets}, nil); !errors.Is(err, ErrNoSets) {
+		t.Errorf("%v", err)
+	}
+	tp := w.air("main", 3, nil)
+	synctest.Test(t, func(t *testing.T) {
+		r := tuned(t, w, w.broadcast(tp, time.Hour), Request{Live: OnlySets})
+		begun := time.Now()
+		err := <-r.done
+		r.done <- err
+		if d := time.Since(begun); !errors.Is(err, ErrOffAir) || d < offAirAfter || d > 2*offAirAfter {
+			t.Errorf("%v after %s", err, d)
+		}
+	})
+}
+
+// revoke ends all that was granted.
+func (w *world) revoke() {
+	all, err := w.dj.Leases()
+	var ids []manifests.LeaseID
+	for _, l := range all {
+		ids = append(ids, l.ID)
+	}
+	if err == nil {
+		_, err = w.dj.Revoke(context.Background(), ids)
+	}
+	if err != nil {
+		w.t.Error(err)
+	}
+}
