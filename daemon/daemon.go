@@ -107,6 +107,9 @@ type network struct {
 	follow    *follow.Follower
 	archivist *archivist.Archivist
 	publisher *publisher.Publisher
+	air       *air
+	carried   chan struct{} // closed when air has ended
+	sets      player.Sets   // brings what is on air; nil: nobody carries sets here yet
 	player    *player.Player
 	search    *finder
 	keeps     keeps
@@ -283,7 +286,10 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 				d.log.Warn("origin of a link left out", "origin", url, "err", err)
 			}
 		},
-		Limit: cfg.StoreLimit, Keep: func(c cid.Cid) follow.Priority { return w.keeps.of(c) }, Own: func() ([]cid.Cid, error) { return w.publisher.Roots() },
+		Limit: cfg.StoreLimit, Keep: func(c cid.Cid) follow.Priority { return w.keeps.of(c) }, Own: func() ([]cid.Cid, error) {
+			roots, err := w.publisher.Roots()
+			return append(roots, w.air.roots()...), err
+		},
 	}); err != nil {
 		return nil, err
 	}
@@ -302,6 +308,9 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	}
 	w.archivist = archivist.New(archivist.Config{Follow: w.follow, Names: w.names, Elsewhere: elsewhere, Log: d.log})
 	if w.publisher, err = d.openPublisher(w); err != nil {
+		return nil, err
+	}
+	if err := d.startCarrying(w); err != nil {
 		return nil, err
 	}
 	if w.player, err = d.openPlayer(w); err != nil {
@@ -327,6 +336,7 @@ func (d *Daemon) Close() error {
 	err := d.venue.Persist()
 	if n != nil {
 		<-n.met
+		<-n.carried
 		err = errors.Join(err, n.names.Close(), n.search.close(), n.fetch.Close(), n.node.Close())
 	}
 	return errors.Join(err, d.repo.Close())

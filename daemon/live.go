@@ -93,19 +93,21 @@ func (d *Daemon) live(ctx context.Context, req LiveRequest, emit func(Event)) (A
 	// What is on air is in no manifest yet.
 	release := n.follow.Hold()
 	defer release()
-	streams, serve, err := d.mouth(ctx, req, emit)
+	streams, serve, err := d.door(ctx, req, emit)
 	if err != nil {
 		return out, err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	serving, stop := context.WithCancel(ctx)
 	g.Go(func() error { return serve(serving) })
+	mouth := &mouthpiece{a: n.air}
+	defer mouth.end()
 	var tracks []publisher.Track
 	g.Go(func() error {
 		defer stop()
 		var err error
 		tracks, err = n.publisher.OnAir(ctx, publisher.NewFeed(publisher.FeedConfig{Streams: streams, Target: req.Segment, Log: d.log}), publisher.SetOptions{
-			Playlist: req.Playlist, Title: req.Title,
+			Playlist: req.Playlist, Title: req.Title, Carrier: mouth,
 			Tell: func(e publisher.SetEvent) {
 				out.Set, out.Segments = e.Live.String(), e.Segments
 				emit(Event{Live: &LiveEvent{Set: out.Set, Segments: e.Segments, Ms: e.Length.Milliseconds(), Bytes: e.Bytes, Text: e.Text}})
@@ -157,8 +159,8 @@ func (d *Daemon) liveEnd(_ context.Context, req LiveEndRequest, _ func(Event)) (
 	return struct{}{}, nil
 }
 
-// mouth is where a set comes in; serve runs until its context ends.
-func (d *Daemon) mouth(ctx context.Context, req LiveRequest, emit func(Event)) (_ publisher.Streams, serve func(context.Context) error, _ error) {
+// door is where a set comes in; serve runs until its context ends.
+func (d *Daemon) door(ctx context.Context, req LiveRequest, emit func(Event)) (_ publisher.Streams, serve func(context.Context) error, _ error) {
 	if req.File != "" {
 		f, err := os.Open(req.File)
 		if err != nil {

@@ -177,6 +177,7 @@ func (d *Daemon) unfollow(ctx context.Context, req UnfollowRequest, emit func(Ev
 	if err := n.follow.Unfollow(ctx, name); err != nil {
 		return struct{}{}, err
 	}
+	n.air.leaves(name)
 	if err := n.archivist.Forget(ctx, name); err != nil {
 		emit(Event{Note: fmt.Sprintf("the Pinning Service may still have it: %v", err)})
 	}

@@ -130,7 +130,7 @@ func (c *Carrier) hearHerald(w *watch, r io.Reader) (news bool, err error) {
 		}
 		w.told[l.Live] = true
 		if c.cfg.OnAir != nil {
-			c.spawn(func() { c.cfg.OnAir(set) })
+			c.spawn(func() { c.cfg.OnAir(set, l) })
 		}
 	}
 	return true, nil

@@ -79,7 +79,7 @@ type Config struct {
 	Fetch node.Getter
 	// OnAir is called for each set of a DJ who is watched, when it is first
 	// known to be on air, in a goroutine of its own.
-	OnAir func(Set)
+	OnAir func(Set, *manifests.Live)
 	// Report is told of two signed heads, or records, with one number: the
 	// first was kept.
 	Report func(kept, other manifests.Signed)

@@ -335,7 +335,7 @@ func TestGoingOnAirIsHeardOf(t *testing.T) {
 		var watching sync.WaitGroup
 		watcher := func(name string) *box {
 			b := s.box(name, func(c *live.Config) {
-				c.OnAir = func(set live.Set) {
+				c.OnAir = func(set live.Set, _ *manifests.Live) {
 					mu.Lock()
 					defer mu.Unlock()
 					if _, twice := told[name]; twice || set != s.dj.Set() {

@@ -319,7 +319,10 @@ func (k *Keyring) publisher() seal.Signing   { return k.ring.Load().publisher }
 func (k *Keyring) request() seal.XWing       { return k.ring.Load().request }
 func (k *Keyring) roots() []manifests.Signed { return k.ring.Load().roots }
 func (k *Keyring) chain() *manifests.Chain   { return k.ring.Load().chain }
-func (k *Keyring) archive() seal.Archive     { return k.ring.Load().archives[0] }
+
+// Chain is the DJ's roots, verified.
+func (k *Keyring) Chain() *manifests.Chain { return k.chain() }
+func (k *Keyring) archive() seal.Archive   { return k.ring.Load().archives[0] }
 func (k *Keyring) signers() [2]seal.Signing {
 	r := k.ring.Load()
 	return [2]seal.Signing{r.ipns, r.backup}

@@ -140,7 +140,12 @@ type set struct {
 	named   errgroup.Group // tells the name, meanwhile
 	latest  manifests.Block
 	initDue bool
+	since   int // bytes of media since media's beginning was last told
 }
+
+// initShare bounds what telling how media begins costs, again and again for who
+// joins: a sixteenth of the media.
+const initShare = 16
 
 // turn puts out the record that the next segments are sealed under, and before
 // it the revision of the playlist that opens its generation and period.
@@ -239,9 +244,10 @@ func (s *set) put(ctx context.Context, c Cut, final bool) error {
 	now := s.p.cfg.Now()
 	text := manifests.Clean(c.Text, 512)
 	seg := &manifests.Segment{At: s.row.At, Len: c.Len, UTC: now.UnixMilli(), Open: c.Open, Text: text, Media: c.Media}
-	if s.initDue {
-		seg.Init = s.row.Runs[len(s.row.Runs)-1].Init
+	if init := s.row.Runs[len(s.row.Runs)-1].Init; s.initDue || s.since >= initShare*len(init.Head) {
+		seg.Init, s.since = init, 0
 	}
+	s.since += len(c.Media)
 	sealed, err := s.air.Seal(s.row.Seq, final, seg)
 	if err != nil {
 		return err

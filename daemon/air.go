@@ -1,0 +1,298 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"playnode/follow"
+	"playnode/ipns"
+	"playnode/lease"
+	"playnode/live"
+	"playnode/manifests"
+	"playnode/node"
+	"playnode/player"
+)
+
+// air is what is on air: this box's sets go out by it, and others' come in.
+// Safe for concurrent use.
+type air struct {
+	d       *Daemon
+	n       *network
+	carrier *live.Carrier
+
+	mu      sync.Mutex // guards what follows
+	chains  map[manifests.DJ]*manifests.Chain
+	names   map[ipns.Name]manifests.DJ
+	watched map[manifests.DJ]context.CancelFunc
+	known   map[airing]live.Set // newest on air, by what it is leased as
+	changed chan struct{}       // closed when known changes
+	kept    map[live.Set]*kept
+}
+
+// airing is what a set is leased as.
+type airing struct {
+	dj  manifests.DJ
+	sel manifests.SelID
+}
+
+// kept are the segments of a set that went by here: they stay, as they are the
+// leaves of the track that it becomes.
+type kept struct {
+	segments []cid.Cid
+	last     time.Time
+}
+
+// keptFor is how long after a set's end its segments stay without its track.
+const keptFor = time.Hour
+
+// endWith is how long what a set's end has come to is given on.
+const endWith = 10 * time.Second
+
+// startCarrying has sets carried until the daemon is closed.
+func (d *Daemon) startCarrying(n *network) error {
+	a := &air{
+		d: d, n: n, chains: map[manifests.DJ]*manifests.Chain{}, names: map[ipns.Name]manifests.DJ{}, watched: map[manifests.DJ]context.CancelFunc{},
+		known: map[airing]live.Set{}, changed: make(chan struct{}), kept: map[live.Set]*kept{},
+	}
+	cfg := live.Config{
+		Streams: n.node, Peers: n.node, Chain: a.chain, Now: d.now, Topics: n.node, Upload: d.repo.Config.UploadLimit, Keep: n.node, Fetch: n.fetch,
+		OnAir: a.onAir, Log: d.log,
+		Report: func(kept, other manifests.Signed) {
+			d.log.Error("a set's DJ has signed two things under one number", "kept", kept.Payload.CID, "other", other.Payload.CID)
+		},
+	}
+	if own, ok := n.node.(whole); ok {
+		cfg.Near, cfg.Meet = own.Near, own.Meet
+		cfg.Dialable = func() bool { return n.node.Reachability() != node.PrivateReach }
+	}
+	var err error
+	if a.carrier, err = live.New(cfg); err != nil {
+		return err
+	}
+	n.air, n.sets = a, a
+	n.follow.OnNewer(a.follows)
+	for _, f := range n.follow.Follows() {
+		if c, err := n.follow.Newest(f.Name); err == nil {
+			a.follows(c)
+		}
+	}
+	n.carried = make(chan struct{})
+	go func() {
+		defer close(n.carried)
+		if err := a.carrier.Run(d.life); d.life.Err() == nil {
+			d.log.Error("carry sets", "err", err)
+		}
+	}()
+	return nil
+}
+
+// chain is a DJ's as it is known here.
+func (a *air) chain(dj manifests.DJ) *manifests.Chain {
+	if dj == a.d.keys.DJ() {
+		return a.d.keys.Chain()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.chains[dj]
+}
+
+// follows has a followed DJ's going on air heard of.
+func (a *air) follows(c *follow.Catalogue) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.chains[c.DJ], a.names[c.Name] = c.Chain, c.DJ
+	if a.watched[c.DJ] != nil || c.DJ == a.d.keys.DJ() {
+		return
+	}
+	ctx, cancel := context.WithCancel(a.d.life)
+	a.watched[c.DJ] = cancel
+	go func() {
+		if err := a.carrier.Watch(ctx, c.DJ); ctx.Err() == nil {
+			a.d.log.Warn("hear of a DJ's sets", "dj", c.DJ, "err", err)
+		}
+	}()
+}
+
+// leaves ends what follows began.
+func (a *air) leaves(name ipns.Name) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	dj, ok := a.names[name]
+	delete(a.names, name)
+	for _, other := range a.names {
+		ok = ok && other != dj
+	}
+	if end := a.watched[dj]; ok && end != nil {
+		end()
+		delete(a.watched, dj)
+		delete(a.chains, dj)
+	}
+}
+
+// onAir is told of a set that has gone on air.
+func (a *air) onAir(set live.Set, l *manifests.Live) {
+	a.mu.Lock()
+	a.known[airing{set.DJ, l.Sel}] = set
+	close(a.changed)
+	a.changed = make(chan struct{})
+	a.mu.Unlock()
+	a.d.log.Info("on air", "dj", set.DJ, "set", set.Live)
+	leases := a.d.venue.Leases()
+	if !slices.ContainsFunc(leases, func(x lease.Lease) bool { return x.DJ == set.DJ && x.Sel == l.Sel }) {
+		a.lend(set)
+	}
+}
+
+// lend carries a set that this box may not hear, unread, until it ends: an
+// archive's upload for those who do.
+func (a *air) lend(set live.Set) {
+	f := a.carrier.Hear(set, 0)
+	defer f.Close()
+	for {
+		it, err := f.Next(a.d.life)
+		if err != nil {
+			a.over(set)
+			a.d.log.Info("carried a set", "set", set.Live, "sent", f.Stats().Sent)
+			a.linger()
+			return
+		}
+		a.keep(set, it)
+	}
+}
+
+// linger gives on for a while what a set's end has come to.
+func (a *air) linger() {
+	t := time.NewTimer(endWith)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-a.d.life.Done():
+	}
+}
+
+// keep notes a segment that is here.
+func (a *air) keep(set live.Set, it live.Item) {
+	if it.Head == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	k := a.kept[set]
+	if k == nil {
+		k = &kept{}
+		a.kept[set] = k
+	}
+	if n := len(k.segments); n == 0 || k.segments[n-1] != it.Head.Seg {
+		k.segments = append(k.segments, it.Head.Seg)
+	}
+	k.last = a.d.now()
+}
+
+// over notes that a set has ended.
+func (a *air) over(set live.Set) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for l, s := range a.known {
+		if s == set {
+			delete(a.known, l)
+		}
+	}
+}
+
+// roots are the segments that stay.
+func (a *air) roots() (out []cid.Cid) {
+	if a == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for set, k := range a.kept {
+		if a.d.now().Sub(k.last) > keptFor {
+			delete(a.kept, set)
+			continue
+		}
+		out = append(out, k.segments...)
+	}
+	return out
+}
+
+// OnAir waits for a set; see player.Sets.
+func (a *air) OnAir(ctx context.Context, name ipns.Name, sel manifests.SelID) (player.Set, error) {
+	for {
+		a.mu.Lock()
+		set, ok := a.known[airing{a.names[name], sel}]
+		changed := a.changed
+		a.mu.Unlock()
+		if ok {
+			return &hearing{a, set, a.carrier.Hear(set, 0)}, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// hearing is a set that this box's player hears.
+type hearing struct {
+	a    *air
+	set  live.Set
+	feed *live.Feed
+}
+
+func (h *hearing) Next(ctx context.Context) (player.LiveItem, error) {
+	it, err := h.feed.Next(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			h.a.over(h.set)
+		}
+		return player.LiveItem{}, err
+	}
+	h.a.keep(h.set, it)
+	return player.LiveItem{Record: it.Record, Head: it.Head, Sealed: it.Sealed, Missing: it.Missing}, nil
+}
+
+func (h *hearing) Close() error {
+	go func() { // those behind us may not have the end yet
+		h.a.linger()
+		h.feed.Close()
+	}()
+	return nil
+}
+
+// mouthpiece has a set of this box's DJ go out; see publisher.Carrier.
+type mouthpiece struct {
+	a   *air
+	set *live.Air // nil before the first record
+}
+
+func (m *mouthpiece) Record(_ context.Context, record manifests.Signed) (err error) {
+	if m.set != nil {
+		return m.set.Record(record)
+	}
+	m.set, err = m.a.carrier.Go(record)
+	return err
+}
+
+func (m *mouthpiece) Segment(_ context.Context, head manifests.Signed, segment manifests.Block) error {
+	if m.set == nil {
+		return errors.New("a segment before its record")
+	}
+	return m.set.Announce(head, segment)
+}
+
+// end goes off air, a while after the last segment.
+func (m *mouthpiece) end() {
+	if m.set != nil {
+		go func() {
+			m.a.linger()
+			m.set.Close()
+		}()
+	}
+}
