@@ -40,7 +40,7 @@ const (
 	guessTime  = time.Second // that a wrong password takes
 	// answerAfter is how long the first byte of a stream is waited for, before an answer that nobody
 	// asked for.
-	answerAfter = 500 * time.Millisecond
+	answerAfter = time.Second
 )
 
 // Config is what a Server goes by.
