@@ -25,8 +25,11 @@ const (
 	restPort = 4001
 )
 
-// besides are how many peers one daemon is connected with.
+// besides are how many peers one daemon is connected with, besideEach how many
+// of them have one address.
 var besides = []int{10, 100, 500}
+
+const besideEach = 25
 
 // rest measures what daemons do when there is nothing to do.
 func (r *runner) rest() error {
@@ -147,9 +150,10 @@ func (r *runner) restFor(b *netns.Box, pid int, key string, long time.Duration) 
 	return nil
 }
 
-// restBeside is a daemon with n peers of libp2p, which a child of ours has.
+// restBeside is a daemon with n peers of libp2p, which children of ours have.
 func (r *runner) restBeside(n int) error {
-	w, err := netns.Open(r.ctx, netns.Config{Boxes: make([]netns.BoxConfig, 2), Seed: 1})
+	homes := (n + besideEach - 1) / besideEach
+	w, err := netns.Open(r.ctx, netns.Config{Boxes: make([]netns.BoxConfig, 1+homes), Seed: 1})
 	if err != nil {
 		return err
 	}
@@ -167,16 +171,18 @@ func (r *runner) restBeside(n int) error {
 	if err != nil {
 		return err
 	}
-	within := w.Boxes[1].Within()
-	child := exec.CommandContext(r.ctx, within[0], append(within[1:], self, "peers", strconv.Itoa(n), d.Addrs[0])...)
-	child.Stderr = os.Stderr
-	if err := child.Start(); err != nil {
-		return err
+	for i := range homes {
+		within := w.Boxes[1+i].Within()
+		child := exec.CommandContext(r.ctx, within[0], append(within[1:], self, "peers", strconv.Itoa(min(besideEach, n-i*besideEach)), d.Addrs[0])...)
+		child.Stderr = os.Stderr
+		if err := child.Start(); err != nil {
+			return err
+		}
+		defer func() {
+			child.Process.Kill()
+			child.Wait()
+		}()
 	}
-	defer func() {
-		child.Process.Kill()
-		child.Wait()
-	}()
 	for ends := time.After(time.Minute); ; {
 		var s struct{ Peers int }
 		if err := b.JSON(r.ctx, &s, "status"); err != nil {

@@ -1,8 +1,11 @@
 package embedded
 
 import (
+	"fmt"
 	"testing"
 
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 )
 
@@ -42,6 +45,36 @@ func TestDialable(t *testing.T) {
 				t.Errorf("%s, told from %d: dialled %v", c.addr, from, got)
 			}
 		}
+	}
+}
+
+// TestBuilding: all boxes of a building, behind one address, are let in at once,
+// and its address has no more than that.
+func TestBuilding(t *testing.T) {
+	m, err := Room{Memory: 1 << 30, Files: 4096}.manager()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	n := 0
+	in := func(addr string) error {
+		c, err := m.OpenConnection(network.DirInbound, true, ma.StringCast(addr))
+		if err != nil {
+			return err
+		}
+		n++
+		return c.SetPeer(peer.ID(fmt.Sprint("peer ", n))) // its handshake is over
+	}
+	for i := range building {
+		if err := in("/ip4/203.0.113.7/tcp/4001"); err != nil {
+			t.Fatalf("connection %d of one address: %v", i, err)
+		}
+	}
+	if in("/ip4/203.0.113.7/tcp/4001") == nil {
+		t.Error("one address has one more than a building")
+	}
+	if err := in("/ip4/203.0.113.8/tcp/4001"); err != nil {
+		t.Errorf("another address: %v", err)
 	}
 }
 

@@ -2,11 +2,14 @@ package embedded
 
 import (
 	"math"
+	"net/netip"
 	"runtime/debug"
+	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/network"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/x/rate"
 	"github.com/pbnjay/memory"
 )
 
@@ -67,5 +70,23 @@ func (r Room) manager() (network.ResourceManager, error) {
 	sys.Conns, more.Conns = 2*r.high(), 0
 	sys.ConnsInbound, more.ConnsInbound = 3*r.high()/2, 0
 	sys.ConnsOutbound, more.ConnsOutbound = 3*r.high()/2, 0
-	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Scale(r.Memory, r.Files)), rcmgr.WithMetricsDisabled())
+	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Scale(r.Memory, r.Files)), rcmgr.WithMetricsDisabled(),
+		rcmgr.WithLimitPerSubnet([]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: building}},
+			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 56, ConnCount: building}, {PrefixLength: 48, ConnCount: 4 * building}}),
+		rcmgr.WithConnRateLimiters(&rate.Limiter{
+			NetworkPrefixLimits: []rate.PrefixLimit{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}, {Prefix: netip.MustParsePrefix("::1/128")}}, // no bound
+			SubnetRateLimiter: rate.SubnetLimiter{
+				IPv4SubnetLimits: []rate.SubnetLimit{{PrefixLength: 32, Limit: oneHome()}},
+				IPv6SubnetLimits: []rate.SubnetLimit{{PrefixLength: 56, Limit: oneHome()}},
+				GracePeriod:      time.Minute,
+			},
+		}))
 }
+
+// building is how many connections one address may have: 32 boxes behind one
+// router, each twice. Stock libp2p takes 8, and 16 at once.
+const building = 64
+
+// oneHome is how often one address may connect: all of a building at once after
+// a power cut, by TCP and QUIC, and then as boxes come and go.
+func oneHome() rate.Limit { return rate.Limit{RPS: 1, Burst: 2 * building} }
