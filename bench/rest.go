@@ -147,6 +147,7 @@ func (r *runner) restFor(b *netns.Box, pid int, key string, long time.Duration) 
 	r.keep(key+", down", float64(after.Received-before.Received)/hours/1e6)
 	r.keep(key+", cpu", 100*(cpu(pid)-used)/3600/hours)
 	r.keep(key+", memory", memory(pid, "VmRSS"))
+	fmt.Fprintf(os.Stderr, "%s: %.2f and %.2f MB an hour, %.2f %% of a core, %.0f MB\n", key, r.median(key+", up"), r.median(key+", down"), r.median(key+", cpu"), r.median(key+", memory"))
 	return nil
 }
 
@@ -183,7 +184,7 @@ func (r *runner) restBeside(n int) error {
 			child.Wait()
 		}()
 	}
-	for ends := time.After(time.Minute); ; {
+	for ends := time.After(patience); ; {
 		var s struct{ Peers int }
 		if err := b.JSON(r.ctx, &s, "status"); err != nil {
 			return err
