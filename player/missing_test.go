@@ -40,7 +40,7 @@ func TestNextGoodThing(t *testing.T) {
 		"the next ones do not begin": func(i int) []cid.Cid {
 			l := w.leaves(cids[i])
 			if i == 0 {
-				return l[len(l)/2 : len(l)-1] // the last is read first: that no track is cut short
+				return l[len(l)/2 : len(l)-1] // the last is here all the same
 			}
 			return l
 		},
