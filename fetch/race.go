@@ -274,8 +274,8 @@ func (s *Scheduler) hurry(w *want, now time.Time) {
 	s.consider(w, now)
 }
 
-// Coming tells whether a block that is wanted, or what was asked of the same peer
-// before it, has been coming of late: who waits for it may go on doing so.
+// Coming tells whether a block that is wanted is asked of a peer that has spoken
+// of late: who waits for it may go on doing so.
 func (s *Scheduler) Coming(c cid.Cid) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -285,7 +285,7 @@ func (s *Scheduler) Coming(c cid.Cid) bool {
 	}
 	now := s.cfg.Now()
 	return slices.ContainsFunc(w.asks, func(a *ask) bool {
-		return a.peer != nil && a.peer.flowed.After(a.sent) && now.Sub(a.peer.flowed) < stalled
+		return a.peer != nil && a.peer.spoke && now.Sub(a.peer.heard) < stalled
 	})
 }
 

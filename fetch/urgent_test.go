@@ -161,3 +161,37 @@ func TestTheWayIsNotTheQueue(t *testing.T) {
 		}
 	})
 }
+
+// TestComing: a block is coming from a peer that speaks, and from no other.
+func TestComing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		n, s := w.box("box", nil)
+		b := leaf(1)
+		if s.Coming(b.CID) {
+			t.Error("nobody wants it")
+		}
+		w.Link(n, w.stranger("slow", func(st node.Stream, o order) { // says that it has it, and then nothing
+		}).Node)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		s.Ask(ctx, b.CID, now(), func([]byte, error) {})
+		<-time.After(stalled / 2)
+		if !s.Coming(b.CID) {
+			t.Error("its peer has spoken")
+		}
+		mute := w.Node("mute")
+		t.Cleanup(func() { mute.Close() })
+		mute.Handle(BlocksProtocol, func(_ string, st node.Stream) {
+			for _, _, err := frame(st); err == nil; _, _, err = frame(st) {
+			}
+		})
+		other, o := w.box("other", nil)
+		w.Link(other, mute)
+		o.Ask(ctx, b.CID, now(), func([]byte, error) {})
+		<-time.After(stalled / 2)
+		if o.Coming(b.CID) {
+			t.Error("its peer has said nothing")
+		}
+	})
+}
