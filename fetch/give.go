@@ -78,6 +78,7 @@ type client struct {
 	watched int
 	since   time.Time // it has been here
 	named   time.Time // it was told last who else is here
+	alone   bool      // it has said since that it reaches nobody
 	wrote   time.Time // something was last written
 	writing bool
 	granted int                  // turns
@@ -189,7 +190,11 @@ func (g *giver) admit(c *client, now time.Time) (away []byte) {
 	} else if len(g.clients) >= maxClients {
 		last, wait := g.outstays(now)
 		if last == nil {
-			return appendLater(nil, 0, uint32(wait.Milliseconds()), g.others(c.peer))
+			refs := g.others(c.peer)
+			if len(refs) == 0 { // they have just come, too
+				wait = min(wait, 2*time.Second)
+			}
+			return appendLater(nil, 0, uint32(wait.Milliseconds()), refs)
 		}
 		last.stream.Reset()
 		delete(g.clients, last.peer)
@@ -266,10 +271,10 @@ func (g *giver) ring() {
 		now := g.cfg.Now()
 		for _, c := range g.clients {
 			g.overdue(c, now)
-			// Nobody may reach who has what nobody else has: it is to reach them.
-			if x := g.ledger.guests[c.peer]; x != nil && x.owes > 0 && now.Sub(c.named) >= naming {
+			// Nobody may reach who has what nobody else has, so it is to reach them.
+			if x := g.ledger.guests[c.peer]; x != nil && (x.owes > 0 || c.alone || c.named.IsZero()) && now.Sub(c.named) >= naming {
 				if refs := g.others(c.peer); len(refs) > 0 {
-					c.named, c.small = now, appendLater(c.small, 0, 0, refs)
+					c.alone, c.named, c.small = false, now, appendLater(c.small, 0, 0, refs)
 					c.poke(false)
 				}
 			}
@@ -464,6 +469,7 @@ func (g *giver) order(c *client, orders []order) error {
 		if len(c.orders) >= maxOrders {
 			return fmt.Errorf("%w: over %d wants", errFrame, maxOrders)
 		}
+		c.alone = c.alone || o.alone
 		if !g.defers(c, o) {
 			c.orders = append(c.orders, o)
 		}

@@ -97,16 +97,17 @@ func (s *Scheduler) meet(r referral) {
 		if a := s.peers.met[r.peer]; a != nil {
 			a.busy = false
 		}
-		if err != nil {
-			s.cool(r.peer, coldest/5)
-			s.lost(r.peer, now)
-		}
-		s.reach(now)
+		gone := r.peer
 		if more = len(s.peers.named) > 0 && s.open(); more {
 			r, s.peers.named = s.peers.named[0], s.peers.named[1:]
 		} else {
 			s.peers.meeting--
 		}
+		if err != nil {
+			s.cool(gone, coldest/5)
+			s.lost(gone, now)
+		}
+		s.reach(now)
 		s.mu.Unlock()
 	}
 }
@@ -137,10 +138,10 @@ func (s *Scheduler) lost(id string, now time.Time) {
 	}
 }
 
-// alone tells whether blocks are exchanged with nobody but p: else what p puts
-// off may come by those who are. s.mu is held.
+// alone tells whether blocks are exchanged with nobody but p, nor will be soon:
+// else what p puts off may come by those. s.mu is held.
 func (s *Scheduler) alone(p *peer) bool {
-	return !slices.ContainsFunc(s.peers.open, func(q *peer) bool { return q != p && q.spoke })
+	return s.peers.meeting == 0 && !slices.ContainsFunc(s.peers.open, func(q *peer) bool { return q != p && q.spoke })
 }
 
 // reachable tells whether a peer is asked, or is about to be. s.mu is held.
