@@ -362,27 +362,6 @@ func TestWhoReachesNobodyIsServed(t *testing.T) {
 	})
 }
 
-// TestWhoIsGivenToMeetsTheOthers has the first be one that cannot be dialled, and
-// that can dial: it is told of the second, which then has the block from it.
-func TestWhoIsGivenToMeetsTheOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newStage(t)
-		b := leaf(1)
-		source, from := w.box("source", nil, b)
-		n1, s1 := w.box("one", nil)
-		n2, s2 := w.box("two", func(c *Config) {
-			c.Meet = func(context.Context, string, string) error { return errors.New("no way there") }
-		})
-		w.Link(n1, source)
-		w.Link(n2, source)
-		must(t, s1, b, node.Want{Class: node.Later})
-		must(t, s2, b, node.Want{Class: node.Later})
-		if d := from.Swarm(); d.Sent != int64(len(b.Data)) {
-			t.Fatalf("source: %+v", d)
-		}
-	})
-}
-
 // TestNowIsNotPutOff has the playhead served whoever was before.
 func TestNowIsNotPutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -9,9 +9,8 @@ import (
 
 const (
 	// maxLedger bounds the blocks of which it is noted to whom they went,
-	// maxGained those that came from others, maxHolders the peers of one,
-	// maxGuests the peers that are remembered.
-	maxLedger, maxGained, maxHolders, maxGuests = 1 << 16, 1 << 15, 4, 1024
+	// maxGained those that came from others, maxHolders the peers of one.
+	maxLedger, maxGained, maxHolders = 1 << 16, 1 << 15, 4
 	// smallBlock is the size, in bytes, up to which a block is given to anyone.
 	smallBlock = 16 << 10
 	// spread is to how many at once a block goes that came from others: those
@@ -68,35 +67,9 @@ type entry struct {
 	since time.Time // it went to one more
 }
 
-// guest is a peer that has asked here.
-type guest struct {
-	addrs []string
-	owes  int // blocks given to it that nobody else has been seen to have
-	gives int // those that somebody has
-}
-
 func newLedger() ledger {
 	return ledger{rows: map[Digest]*entry{}, from: map[Digest]bool{}, guests: map[string]*guest{}}
 }
-
-// guest is what is known of a peer, from now on.
-func (l *ledger) guest(peer string) *guest {
-	x := l.guests[peer]
-	if x == nil {
-		for other := range l.guests { // any
-			if len(l.guests) < maxGuests {
-				break
-			}
-			delete(l.guests, other)
-		}
-		x = &guest{}
-		l.guests[peer] = x
-	}
-	return x
-}
-
-// proven tells whether x gives on what it is given, as far as is known.
-func (x *guest) proven() bool { return x != nil && x.gives > 0 && x.owes <= maxOwed+x.gives/2 }
 
 // gained notes a block that came from others.
 func (l *ledger) gained(d Digest) {

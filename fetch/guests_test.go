@@ -1,0 +1,115 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"playnode/node"
+)
+
+// TestWhoIsGivenToMeetsTheOthers has the first be one that cannot be dialled, and
+// that can dial: it is told of the second, which then has the block from it.
+func TestWhoIsGivenToMeetsTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		b := leaf(1)
+		source, from := w.box("source", nil, b)
+		n1, s1 := w.box("one", nil)
+		n2, s2 := w.box("two", func(c *Config) {
+			c.Meet = func(context.Context, string, string) error { return errors.New("no way there") }
+		})
+		w.Link(n1, source)
+		w.Link(n2, source)
+		must(t, s1, b, node.Want{Class: node.Later})
+		must(t, s2, b, node.Want{Class: node.Later})
+		if d := from.Swarm(); d.Sent != int64(len(b.Data)) {
+			t.Fatalf("source: %+v", d)
+		}
+	})
+}
+
+// TestWhoKeepsItToItselfComesAfter: a peer that has blocks which nobody else is
+// seen to have waits for the others, and what it was given goes to another soon;
+// one whose blocks go on does not.
+func TestWhoKeepsItToItselfComesAfter(t *testing.T) {
+	now := time.Unix(1000, 0)
+	g := newGiver(Config{Now: func() time.Time { return now }}, nil, nil)
+	l, there := &g.ledger, func(string) bool { return true }
+	give := func(d byte, peer string) {
+		l.begin(Digest{d}, peer, now)
+		l.gave(Digest{d}, now)
+	}
+	wait := func(d byte) time.Duration {
+		wait, _, _ := l.putOff(order{class: node.Later, digest: Digest{d}}, "asker", now, 0, there)
+		return wait
+	}
+	for d := range byte(2 * maxOwed) {
+		give(d, "hoarder")
+		give(100+d, "friend")
+		l.holds(Digest{100 + d}, "friend") // as it says itself
+		l.holds(Digest{100 + d}, "third")
+	}
+	hoarder, friend := &client{peer: "hoarder"}, &client{peer: "friend"}
+	for _, c := range []*client{hoarder, friend} {
+		c.orders = []order{{class: node.Later}}
+		g.turns.waiting = append(g.turns.waiting, c)
+	}
+	if g.rank(hoarder) < g.rank(friend)+2 {
+		t.Errorf("the hoarder has rank %d, the friend %d", g.rank(hoarder), g.rank(friend))
+	}
+	give(50, "friend")
+	if h, f := wait(0), wait(50); h != unproven || f != hold[node.Later] {
+		t.Errorf("others wait %v for what the hoarder has, and %v for what the friend has", h, f)
+	}
+	if give(51, "third"); wait(51) != unproven {
+		t.Errorf("others wait %v for what one has that was given nothing before", wait(51))
+	}
+	l.holds(Digest{0}, "somebody")
+	if x := l.guests["hoarder"]; x.owes != 2*maxOwed-1 || x.gives != 1 {
+		t.Errorf("what has gone on is not seen: %+v", x)
+	}
+}
+
+// TestOneMoreThanThereIsRoomFor is told who is here; when one has been here for
+// long that one goes.
+func TestOneMoreThanThereIsRoomFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		giver, s := w.box("giver", nil, leaf(1))
+		for i := range maxClients {
+			x := w.Node(fmt.Sprint("guest", i))
+			t.Cleanup(func() { x.Close() })
+			w.Link(x, giver)
+			st, err := x.Open(t.Context(), giver.ID(), BlocksProtocol)
+			if err != nil {
+				t.Fatal(err)
+			}
+			st.Write(appendHello(nil, []string{"/memory/1/p2p/" + x.ID()}))
+		}
+		<-time.After(time.Second)
+		_, st := w.asker("late", giver)
+		kind, body, err := frame(st)
+		if err != nil || kind != frameLater {
+			t.Fatalf("heard %d, %v", kind, err)
+		}
+		number, wait, refs, err := parseLater(body)
+		if err != nil || number != 0 || len(refs) != maxReferred || wait < 28_000 || wait > 29_100 {
+			t.Errorf("was told %d, %d ms, %d peers, %v", number, wait, len(refs), err)
+		}
+		if d := s.Swarm(); d.Given != maxClients {
+			t.Errorf("%d are given to", d.Given)
+		}
+		<-time.After(clientTerm)
+		w.asker("later", giver)
+		<-time.After(time.Second)
+		s.giver.mu.Lock()
+		defer s.giver.mu.Unlock()
+		if len(s.giver.clients) != maxClients {
+			t.Errorf("%d are given to", len(s.giver.clients))
+		}
+	})
+}
