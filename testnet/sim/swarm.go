@@ -61,7 +61,7 @@ type SwarmConfig struct {
 	// Seed draws who knows whom.
 	Seed uint64
 	// Fill opens what brings a node its blocks (package fetch).
-	Fill func(n *Node, local *Store, seed uint64) Filler
+	Fill func(n *Node, local *Store, seed uint64) Filler `json:"-"`
 }
 
 // stalled is how long without a block a venue that misses some is said to
