@@ -230,12 +230,10 @@ func (c *Carrier) hearChild(cr *carry, ch *child, kind byte, body []byte) error 
 // pulled gives a child a segment that it lacks, now or when it comes.
 func (cr *carry) pulled(ch *child, seq uint64, now time.Time) {
 	x := cr.held[seq]
-	if x != nil && x.head != nil {
-		cr.c.say(ch.link, signedFrame(frameHead, x.signed))
-	}
 	switch {
 	case x != nil && x.data != nil && (ch.near || cr.rescue.spend(now, 4, cr.rescues())):
 		ch.pulls[seq] = now
+		cr.c.say(ch.link, signedFrame(frameHead, x.signed))
 		cr.push(ch, seq, segmentFrame(seq, x.data), now)
 	case x != nil && x.data == nil && len(ch.pulls) < maxPull:
 		ch.pulls[seq] = now

@@ -149,7 +149,7 @@ func (cr *carry) offers(now time.Time) {
 		cr.c.say(p.link, frame(frameSpare, s.append(nil)))
 	}
 	far, _, leaving := cr.fed()
-	if offer, _ := cr.slots(); far-leaving > offer && now.Sub(cr.parted) > settling {
+	if _, most := cr.slots(); far-leaving > most && now.Sub(cr.parted) > settling {
 		var weakest *child
 		for _, o := range cr.children {
 			if o.mode == full && !o.near && o.leaving.IsZero() && (weakest == nil || o.weight() < weakest.weight()) {

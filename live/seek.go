@@ -17,7 +17,7 @@ func (cr *carry) seek(now time.Time) {
 	case cr.parent == nil || cr.leaving():
 		cr.choose(now, 1<<20)
 	default:
-		cr.choose(now, cr.cost(cr.parent, now)-15)
+		cr.choose(now, cr.cost(cr.parent, now)-20*cr.parent.misses-15)
 	}
 	if cr.parent != nil && cr.standby == nil {
 		cr.spareOne(now)
