@@ -49,7 +49,7 @@ testnet: ## the lived scenarios (SCENARIO="name ..." for some), by a build whose
 	CGO_ENABLED=0 $(GO) build -trimpath -tags testclock -ldflags '$(LDFLAGS)' -o bin/playnode-testclock ./cmd/playnode
 	bin/playnode-testclock testnet run $(SCENARIO)
 
-swarm: build ## swarms on a virtual clock, up to 400 venues, into BENCH.md, and some simulated beside real programs (SWARM='{"Venues":50}')
+swarm: build ## swarms on a virtual clock, up to 400 venues, into BENCH.md, some simulated beside real programs, and sets on air (SWARM='{"Venues":50}', LIVE=...)
 	@scripts/swarm
 
 music: ## renders the demo's tracks anew

@@ -33,6 +33,8 @@ var walls = []wall{
 	{"meet", []string{"playnode/"}, []string{"playnode/meet", "playnode/node"}, "who meets whom needs a name's text and a peer's record, and no more", false},
 	{"lease", []string{"playnode/"}, []string{"playnode/lease", "playnode/manifests", "playnode/internal/seal"}, "terms are decided offline, from bytes alone", false},
 	{"follow", []string{"playnode/"}, []string{"playnode/follow", "playnode/manifests", "playnode/ipns", "playnode/node", "playnode/fetch"}, "what is followed is verified and held without any key", false},
+	{"live", []string{"playnode/"}, []string{"playnode/live", "playnode/manifests", "playnode/node", "playnode/fetch"}, "who carries a set needs no key and knows no role", false},
+	{"live", []string{"playnode/lease", "playnode/internal/seal", "playnode/internal/audio", "filippo.io/age", "github.com/libp2p/"}, nil, "relays need no key, and run in a simulated world", false},
 	{"archivist", []string{"playnode/lease", "playnode/internal/seal", "playnode/internal/audio", "filippo.io/age"}, nil, "an archivist has no code path to a key", false},
 	{"archivist", []string{"playnode/"}, []string{"playnode/archivist", "playnode/follow", "playnode/ipns", "playnode/manifests", "playnode/node", "playnode/fetch", "playnode/live"}, "an archivist is a follower with patience, and nothing more", false},
 	{"publisher", []string{"playnode/follow", "playnode/player", "playnode/archivist", "playnode/daemon", "playnode/internal/repo"}, nil, "the journey out never looks at the journey in", false},

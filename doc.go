@@ -10,7 +10,7 @@
 //	   web                    pages, of what they are given
 //	4  daemon                 the composition root
 //	3  publisher player archivist     the three journeys
-//	2  lease follow           terms and keys; a name in, verified heads out
+//	2  lease follow live      terms and keys; a name in, verified heads out; a set on air
 //	1½ fetch                  which block, for what, by when, from whom
 //	   meet                   the followers of a name find one another
 //	1  manifests ipns node    signed records; names; blocks and peers

@@ -56,6 +56,18 @@ func (b *bucket) piece() int {
 	return min(capPiece, int(b.rate*capBurst.Seconds()))
 }
 
+// debit takes n bytes that have gone already: all others wait for them, up to
+// a second's worth.
+func (b *bucket) debit(n int) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.spend(0)
+	b.left = max(b.left-float64(n), -b.rate)
+}
+
 // takeAll waits for n bytes, however many.
 func (b *bucket) takeAll(class node.Class, n int) bool {
 	for n > 0 && b != nil {

@@ -135,3 +135,21 @@ func TestDownloadLimit(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatElseTakesTheLine has the exchange wait for what was sent by another
+// way, and not for ever.
+func TestWhatElseTakesTheLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		_, s := w.box("giver", func(c *Config) { c.Upload = 100_000 })
+		for sent, least := range map[int]time.Duration{0: 0, 50_000: 300 * time.Millisecond, 10_000_000: 900 * time.Millisecond} {
+			<-time.After(time.Minute)
+			s.Sent(sent)
+			began := time.Now()
+			s.giver.line.takeAll(node.Now, 10_000)
+			if took := time.Since(began); took < least || took > least+300*time.Millisecond {
+				t.Errorf("after %d bytes 10,000 take %s", sent, took)
+			}
+		}
+	})
+}

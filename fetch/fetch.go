@@ -300,6 +300,14 @@ func (s *Scheduler) Put(ctx context.Context, blocks ...node.Block) error {
 	return nil
 }
 
+// Sent tells of n bytes that this box has sent by another way, over the line that
+// Config.Upload bounds: the exchange holds back for them.
+func (s *Scheduler) Sent(n int) {
+	if s.giver != nil {
+		s.giver.line.debit(n)
+	}
+}
+
 // Close ends the exchange, and whatever is still asked for with it.
 func (s *Scheduler) Close() error {
 	s.ending.Do(func() {
