@@ -64,7 +64,7 @@ const (
 	flagLeave  = 2 // it would rather that the asker went elsewhere
 	flagAbsent = 4 // it does not carry that set
 
-	maxAddrs, maxAddr, maxID, maxReferred = 4, 160, 80, 6
+	maxAddrs, maxAddr, maxID, maxReferred = 4, 160, 80, 4
 	// maxPath bounds the boxes between the DJ and one that hears.
 	maxPath = 16
 	// maxPull bounds the segments of one pull, and those open on one stream.

@@ -313,7 +313,7 @@ func (cr *carry) bears(ch *child, now time.Time) bool {
 	}
 	offer, most := cr.slots()
 	switch {
-	case offer == 0:
+	case offer == 0, cr.c.debt(now) > 2*cr.pace():
 		return false
 	case far-leaving < offer && far <= most, ch.flags&flagOrphan != 0 && far < most:
 		return true
@@ -346,9 +346,10 @@ func (cr *carry) dismiss(ch *child, now time.Time) {
 // A newcomer has sound at once, and a line that is taken is not taken more.
 func (cr *carry) start(next uint64, now time.Time) uint64 {
 	back := uint64(backlog)
-	switch debt := cr.c.debt(now); {
-	case next > 0:
+	if next > 0 {
 		back = maxBack
+	}
+	switch debt := cr.c.debt(now); {
 	case debt > cr.pace()/2:
 		back = 1
 	case debt > cr.pace()/4:

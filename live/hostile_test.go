@@ -44,7 +44,7 @@ func TestLiarsAreDroppedAtTheFirst(t *testing.T) {
 		"half a state":        func(s *stage) []byte { return frame(17, make([]byte, 9)) },
 		"a long path":         func(s *stage) []byte { return frame(17, cat(make([]byte, 20), []byte{17}, make([]byte, 17*8+1))) },
 		"a mode":              func(s *stage) []byte { return stateOf(3) },
-		"seven referrals":     func(s *stage) []byte { return frame(18, []byte{7}) },
+		"five referrals":      func(s *stage) []byte { return frame(18, []byte{5}) },
 		"a torn referral":     func(s *stage) []byte { return frame(18, []byte{1, 4, 'a'}) },
 		"a number and a half": func(s *stage) []byte { return frame(22, make([]byte, 12)) },
 		"a head without end":  func(s *stage) []byte { return frame(20, []byte{9, 9, 1}) },

@@ -82,6 +82,9 @@ func (cr *carry) watchable() int {
 	return min(max(2, int(watching*cr.c.upload()*cr.pace().Seconds()/headSize)), maxStandby)
 }
 
+// passed is how many of a peer's addresses are told to others.
+const passed = 2
+
 // refer is whom a child may ask: those below with room first.
 func (cr *carry) refer(ch *child) (out []referral) {
 	var kids []*child
@@ -96,10 +99,10 @@ func (cr *carry) refer(ch *child) (out []referral) {
 	})
 	depth := len(cr.path())
 	if p := cr.parent; p != nil && p.st.free > 0 && p.peer != ch.peer && len(p.st.addrs) > 0 {
-		out = append(out, referral{p.peer, depth - 2, p.st.free, p.st.addrs})
+		out = append(out, referral{p.peer, depth - 2, p.st.free, p.st.addrs[:min(len(p.st.addrs), passed)]})
 	}
 	for i, o := range kids[:min(len(kids), maxReferred-1)] {
-		out = append(out, referral{o.peer, depth, o.spare.free, o.addrs})
+		out = append(out, referral{o.peer, depth, o.spare.free, o.addrs[:min(len(o.addrs), passed)]})
 		if i == 0 && o.spare.free > 0 {
 			o.spare.free-- // as it will be; it says so itself
 		} else if i == 0 && o.spare.below > 0 {

@@ -16,7 +16,7 @@ func (cr *carry) seek(now time.Time) {
 	case cr.next != nil:
 	case cr.parent == nil || cr.leaving():
 		cr.choose(now, 1<<20)
-	default:
+	case now.Before(cr.roam) || !cr.parent.near:
 		cr.choose(now, cr.cost(cr.parent, now)-20*cr.parent.misses-15)
 	}
 	if cr.parent != nil && cr.standby == nil {
@@ -29,15 +29,15 @@ func (cr *carry) seek(now time.Time) {
 func (cr *carry) choose(now time.Time, most int) {
 	var best *source
 	waiting := cr.awaited(now)
+	urgent := cr.parent == nil || cr.leaving()
 	for _, s := range cr.sources {
 		switch {
 		case s.answered.IsZero():
-		case s == cr.parent || !cr.fit(s) || now.Sub(s.refused) < again<<min(s.denied, 4):
+		case s == cr.parent || !cr.fit(s) || !urgent && !s.near && !now.Before(cr.roam) || now.Sub(s.refused) < again<<min(s.denied, 4):
 		case cr.cost(s, now) < most && (best == nil || cr.cost(s, now) < cr.cost(best, now)):
 			best = s
 		}
 	}
-	urgent := cr.parent == nil || cr.leaving()
 	if best != nil && (waiting == 0 || !urgent || now.Sub(best.answered) >= listening || cr.c.cfg.Near(best.peer)) {
 		cr.request(best, now)
 		return
@@ -58,12 +58,21 @@ func (cr *carry) cost(s *source, now time.Time) int {
 		}
 	}
 	if s.st.free == 0 && s != cr.parent && !s.near {
-		n += 15
+		n += cr.unwelcome()
 	}
 	if slices.Contains(s.st.path, cr.former) && now.Sub(cr.lost) < 10*time.Second {
 		n += 25
 	}
 	return n
+}
+
+// unwelcome is what it costs to ask one that has no room: it may make some for
+// who carries.
+func (cr *carry) unwelcome() int {
+	if offer, _ := cr.slots(); offer >= 2 && cr.c.cfg.Dialable() {
+		return 15
+	}
+	return 60
 }
 
 // purpose is what a candidate is asked for.
@@ -107,8 +116,8 @@ func (cr *carry) ask(now time.Time, n int, as purpose) {
 		if c.cfg.Near(k.peer) {
 			n -= 1000
 		}
-		if k.free == 0 && !k.at.IsZero() {
-			n += 15
+		if k.free == 0 && !k.at.IsZero() && now.Sub(k.at) < roving {
+			n += cr.unwelcome()
 		}
 		if !slices.Contains(connected, k.peer) {
 			n += 5
@@ -183,6 +192,7 @@ func (cr *carry) release(now time.Time) {
 		first := cr.rove.IsZero()
 		cr.rove = now.Add(roving + time.Duration(cr.c.rand.Int64N(int64(roving))))
 		if !first && cr.parent != nil && !cr.root {
+			cr.roam = now.Add(hesitant)
 			cr.ask(now, 2-cr.awaited(now), asParent)
 		}
 	}

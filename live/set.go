@@ -328,6 +328,10 @@ func (cr *carry) addSegment(seq uint64, data []byte, from *source) {
 		cr.size = float64(len(data))
 	}
 	cr.size += (float64(len(data)) - cr.size) / 8
+	if p := cr.parent; p != nil && from != p && x.pulls > 0 && !x.blamed && p.adopted.Before(x.known) {
+		x.blamed = true // others had it
+		p.misses++
+	}
 	switch pace := cr.pace(); {
 	case from == nil:
 	case x.pulls == 0:

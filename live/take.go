@@ -48,6 +48,7 @@ type taker struct {
 	lost                  time.Time // since when there is no parent
 	former                mark      // of the parent before
 	rove, visited         time.Time
+	roam                  time.Time // until when one that stands nearer is moved to
 	bound                 time.Time // until when a late parent is borne with
 	hold                  time.Duration
 	from                  uint64 // all before is here, or given up

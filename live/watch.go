@@ -47,7 +47,7 @@ func (cr *carry) late(now time.Time) {
 		return
 	}
 	pace, late := cr.pace(), cr.lateness()
-	blame := max(late, pace*5/4)
+	blame := max(late, pace*5/2) // others may be as late
 	cr.from = max(cr.from, cr.low)
 	for seq := cr.from; seq < cr.edge; seq++ {
 		x := cr.held[seq]
