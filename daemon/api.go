@@ -331,6 +331,8 @@ type PlayRequest struct {
 	Volume *int `json:"volume,omitempty"`
 	// From begins so far into it.
 	From time.Duration `json:"from,omitempty"`
+	// Live is auto, which hears sets as they go on air, or off.
+	Live string `json:"live,omitempty"`
 	// Detach leaves it to the daemon, which goes on with it, also after a
 	// crash, until it is stopped; what it has to wait for it waits for.
 	Detach bool        `json:"detach,omitempty"`
@@ -374,6 +376,8 @@ type Sound struct {
 	// StartUs is how long it took, in microseconds, from when it was last
 	// told where to begin until the sink had the first sample of that.
 	StartUs int64 `json:"startUs"`
+	// Live is how a set is heard; null while none is.
+	Live *Reception `json:"live"`
 	// Blocked are the tracks that are never played here.
 	Blocked []string `json:"blocked"`
 }
@@ -409,7 +413,14 @@ type PlayEvent struct {
 	Artist   string `json:"artist,omitempty"`
 	At       int64  `json:"at"`
 	Rate     int    `json:"rate"`
-	// Cut comes with end: somebody ended it before its last sample.
+	// Set is that which is heard, in place of a track. Lag and Buffer, in
+	// milliseconds, and Missing come with live: how long ago what is heard was
+	// played, how much more of it is here, and how many segments were not.
+	Set     string `json:"set,omitempty"`
+	Lag     *int64 `json:"lag,omitempty"`
+	Buffer  *int64 `json:"buffer,omitempty"`
+	Missing int64  `json:"missing,omitempty"`
+	// Cut comes with end: it was ended before its last sample.
 	Cut     bool   `json:"cut,omitempty"`
 	Code    int    `json:"code,omitempty"`
 	Kind    Kind   `json:"kind,omitempty"`

@@ -109,7 +109,7 @@ type network struct {
 	publisher *publisher.Publisher
 	air       *air
 	carried   chan struct{} // closed when air has ended
-	sets      player.Sets   // brings what is on air; nil: nobody carries sets here yet
+	sets      player.Sets   // brings what is on air
 	player    *player.Player
 	search    *finder
 	keeps     keeps
@@ -471,6 +471,7 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpImport, d.importCAR)
 	on(hs, OpMirror, d.mirror)
 	on(hs, OpPlay, d.play)
+	on(hs, OpListen, d.listen)
 	on(hs, OpPreview, d.preview)
 	on(hs, OpSearch, d.search)
 	on(hs, OpCtl, d.ctl)
@@ -527,6 +528,7 @@ var kinds = []struct {
 	{ipns.ErrRollback, Verify},
 	{ipns.ErrInvalid, Verify},
 	{follow.ErrNotFound, NotFound},
+	{player.ErrOffAir, NotFound},
 	{ipns.ErrNotFound, NotFound},
 	{ipns.ErrExpired, NotFound},
 	{node.ErrNotFound, NotFound},

@@ -142,6 +142,7 @@ func (s *sound) state(st player.State) Sound {
 		State: st.State, Name: st.Name, Playlist: st.Playlist, CID: st.CID, Title: st.Title, Artist: st.Artist,
 		AtMs: st.At.Milliseconds(), Ms: st.Length.Milliseconds(), Volume: st.Volume, Ceiling: st.Ceiling,
 		Sink: st.Sink, Rate: st.Rate, DelayMs: st.Delay.Milliseconds(), Underruns: st.Underruns, StartUs: st.Start.Microseconds(), Blocked: []string{},
+		Live: receptionOf(st.Live),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,19 +172,9 @@ func (d *Daemon) volume() *int {
 
 // play plays until it is done, or ctx ends; what is detached goes on.
 func (d *Daemon) play(ctx context.Context, req PlayRequest, emit func(Event)) (Played, error) {
-	n, err := d.net()
+	n, err := d.ready(ctx, &req)
 	if err != nil {
 		return Played{}, err
-	}
-	if err := d.connect(ctx, n, req.Node.Peers); err != nil {
-		d.log.Warn("connect", "err", err) // what is held plays all the same
-	}
-	d.settleAll(n)
-	if req.Volume != nil && !isFile(req.Sink) { // kept as ctl's is
-		if _, err := d.saveVolume(*req.Volume); err != nil {
-			return Played{}, err
-		}
-		req.Volume = nil
 	}
 	if !req.Detach {
 		held := len(d.venue.Leases())
@@ -213,6 +204,25 @@ func (d *Daemon) play(ctx context.Context, req PlayRequest, emit func(Event)) (P
 	defer close(kept)
 	d.kept("remember what plays", d.sound.rows.Put(onRow, on))
 	return Played{}, nil
+}
+
+// ready has all that a playback may want, and the volume that it asks for.
+func (d *Daemon) ready(ctx context.Context, req *PlayRequest) (*network, error) {
+	n, err := d.net()
+	if err != nil {
+		return nil, err
+	}
+	if err := d.connect(ctx, n, req.Node.Peers); err != nil {
+		d.log.Warn("connect", "err", err) // what is held plays all the same
+	}
+	d.settleAll(n)
+	if req.Volume != nil && !isFile(req.Sink) { // kept as ctl's is
+		if _, err := d.saveVolume(*req.Volume); err != nil {
+			return nil, err
+		}
+		req.Volume = nil
+	}
+	return n, nil
 }
 
 // kept tells of a disk that has not taken what was to outlive this process, as
@@ -253,6 +263,9 @@ func (d *Daemon) filled(req PlayRequest) PlayRequest {
 	if req.Latency == 0 {
 		req.Latency = cfg.Latency
 	}
+	if req.Live == "" {
+		req.Live = cfg.Live
+	}
 	return req
 }
 
@@ -270,6 +283,13 @@ func (d *Daemon) open(with opener, req PlayRequest, emit func(Event)) (*playing,
 	if isFile(req.Sink) {
 		r.Ceiling = 100
 	}
+	switch req.Live {
+	case repo.LiveAuto:
+	case repo.LiveOff:
+		r.Live = player.PassSets
+	default:
+		return nil, usage("live is %s or %s, and not %q", repo.LiveAuto, repo.LiveOff, req.Live)
+	}
 	if req.Crossfade != nil {
 		r.Crossfade = *req.Crossfade
 	} else {
@@ -280,7 +300,7 @@ func (d *Daemon) open(with opener, req PlayRequest, emit func(Event)) (*playing,
 		ev := playEvent(e)
 		d.sound.mu.Lock()
 		switch e.Kind {
-		case player.NewTrack:
+		case player.NewTrack, player.OnAir:
 			p.track = ev
 		case player.Done:
 			p.track = nil
@@ -299,7 +319,11 @@ func (d *Daemon) open(with opener, req PlayRequest, emit func(Event)) (*playing,
 func playEvent(e player.Event) *PlayEvent {
 	ev := &PlayEvent{
 		Event: string(e.Kind), Name: e.Name, Playlist: e.Playlist, CID: e.CID, Title: e.Title, Artist: e.Artist,
-		At: e.At, Rate: e.Rate, Cut: e.Cut,
+		At: e.At, Rate: e.Rate, Cut: e.Cut, Set: e.Set,
+	}
+	if r := e.Reception; r != nil {
+		lag, buffer := r.Lag.Milliseconds(), r.Buffer.Milliseconds()
+		ev.Lag, ev.Buffer, ev.Missing = &lag, &buffer, r.Missing
 	}
 	if e.Kind == player.Done {
 		ev.Played = &Played{Samples: e.Played.Samples, Joins: e.Played.Joins, Skipped: e.Played.Skipped}

@@ -2,7 +2,8 @@
 // memory, decoded ahead, joined at the exact sample and handed to a sink.
 //
 // What comes in: catalogues that follow has verified, keys that lease has
-// opened, and blocks by deadline. What goes out: samples, to a sink, and
+// opened, blocks by deadline, and sets on air as whoever carries them brings
+// them. What goes out: samples, to a sink, and
 // events that say what was heard. What is trusted: the lease's keys. Sealed
 // bytes and what is inside them are hostile until they have been opened and
 // decoded: a crafted track can at worst lose itself.
@@ -13,6 +14,8 @@
 // The way of a sample: queue (which track) → file (its sealed bytes, block by
 // block) → deck (decrypted and decoded ahead) → mix (one rate, two channels,
 // its loudness, crossfades) → ring → transport (volume, pause, cuts) → sink.
+// A set on air comes in by a reception (opened by the lease, kept until there is
+// enough) and is decoded as a deck's live; from there on it is a track like any.
 // A Playback conducts it: what is before the ring may be late, what is behind
 // it waits for nothing but the sink.
 package player

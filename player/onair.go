@@ -138,7 +138,7 @@ func (a *airwaves) missing(err error, none, late bool) {
 	case err != nil && (lapsed(err) || none):
 		a.err = err
 	case late:
-		a.err = fmt.Errorf("%w there: %w", ErrOffAir, follow.ErrNotFound)
+		a.err = ErrOffAir
 	}
 	poke(a.wake)
 }

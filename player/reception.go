@@ -187,9 +187,14 @@ func (r *reception) hear(h *manifests.LiveHead, sealed []byte) error {
 		r.text = s.Text
 	}
 	s.Text = r.text
-	x := stretch{Segment: s, seq: h.Seq, init: r.init, tuning: t, brk: r.brk, final: h.Final}
-	r.next, r.brk, r.lacks, r.lasted = h.Seq+1, whole, 0, x.lasts()
-	if s.Len > 0 {
+	r.push(stretch{Segment: s, seq: h.Seq, init: r.init, tuning: t, brk: r.brk, final: h.Final})
+	return nil
+}
+
+// push puts a stretch behind the others. mu is held.
+func (r *reception) push(x stretch) {
+	r.next, r.brk, r.lacks, r.lasted = x.seq+1, whole, 0, x.lasts()
+	if x.Len > 0 {
 		r.least = bound(2*x.lasts(), leastTarget, mostTarget)
 	}
 	r.target = max(r.target, r.least)
@@ -198,7 +203,6 @@ func (r *reception) hear(h *manifests.LiveHead, sealed []byte) error {
 	if r.held > mostTarget+excess || len(r.queue) > maxQueue {
 		r.trim()
 	}
-	return nil
 }
 
 func bound(d, least, most time.Duration) time.Duration { return max(least, min(d, most)) }

@@ -326,7 +326,9 @@ func TestASetThatStalls(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := w.broadcast(tp, 3*time.Second)
-				s.delay = func(i int) time.Duration { return max(0, min(c.stall, c.stall-(tp.items[i].at-6*time.Second))) * time.Duration(min(1, i/7)) }
+				s.delay = func(i int) time.Duration {
+					return max(0, min(c.stall, c.stall-(tp.items[i].at-6*time.Second))) * time.Duration(min(1, i/7))
+				}
 				r := tuned(t, w, s, Request{})
 				defer r.end()
 				wait(20 * time.Second)

@@ -73,6 +73,12 @@ func (a *app) heard(s daemon.Sound) {
 	if s.CID != "" {
 		a.printf("  %s - %s  %s of %s\n  %s", clean(s.Artist), clean(s.Title), clock(s.AtMs), clock(s.Ms), s.CID)
 	}
+	if l := s.Live; l != nil {
+		a.printf("  on air: %s  %.1f s behind, %.1f s in advance", clean(l.Text), float64(l.LagMs)/1000, float64(l.BufferMs)/1000)
+		if l.Missing > 0 {
+			a.printf(", %s missing", plural(int(l.Missing), "segment"))
+		}
+	}
 	a.printf("\n  volume %d of %d", s.Volume, s.Ceiling)
 	if s.Sink != "" {
 		a.printf(", sink %s at %d Hz", clean(s.Sink), s.Rate)

@@ -31,6 +31,9 @@ A sink is default, alsa[:device], pulse[:device], wav:FILE, raw:FILE, raw:-
 wav, raw to a file and null go as fast as they can. A file is neither levelled,
 crossfaded nor turned down unless told.
 
+Where a DJ goes on air in one of them, her set is heard in place of the playlist,
+which goes on with its next track behind it; --live off has it play on.
+
 A sink is one play's: another play takes it over. With --detach the daemon goes
 on with it after this command, and again when it is restarted, until playnode
 ctl stop.`,
@@ -55,6 +58,8 @@ ctl stop.`,
 			switch {
 			case c.Flags().Changed("latency") && (latency < 20*time.Millisecond || latency > 2*time.Second):
 				return usageError{errors.New("--latency is from 20ms to 2s"), c.CommandPath()}
+			case req.Live != "" && req.Live != repo.LiveAuto && req.Live != repo.LiveOff:
+				return usageError{errors.New("--live is auto or off"), c.CommandPath()}
 			case volume < 0 || volume > 100:
 				return usageError{errors.New("--volume is from 0 to 100"), c.CommandPath()}
 			case req.Detach && strings.HasPrefix(req.Sink, "raw:-"):
@@ -72,6 +77,7 @@ ctl stop.`,
 	f.DurationVar(&latency, "latency", 0, "how much sound the sink has in advance (the setting latency)")
 	f.Var(&from, "from", "begin so far into it: 90s, 1h2m, 12:30 or 1:02:30")
 	f.IntVar(&volume, "volume", 100, "in percent (the last one set by ctl)")
+	f.StringVar(&req.Live, "live", "", "auto: a set that goes on air is heard in place of its playlist; off: it is not (the setting live)")
 	f.BoolVar(&req.Detach, "detach", false, "leave it to the daemon, and return")
 	return c
 }
@@ -140,7 +146,12 @@ func perform[Req any](a *app, c *cobra.Command, op daemon.Op[Req, daemon.Played]
 		}
 		events.result(p, func() {
 			switch p.Event {
+			case "live":
+				a.say("on air: %s (%.1f s behind)", clean(p.Title), float64(*p.Lag)/1000)
 			case "track":
+				if p.Set != "" {
+					return // live says it
+				}
 				if p.Title == "" && p.Artist == "" {
 					a.say("%s", p.CID) // a preview whose title is not public
 				} else {

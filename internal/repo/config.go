@@ -78,6 +78,9 @@ type Config struct {
 	// playlist says; Latency how much sound a loudspeaker has in advance.
 	Crossfade *time.Duration `mapstructure:"crossfade"`
 	Latency   time.Duration  `mapstructure:"latency"`
+	// Live is auto, where a set that goes on air is heard in place of its
+	// playlist, or off.
+	Live string `mapstructure:"live"`
 	// Volume, in percent, is what a loudspeaker begins with before it was
 	// ever set by ctl, VolumeCeiling what nobody gets it beyond.
 	Volume        int `mapstructure:"volume"`
@@ -115,7 +118,7 @@ var defaults = map[string]any{
 	"router": []string{}, "kubo-names": []string{}, "kubo": "", "kubo-auth": "",
 	"pinning-service": "", "pinning-token": "", "pinning-token-file": "", "name-life": "30d", "store-limit": "0", "copies": 2, "mirrors": []string{}, "mirror-car": true,
 	"upload-limit": "0", "download-limit": "0", "quiet-hours": []string{}, "metered": false, "relay": false, "reach": "auto", "allow": []string{},
-	"sink": "default", "loudness": "-16", "rate": 0, "crossfade": ByPlaylist, "latency": "200ms", "volume": 100, "volume-ceiling": 100,
+	"sink": "default", "loudness": "-16", "rate": 0, "crossfade": ByPlaylist, "latency": "200ms", "live": LiveAuto, "volume": 100, "volume-ceiling": 100,
 	"audio.mp3": "exact", "log-level": "info",
 }
 
@@ -188,6 +191,12 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 	}
 	return c, c.validate()
 }
+
+// What becomes of a set that goes on air while its playlist plays.
+const (
+	LiveAuto = "auto" // it is heard
+	LiveOff  = "off"
+)
 
 // ByPlaylist is the crossfade of who leaves it to the playlist.
 const ByPlaylist = "playlist"
@@ -296,6 +305,7 @@ func (c Config) validate() error {
 	}{
 		{"network", c.Network, []string{"public", "lan", "none"}},
 		{"reach", c.Reach, []string{"auto", "public", "private"}},
+		{"live", c.Live, []string{LiveAuto, LiveOff}},
 		{"audio.mp3", c.MP3, []string{"exact", "go-mp3"}},
 		{"log-level", c.LogLevel, []string{"debug", "info", "warn", "error"}},
 	} {
