@@ -284,7 +284,7 @@ func (d *Daemon) open(with opener, req PlayRequest, emit func(Event)) (*playing,
 		r.Ceiling = 100
 	}
 	switch req.Live {
-	case repo.LiveAuto:
+	case "", repo.LiveAuto:
 	case repo.LiveOff:
 		r.Live = player.PassSets
 	default:

@@ -165,7 +165,7 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 		PinningService: v.GetString("pinning-service"), PinningToken: v.GetString("pinning-token"), PinningTokenFile: v.GetString("pinning-token-file"),
 		Relay: v.GetBool("relay"), Reach: v.GetString("reach"),
 		Sink: v.GetString("sink"), Loudness: v.GetString("loudness"), Rate: v.GetInt("rate"),
-		Latency: v.GetDuration("latency"),
+		Latency: v.GetDuration("latency"), Live: v.GetString("live"),
 		Volume:  v.GetInt("volume"), VolumeCeiling: v.GetInt("volume-ceiling"),
 		QuietHours: phrases(v, "quiet-hours"), Metered: v.GetBool("metered"),
 		Mirrors: list(v, "mirrors"), MirrorCAR: v.GetBool("mirror-car"),
