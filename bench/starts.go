@@ -63,6 +63,7 @@ func (r *runner) starting() error {
 		return err
 	}
 	probe.Close()
+	r.keep("load", load())
 	s, err := r.stageStarts()
 	if err != nil {
 		return err
@@ -91,6 +92,14 @@ func (r *runner) starting() error {
 		}
 	}
 	return s.stuttering()
+}
+
+// load is how many processes wanted a core in the last minute; 0 where the
+// system does not tell.
+func load() (n float64) {
+	b, _ := os.ReadFile("/proc/loadavg")
+	fmt.Sscan(string(b), &n)
+	return n
 }
 
 // stage is a DJ, a venue in place, and what of the venue's is a track's.
@@ -403,8 +412,8 @@ func (r *runner) startingPage(b *bytes.Buffer) {
 		fmt.Fprintf(b, "Not measured: it takes Linux, root, ip, tc and nft.\n")
 		return
 	}
-	fmt.Fprintf(b, "From the command `playnode play NAME/P --sink raw:-` until the first sample is out of the pipe. Every peer is a process in a namespace of its own. `playnode version` alone takes %.0f ms (p50; %.0f p95).\n\n",
-		1000*r.median("spawn"), 1000*r.quantile("spawn", .95))
+	fmt.Fprintf(b, "From the command `playnode play NAME/P --sink raw:-` until the first sample is out of the pipe. Every peer is a process in a namespace of its own. `playnode version` alone takes %.0f ms (p50; %.0f p95).\nWhen it began %.0f processes wanted the cores (load average of a minute): what is above two is in the times.\n\n",
+		1000*r.median("spawn"), 1000*r.quantile("spawn", .95), r.median("load"))
 	fmt.Fprintf(b, "A track, on a venue in place: the name is followed, its records and lease are there, the daemon runs and is connected; of the tracks it holds no block at all.\nThe share of packets is lost each way. None is waited for longer than %.0f s.\n\n", startPatience.Seconds())
 	fmt.Fprintf(b, "| a track from | loss | p50 ms | p95 ms | n |\n|---|---:|---:|---:|---:|\n")
 	var goals []goal
