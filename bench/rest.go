@@ -195,7 +195,8 @@ func (r *runner) restBeside(n int) error {
 		select {
 		case <-time.After(500 * time.Millisecond):
 		case <-ends:
-			return fmt.Errorf("%d of %d peers are connected", s.Peers, n)
+			fmt.Fprintf(os.Stderr, "%d of %d peers are connected: not measured\n", s.Peers, n) // a busy machine
+			return nil
 		}
 	}
 	return r.restFor(w.Boxes[0], d.PID(), fmt.Sprintf("rest beside %d", n), restingBeside)
@@ -230,6 +231,10 @@ func (r *runner) restPage(b *bytes.Buffer) {
 		settling, resting, restingBeside)
 	fmt.Fprint(b, "| a daemon beside | up, MB an hour | down, MB an hour | CPU, % of a core | resident, MB |\n|---|---:|---:|---:|---:|\n")
 	row := func(what, key string) {
+		if len(r.taken[key+", up"]) == 0 {
+			fmt.Fprintf(b, "| %s | not measured | | | |\n", what)
+			return
+		}
 		fmt.Fprintf(b, "| %s | %.2f | %.2f | %.2f | %.0f |\n", what, r.median(key+", up"), r.median(key+", down"), r.median(key+", cpu"), r.median(key+", memory"))
 	}
 	row("its DJ and an archivist: a venue", "rest in a world of 3")
