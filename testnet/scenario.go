@@ -33,7 +33,7 @@ func Scenarios() []Scenario {
 		{"laptop-shut", "a DJ shuts the laptop at the word \"safe to close\", and then any one venue breaks", false, false, laptopShut},
 		{"thirty-days", "a DJ publishes to three venues and an archivist and sleeps for thirty days; a new venue joins with a link and plays; then she is back", true, false, thirtyDays},
 		{"record-ended", "the DJ sleeps for eight weeks, her record has ended, a new venue joins; then she is back", true, false, recordEnded},
-		{"swarm", "ten venues want a catalogue of one DJ at once, over uplinks of 2 Mbit/s, which two cores carry; she sends it little more than once", false, true, swarm},
+		{"swarm", "ten venues want a catalogue of one DJ at once, over uplinks of 4 Mbit/s, which two cores carry; she sends it little more than once", false, true, swarm},
 		{"swarm-shut", "ten venues on lines of 10 and 2 Mbit/s, of which 61 % cannot be dialled, want a catalogue at once", false, true, swarmShut},
 		{"no-way-in", "a DJ and two venues sit behind routers that nobody gets through, one of them where only the web goes out; an archivist relays words and has a gateway", false, true, noWayIn},
 	}

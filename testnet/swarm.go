@@ -58,10 +58,10 @@ type crowd struct {
 	source, floors, twice float64 // as in SwarmReport
 }
 
-// swarm is of venues with equal uplinks. Two cores carry ten daemons at 250 kB/s
+// swarm is of venues with equal uplinks. Two cores carry ten daemons at 500 kB/s
 // each; at 2 MB/s they are measured, and not what goes over the lines.
 func swarm(ctx context.Context, cfg RunConfig, dir string) (any, error) {
-	return crowd{5 << 20, netns.Line{Up: 250_000, Delay: 5 * time.Millisecond}, 0, 1.3, 1.6, .05}.tell(ctx, cfg, dir)
+	return crowd{10 << 20, netns.Line{Up: 500_000, Delay: 5 * time.Millisecond}, 0, 1.3, 1.6, .05}.tell(ctx, cfg, dir)
 }
 
 // swarmShut is of venues that mostly sit behind firewalls, on lines as homes
