@@ -171,6 +171,9 @@ func (s *Scheduler) part(p *peer, err error) {
 		if !p.spoke || p.taken > p.hits {
 			least *= 10
 		}
+		if !slices.ContainsFunc(s.peers.open, func(q *peer) bool { return q.spoke }) {
+			p.full = min(p.full, loneliest) // those that p has named may not be there
+		}
 		s.cool(p.id, max(least, p.full))
 		if m := s.peers.met[p.id]; m != nil {
 			m.taken = max(0, p.taken-p.hits)

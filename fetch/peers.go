@@ -23,6 +23,9 @@ const (
 	// coolest and coldest bound the wait before a peer that failed is tried
 	// again.
 	coolest, coldest = 2 * time.Second, 5 * time.Minute
+	// loneliest is how long one who has nobody else waits before a peer that had
+	// no room is tried again.
+	loneliest = 5 * time.Second
 	// opening bounds one Open, meeting one Meet.
 	opening, meeting, maxMeeting = 10 * time.Second, 15 * time.Second, 4
 	// saving is how long a peer that has put a block off is taken to save its
