@@ -19,7 +19,10 @@ import (
 	"playnode/node/memory"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// A closed leveldb's pool drains for up to a second of its own.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"))
+}
 
 const size = 17_400
 
@@ -42,7 +45,6 @@ type box struct {
 	mu    sync.Mutex // guards what follows
 	items []live.Item
 	ended error
-	cfg   live.Config
 }
 
 // onStage runs f in a bubble.
