@@ -51,10 +51,10 @@ func (b *Playback) advance(ctx context.Context) error {
 	default:
 	}
 	b.tuneIn()
+	b.say()
 	if b.mix == nil || b.mix.cur == nil {
 		return b.turn(ctx)
 	}
-	b.say()
 	if b.leaving {
 		o, err := b.pick(ctx, false)
 		switch {

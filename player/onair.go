@@ -407,15 +407,13 @@ func (b *Playback) reception() (out Reception, ok bool) {
 // and now and then.
 func (b *Playback) say() {
 	a := b.air
-	if v := b.mix.cur; a == nil || v == nil || v.item.set == nil {
-		return
-	}
 	r, ok := b.reception()
 	if !ok || r.Text == a.text && r.Missing == a.missed && !a.said.IsZero() && time.Since(a.said) < saidEvery {
 		return
 	}
 	a.said, a.text, a.missed = time.Now(), r.Text, r.Missing
-	e := about(b.mix.cur.deck)
-	e.Kind, e.Title, e.Reception = OnAir, r.Text, &r
+	a.mu.Lock()
+	e := Event{Kind: OnAir, Name: a.of.name.String(), Playlist: a.of.label, Set: r.Set, Title: r.Text, Reception: &r}
+	a.mu.Unlock()
 	b.tell(mark{at: b.sound.Load().heard(), event: e})
 }

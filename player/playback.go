@@ -191,6 +191,7 @@ func (b *Playback) finish(ctx context.Context) error {
 		} else if b.mix.over() {
 			b.ring.end()
 		}
+		b.say()
 		select {
 		case <-b.ring.room:
 		case <-b.tick.C:
