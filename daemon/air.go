@@ -32,6 +32,7 @@ type air struct {
 	known   map[airing]live.Set // newest on air, by what it is leased as
 	changed chan struct{}       // closed when known changes
 	kept    map[live.Set]*kept
+	shown   map[live.Set]*Screening
 }
 
 // airing is what a set is leased as.
@@ -57,7 +58,7 @@ const endWith = 10 * time.Second
 func (d *Daemon) startCarrying(n *network) error {
 	a := &air{
 		d: d, n: n, chains: map[manifests.DJ]*manifests.Chain{}, names: map[ipns.Name]manifests.DJ{}, watched: map[manifests.DJ]context.CancelFunc{},
-		known: map[airing]live.Set{}, changed: make(chan struct{}), kept: map[live.Set]*kept{},
+		known: map[airing]live.Set{}, changed: make(chan struct{}), kept: map[live.Set]*kept{}, shown: map[live.Set]*Screening{},
 	}
 	cfg := live.Config{
 		Streams: n.node, Peers: n.node, Chain: a.chain, Now: d.now, Topics: n.node, Upload: d.repo.Config.UploadLimit, Keep: n.node, Fetch: n.fetch,

@@ -17,6 +17,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,6 +55,9 @@ type Options struct {
 	// Serve says that Run will be called to serve: the node then listens as
 	// configured, else only as far as fetching needs.
 	Serve bool
+	// Pages makes the handler of what is served at the setting http, of the
+	// sets on air that screenings gives; nil serves nothing there.
+	Pages func(screenings func() []*Screening) http.Handler
 	// Now is the clock; nil means the system's. Another one is for tests, and
 	// keeps off the public network.
 	Now func() time.Time
@@ -369,6 +373,14 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 		}
 		r.Gateway = l.Addr().String()
 		g.Go(func() error { return serveHTTP(ctx, n.line.Listener(tally{l, &d.handed}), d.keptFrom(n, d.gateway(n))) })
+	}
+	if a := d.repo.Config.HTTP; a != "" && d.opt.Pages != nil {
+		l, err := net.Listen("tcp", a)
+		if err != nil {
+			return fmt.Errorf("open pages: %w", err)
+		}
+		r.HTTP = l.Addr().String()
+		g.Go(func() error { return serveHTTP(ctx, l, d.opt.Pages(d.Screenings)) })
 	}
 	if a := d.repo.Config.Metrics; a != "" {
 		l, err := net.Listen("tcp", a)

@@ -50,12 +50,17 @@ func (p *pages) playlist(w http.ResponseWriter, r *http.Request) {
 		first = next - window
 	}
 	var b strings.Builder
-	longest, parts := 1.0, 0
+	longest, last, parts := 1.0, 0.0, 0
 	var head []byte
 	var before wrap
 	for n := first; n < next; n++ {
 		x, err := s.Segment(r.Context(), n)
-		if errors.Is(err, ErrGone) {
+		if errors.Is(err, ErrGone) { // its number is used up all the same
+			if parts > 0 {
+				fmt.Fprintf(&b, "#EXT-X-GAP\n#EXTINF:%.6f,\n%d.%s\n", last, n, before.ext)
+			} else {
+				first++
+			}
 			continue
 		}
 		if err != nil {
@@ -78,13 +83,13 @@ func (p *pages) playlist(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(&b, "#EXT-X-MAP:URI=\"init-%d.mp4\"\n", n)
 		}
 		head, before = x.Head, k
-		long := float64(x.Len) / float64(x.Rate)
-		longest = max(longest, long)
-		fmt.Fprintf(&b, "#EXTINF:%.6f,\n%d.%s\n", long, n, k.ext)
+		last = float64(x.Len) / float64(x.Rate)
+		longest = max(longest, last)
+		fmt.Fprintf(&b, "#EXTINF:%.6f,\n%d.%s\n", last, n, k.ext)
 		parts++
 	}
 	w.Header().Set("Content-Type", "application/vnd.apple.mpegurl")
-	fmt.Fprintf(w, "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:%d\n#EXT-X-MEDIA-SEQUENCE:%d\n%s", int(math.Ceil(longest)), first, b.String())
+	fmt.Fprintf(w, "#EXTM3U\n#EXT-X-VERSION:8\n#EXT-X-TARGETDURATION:%d\n#EXT-X-MEDIA-SEQUENCE:%d\n%s", int(math.Ceil(longest)), first, b.String())
 	if ended {
 		fmt.Fprint(w, "#EXT-X-ENDLIST\n")
 	}

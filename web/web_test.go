@@ -23,6 +23,7 @@ type held struct {
 	parts []Segment
 	first uint64
 	ended bool
+	lost  map[uint64]bool
 }
 
 func (h *held) ID() string       { return "0123456789abcdef0123456789abcdef" }
@@ -38,7 +39,7 @@ func (h *held) Span() (uint64, uint64, bool) {
 func (h *held) Segment(_ context.Context, n uint64) (Segment, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if n < h.first || n >= h.first+uint64(len(h.parts)) {
+	if n < h.first || n >= h.first+uint64(len(h.parts)) || h.lost[n] {
 		return Segment{}, ErrGone
 	}
 	return h.parts[n-h.first], nil
@@ -215,8 +216,12 @@ func TestAPlaylistRolls(t *testing.T) {
 		}
 		set.parts = append(set.parts, x)
 	}
+	set.lost = map[uint64]bool{1070: true, 1075: true} // missing: the first shown, and one among them
 	got := get(t, serve(t, set), "/live/"+set.ID()+"/index.m3u8")
-	if !strings.Contains(got, "#EXT-X-MEDIA-SEQUENCE:1070\n") || strings.Count(got, "#EXTINF") != window || strings.Contains(got, "ENDLIST") ||
+	if strings.Contains(got, "1070.mp3") || strings.Count(got, "#EXT-X-GAP\n") != 1 || !strings.Contains(got, "\n1075.mp3\n") {
+		t.Error(got)
+	}
+	if !strings.Contains(got, "#EXT-X-MEDIA-SEQUENCE:1071\n") || strings.Count(got, "#EXTINF") != window-1 || strings.Contains(got, "ENDLIST") ||
 		strings.Count(got, "#EXT-X-DISCONTINUITY\n") != 1 || !strings.HasSuffix(got, "\n1099.mp3\n") {
 		t.Error(got)
 	}

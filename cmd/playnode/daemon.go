@@ -23,7 +23,7 @@ func (a *app) daemonCmd() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			boundMemory(c.Context())
 			d, err := daemon.Open(c.Context(), daemon.Options{
-				Dir: a.dir, Flags: changed(c.Flags()), Version: version, Log: a.err, Serve: true, Now: a.now,
+				Dir: a.dir, Flags: changed(c.Flags()), Version: version, Log: a.err, Serve: true, Now: a.now, Pages: pages,
 			})
 			if err != nil {
 				return err
@@ -36,6 +36,9 @@ func (a *app) daemonCmd() *cobra.Command {
 					}
 					if r.Gateway != "" {
 						a.printf("  gateway http://%s\n", r.Gateway)
+					}
+					if r.HTTP != "" {
+						a.printf("  pages http://%s\n", r.HTTP)
 					}
 					if r.Metrics != "" {
 						a.printf("  metrics http://%s/metrics\n", r.Metrics)

@@ -50,7 +50,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "serve": serve, "tone": tone, "get": get, "samples": samples, "flip": flip, "same": sameText,
 			"nocores": nocores, "picture": picture, "plain": plain,
-			"rot": rot, "page": page, "soon": soon, "host": host,
+			"rot": rot, "page": page, "soonpage": soonPage, "soon": soon, "host": host,
 		},
 	})
 }
@@ -117,6 +117,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 		Ready   bool
 		Addrs   []string
 		Gateway string
+		HTTP    string
 		Metrics string
 	}
 	line, err := bufio.NewReader(out).ReadBytes('\n')
@@ -127,6 +128,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(name+"_ADDR", ready.Addrs[0])
 	ts.Setenv(name+"_GATEWAY", ready.Gateway)
 	ts.Setenv(name+"_METRICS", ready.Metrics)
+	ts.Setenv(name+"_HTTP", ready.HTTP)
 }
 
 // daemons are those that run, by their repo.
@@ -215,9 +217,9 @@ func samples(ts *testscript.TestScript, neg bool, args []string) {
 	for _, f := range args[1:] {
 		want = append(want, ts.ReadFile(f)[44:]...)
 	}
-	got := ts.ReadFile(args[0])
-	if same := got[44:] == string(want); same == neg {
-		ts.Fatalf("%s: equal is %v (%d bytes, %d)", args[0], same, len(got)-44, len(want))
+	_, got, _ := strings.Cut(ts.ReadFile(args[0]), "data")
+	if same := got[min(4, len(got)):] == string(want); same == neg {
+		ts.Fatalf("%s: equal is %v (%d bytes, %d)", args[0], same, len(got)-4, len(want))
 	}
 }
 
@@ -276,6 +278,32 @@ func soon(ts *testscript.TestScript, neg bool, args []string) {
 		case <-tick.C:
 		case <-late:
 			ts.Fatalf("%s is %v and not %s", args[1], v[args[1]], args[2])
+		}
+	}
+}
+
+// soonpage HOST/PATH PATTERN: waits until what is served has the pattern, and
+// puts what matches into PAGE.
+func soonPage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: soonpage HOST/PATH PATTERN")
+	}
+	tick, late := time.NewTicker(50*time.Millisecond), time.After(20*time.Second)
+	defer tick.Stop()
+	for {
+		res, err := http.Get("http://" + args[0])
+		ts.Check(err)
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		ts.Check(err)
+		if m := regexp.MustCompile(args[1]).Find(body); m != nil {
+			ts.Setenv("PAGE", string(m))
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			ts.Fatalf("%s: no %q in\n%s", args[0], args[1], body)
 		}
 	}
 }

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"playnode/daemon"
+	"playnode/web"
+)
+
+// pages are what a browser sees of a daemon.
+func pages(screenings func() []*daemon.Screening) http.Handler {
+	return web.New(web.Config{Sets: func() (out []web.Set) {
+		for _, s := range screenings() {
+			out = append(out, screened{s})
+		}
+		return out
+	}})
+}
+
+// screened is a set on air as pages take it.
+type screened struct{ *daemon.Screening }
+
+func (s screened) Segment(_ context.Context, n uint64) (web.Segment, error) {
+	p, err := s.Part(n)
+	if errors.Is(err, daemon.ErrNotShown) {
+		err = web.ErrGone
+	}
+	return web.Segment(p), err
+}
