@@ -69,8 +69,14 @@ func TestWhoKeepsItToItselfComesAfter(t *testing.T) {
 		t.Errorf("others wait %v for what one has that was given nothing before", wait(51))
 	}
 	l.holds(Digest{0}, "somebody")
-	if x := l.guests["hoarder"]; x.owes != 2*maxOwed-1 || x.gives != 1 {
+	if x := l.guests["hoarder"]; x.owes != 2*maxOwed-2 || x.gives != 1 {
 		t.Errorf("what has gone on is not seen: %+v", x)
+	}
+	give(60, "idler")
+	give(60, "friend")
+	l.holds(Digest{60}, "somebody")
+	if x := l.guests["idler"]; x.owes != 1 || x.gives != 0 {
+		t.Errorf("what another has given on is put down to who was given it before: %+v", x)
 	}
 }
 

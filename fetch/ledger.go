@@ -167,8 +167,9 @@ func (e *entry) add(peer string) {
 	e.to = append(e.to, peer)
 }
 
-// holds notes that peer says it has a block. When it has it from others, those
-// to whom it was given give on.
+// holds notes that peer says it has a block. When it has it from others, the one
+// to whom it was given last gives on: those before had it for as long as it was
+// put off, and nobody saw it.
 func (l *ledger) holds(d Digest, peer string) {
 	e := l.rows[d]
 	if e == nil {
@@ -178,10 +179,10 @@ func (l *ledger) holds(d Digest, peer string) {
 	if slices.Contains(e.owed, peer) {
 		return
 	}
-	for _, p := range e.owed {
-		x := l.guest(p)
-		x.owes = max(0, x.owes-1)
+	if n := len(e.owed); n > 0 {
+		x := l.guest(e.owed[n-1])
 		x.gives++
+		x.owes = max(0, x.owes-2) // this one, and an old debt
 	}
 	e.owed, e.seen = nil, true
 }

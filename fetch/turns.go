@@ -72,7 +72,7 @@ const maxOwed = 2
 func (g *giver) rank(c *client) int {
 	rank := int(c.urgent())
 	if x := g.ledger.guests[c.peer]; x != nil {
-		rank += x.owes / maxOwed
+		rank += min(x.owes/maxOwed, 8)
 	}
 	return rank
 }
