@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,7 +26,8 @@ func TestLiarsAreDroppedAtTheFirst(t *testing.T) {
 			return cat(signedOf(20, s.dj.Forge(manifests.TypeLiveHead, h.Payload.Data)), segmentOf(0, seg))
 		},
 		"a forged record": func(s *stage) []byte {
-			return signedOf(19, s.dj.Forge(manifests.TypeLive, s.dj.Record().Payload.Data))
+			s.dj.Next(time.Now(), size, false)
+			return signedOf(19, s.dj.Forge(manifests.TypeLive, s.dj.Turn(time.Now()).Payload.Data))
 		},
 		"another DJ's record": func(s *stage) []byte { return signedOf(19, livetest.New(2, time.Now()).Record()) },
 		"another DJ's head": func(s *stage) []byte {
@@ -52,14 +54,18 @@ func TestLiarsAreDroppedAtTheFirst(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			onStage(t, func(t *testing.T, s *stage) {
+				record := s.dj.Record()
 				bytes := lie(s)
-				x := s.stranger("x", func(st node.Stream) { st.Write(cat(stateOf(2), signedOf(19, s.dj.Record()), bytes)) })
+				x := s.stranger("x", func(st node.Stream) { st.Write(cat(stateOf(2), signedOf(19, record), bytes)) })
 				b := s.box("b", nil)
 				s.Link(x.Node, b.Node)
 				b.hear(s)
 				<-time.After(30 * time.Second)
 				if n := x.times(); n != 1 {
 					t.Errorf("it was asked %d times", n)
+				}
+				if st := b.feed.Stats(); st.Parent != "" {
+					t.Errorf("it is kept: %+v", st)
 				}
 				if seqs, missing := b.heard(t); len(seqs) > 0 || missing > 0 {
 					t.Errorf("heard %v, missed %d", seqs, missing)
@@ -108,9 +114,10 @@ func TestTheUselessAreLeft(t *testing.T) {
 			}
 		},
 		"segments without heads": func(s *stage) func(node.Stream) {
+			seg := s.dj.Noise(100)
 			return func(st node.Stream) {
 				st.Write(stateOf(2))
-				flood(st, segmentOf(7, s.dj.Noise(100)))
+				flood(st, segmentOf(7, seg))
 			}
 		},
 		"peers that are not": func(s *stage) func(node.Stream) {
@@ -213,7 +220,7 @@ func TestAParentThatFails(t *testing.T) {
 // in time is not taken, and of two with one number the first is kept.
 func TestOrderAndNumbers(t *testing.T) {
 	onStage(t, func(t *testing.T, s *stage) {
-		var reports int
+		var reports atomic.Int64
 		var words []byte
 		var segs []manifests.Block
 		for i := range 4 {
@@ -233,15 +240,15 @@ func TestOrderAndNumbers(t *testing.T) {
 				if bytes.Equal(kept.Payload.Data, other.Payload.Data) {
 					t.Error("one is reported as two")
 				}
-				reports++
+				reports.Add(1)
 			}
 		})
 		s.Link(x.Node, b.Node)
 		b.hear(s)
 		<-time.After(2 * time.Second)
 		b.hears(t, 0, 3)
-		if st := b.feed.Stats(); st.Edge != 4 || st.Forks != 1 || reports != 1 {
-			t.Errorf("%d reports, %+v", reports, st)
+		if st := b.feed.Stats(); st.Edge != 4 || st.Forks != 1 || reports.Load() != 1 {
+			t.Errorf("%d reports, %+v", reports.Load(), st)
 		}
 	})
 }

@@ -17,7 +17,7 @@ func (cr *carry) seek(now time.Time) {
 	case cr.parent == nil || cr.leaving():
 		cr.choose(now, 1<<20)
 	case now.Before(cr.roam) || !cr.parent.near:
-		cr.choose(now, cr.cost(cr.parent, now)-20*cr.parent.misses-15)
+		cr.choose(now, cr.cost(cr.parent, now)-20*cr.parent.misses-9)
 	}
 	if cr.parent != nil && cr.standby == nil {
 		cr.spareOne(now)
@@ -38,6 +38,17 @@ func (cr *carry) choose(now time.Time, most int) {
 			best = s
 		}
 	}
+	if cr.sought.IsZero() {
+		cr.sought = now
+	}
+	if best != nil && !cr.begun && now.Sub(cr.sought) < descending {
+		if k := cr.nearer(best, now); k != nil {
+			if waiting < probes {
+				cr.open(k, nothing)
+			}
+			return
+		}
+	}
 	if best != nil && (waiting == 0 || !urgent || now.Sub(best.answered) >= listening || cr.c.cfg.Near(best.peer)) {
 		cr.request(best, now)
 		return
@@ -46,6 +57,20 @@ func (cr *carry) choose(now time.Time, most int) {
 		return
 	}
 	cr.ask(now, probes-waiting, asParent)
+}
+
+// nearer is one with room that is told to stand nearer to the DJ than s, or
+// nil.
+func (cr *carry) nearer(s *source, now time.Time) (best *candidate) {
+	for p, k := range cr.candidates {
+		if k.busy || k.until.After(now) || k.free == 0 || now.Sub(k.at) > roving || k.depth+1 >= len(s.st.path) || len(k.addrs) == 0 || cr.c.liars[p] || cr.c.cfg.Meet == nil {
+			continue
+		}
+		if best == nil || k.depth < best.depth || k.depth == best.depth && (k.free > best.free || k.free == best.free && k.peer < best.peer) {
+			best = k
+		}
+	}
+	return best
 }
 
 // cost is how much another parent is to be preferred to s.
@@ -59,6 +84,8 @@ func (cr *carry) cost(s *source, now time.Time) int {
 	}
 	if s.st.free == 0 && s != cr.parent && !s.near {
 		n += cr.unwelcome()
+	} else if s.st.free == 1 && s != cr.parent {
+		n += 5 // somebody will be sooner
 	}
 	if slices.Contains(s.st.path, cr.former) && now.Sub(cr.lost) < 10*time.Second {
 		n += 25
@@ -190,7 +217,11 @@ func (cr *carry) release(now time.Time) {
 	}
 	if cr.rove.IsZero() || now.After(cr.rove) {
 		first := cr.rove.IsZero()
-		cr.rove = now.Add(roving + time.Duration(cr.c.rand.Int64N(int64(roving))))
+		every := roving
+		if len(cr.path()) > deep {
+			every /= 3
+		}
+		cr.rove = now.Add(every + time.Duration(cr.c.rand.Int64N(int64(every))))
 		if !first && cr.parent != nil && !cr.root {
 			cr.roam = now.Add(hesitant)
 			cr.ask(now, 2-cr.awaited(now), asParent)
