@@ -17,6 +17,7 @@ var (
 	errStopped = errors.New("stopped")
 	errObey    = errors.New("there is a command")
 	errNone    = errors.New("there is nothing to play")
+	errTuned   = errors.New("a set is on air")
 )
 
 // conduct plays one thing after the other until there is nothing more.
@@ -34,7 +35,7 @@ func (b *Playback) conduct(ctx context.Context) error {
 		if errors.Is(err, errObey) {
 			err = b.obey(ctx, b.cmd)
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, errTuned) {
 			return err
 		}
 	}

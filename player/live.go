@@ -173,9 +173,14 @@ func (d *live) fill() {
 	n := int64(filler.Seconds() * float64(d.rate))
 	d.have = append(d.have, make([]float32, n*Channels)...)
 	d.filled += n * int64(d.init.Rate) / int64(d.rate)
+	d.count(n)
+}
+
+// count has frames that are of no segment.
+func (d *live) count(n int64) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.made += n
-	d.mu.Unlock()
 }
 
 // fall fades out what was kept back.
@@ -212,6 +217,10 @@ func (d *live) play(x *stretch) error {
 		if err := d.turn(x.init); err != nil {
 			d.leave(err)
 			return nil
+		}
+		if n := len(d.tail); brk == whole {
+			d.tail = d.flush(d.tail)
+			d.count(int64(len(d.tail)-n) / Channels)
 		}
 		d.rs = nil
 		if brk == broken {
@@ -283,14 +292,33 @@ func (d *live) stereo(x *stretch, brk gap, silence int64) ([]float32, error) {
 	}
 	out := make([]float32, 0, (len(sound)/f.Rate+1)*d.rate)
 	buf := make([]float32, blockFrames*Channels)
-	for len(sound) > 0 {
+	for {
 		wrote, took := d.rs.Process(buf, sound)
-		out, sound = append(out, buf[:wrote*Channels]...), sound[took*Channels:]
 		if wrote == 0 && took == 0 {
 			break
 		}
+		out, sound = append(out, buf[:wrote*Channels]...), sound[took*Channels:]
+	}
+	if x.final {
+		out = d.flush(out)
 	}
 	return out, nil
+}
+
+// flush appends what the resampler owes.
+func (d *live) flush(to []float32) []float32 {
+	if d.rs == nil {
+		return to
+	}
+	var buf [256 * Channels]float32
+	for {
+		n := d.rs.Flush(buf[:])
+		if n == 0 {
+			d.rs = nil
+			return to
+		}
+		to = append(to, buf[:n*Channels]...)
+	}
 }
 
 // lift fades in from the first sample that sounds. Where nothing was before it,

@@ -287,6 +287,16 @@ func (a *airwaves) frame(t *transport) int64 {
 	return (t.heard() - a.begin) * int64(a.deck.rate) / int64(t.rate)
 }
 
+// offers tells whether a set is ready to begin.
+func (a *airwaves) offers() bool {
+	if a == nil {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.offer != nil
+}
+
 // tuneIn has a set that is offered be the next, in place of what sounds.
 func (b *Playback) tuneIn() {
 	a := b.air

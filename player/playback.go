@@ -285,6 +285,9 @@ func (b *Playback) openFirst(ctx context.Context) (Sink, error) {
 
 // rest waits, unless something is to be done.
 func (b *Playback) rest(ctx context.Context, d time.Duration) error {
+	if b.air.offers() {
+		return errTuned
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

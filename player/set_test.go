@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ipfs/go-cid"
+
 	"playnode/internal/audio/audiotest"
 	"playnode/ipns"
 	"playnode/lease"
@@ -61,6 +63,7 @@ type sourced struct {
 	w    *world
 	src  publisher.Source
 	n    int
+	rate int
 	each func(n int)
 }
 
@@ -69,7 +72,10 @@ func (s *sourced) Next(ctx context.Context) (publisher.Cut, error) {
 	if err != nil {
 		return c, err
 	}
-	s.w.pass(time.Duration(float64(c.Len) / 44100 * float64(time.Second)))
+	if c.Init != nil {
+		s.rate = c.Init.Rate
+	}
+	s.w.pass(length(c.Len, s.rate))
 	if s.each != nil {
 		s.each(s.n)
 	}
@@ -487,6 +493,69 @@ func TestASetAndItsLease(t *testing.T) {
 		}
 		if _, n, err := hear(t, w, tp, time.Second, Request{Wait: true}); records != 2 || err != nil || n < 8.2 {
 			t.Errorf("%d records, %.2f s, %v", records, n, err)
+		}
+	})
+}
+
+// two are the streams of an encoder that came back.
+type two struct{ w []publisher.Streams }
+
+func (s *two) Next(ctx context.Context) (publisher.Stream, error) {
+	x, err := s.w[0].Next(ctx)
+	if errors.Is(err, io.EOF) && len(s.w) > 1 {
+		s.w = s.w[1:]
+		return s.Next(ctx)
+	}
+	return x, err
+}
+
+// An encoder that comes back with another rate is heard on, at its pitch, where the one before has ended; and that as
+// well by a box that may play nothing else, and waits.
+func TestASetChangesItsRate(t *testing.T) {
+	w := newWorld(t)
+	sound := sine(200, 3.1, 0.25)
+	var in []publisher.Streams
+	for _, rate := range []int{44100, 48000} {
+		b, err := os.ReadFile(encoded(t, t.TempDir(), "part.flac", rate, 2, sound))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in = append(in, publisher.One(io.NopCloser(bytes.NewReader(b))))
+	}
+	tp := &tape{began: w.clock()}
+	feed := publisher.NewFeed(publisher.FeedConfig{Streams: &two{in}})
+	if _, err := w.dj.OnAir(t.Context(), &sourced{w: w, src: feed}, publisher.SetOptions{Playlist: "main", Carrier: recorder{w, tp}}); err != nil {
+		t.Fatal(err)
+	}
+	w.grant("main", 24*time.Hour)
+	synctest.Test(t, func(t *testing.T) {
+		p := w.player()
+		p.cfg.Sets, p.cfg.Blocked = w.broadcast(tp, 3*time.Second), func(cid.Cid) bool { return true }
+		r := begin(t, p, Request{Stay: true}, func(*Player) {})
+		defer r.end()
+		wait(14 * time.Second)
+		x := r.room.left()
+		at := 0
+		for at < len(x) && x[at] == 0 {
+			at++
+		}
+		n := len(sound) / 2
+		if len(x) < at+2*n {
+			t.Fatalf("%d samples", len(x)-at)
+		}
+		first, second := x[at:at+n-100], x[at+n+100:at+n+n*441/480-100]
+		if a, b := pitch(first), pitch(second); math.Abs(a-200) > 1 || math.Abs(b-200*48/44.1) > 1.5 {
+			t.Errorf("%.1f Hz and %.1f Hz are heard", a, b)
+		}
+		end := len(x)
+		for x[end-1] == 0 {
+			end--
+		}
+		if whole := at + n + (n*441+479)/480; end < whole-2 || end > whole+2 {
+			t.Errorf("it ends %d samples late", end-whole)
+		}
+		if s := silences(x[at : at+n+n*441/480-100]); s > 0 {
+			t.Errorf("%.3f s of silence between", s)
 		}
 	})
 }
