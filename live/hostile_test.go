@@ -208,7 +208,8 @@ func TestAParentThatFails(t *testing.T) {
 				s.Link(dj.Node, b.Node)
 				play(40)
 				seqs, missing := b.heard(t)
-				if st := b.feed.Stats(); missing > 0 || seqs[len(seqs)-1] != 41 || st.Parent != dj.ID() {
+				// Who is silent is left before a segment is late.
+				if st := b.feed.Stats(); missing > 0 || segments && st.Pulled > 0 || seqs[len(seqs)-1] != 41 || st.Parent != dj.ID() {
 					t.Errorf("heard %v, %d missing: %+v", seqs, missing, st)
 				}
 			})
