@@ -142,6 +142,9 @@ func (b *Playback) Resume(ctx context.Context) (State, error) { return b.setPaus
 
 func (b *Playback) setPaused(ctx context.Context, on bool) (State, error) {
 	b.paused.Store(on)
+	if !on {
+		b.air.resume(b.sound.Load())
+	}
 	if t := b.sound.Load(); t != nil {
 		t.setPaused(on)
 		b.settle(ctx, func() bool { return t.held.Load() == on })

@@ -377,6 +377,19 @@ func (a *airwaves) passSet() {
 	}
 }
 
+// resume leaves out what has come of a set during a pause, but for what it has
+// in advance.
+func (a *airwaves) resume(t *transport) {
+	if a == nil || t == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.owner != nil && a.owner == a.of && a.begin >= 0 {
+		a.owner.resume(length(a.deck.ends()-a.frame(t), a.deck.rate))
+	}
+}
+
 // Reception is how a set is heard.
 type Reception struct {
 	// Set is its id, Text what is on.

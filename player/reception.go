@@ -24,7 +24,7 @@ const (
 	// the playback is paused; what is older is left out then.
 	excess = 2 * time.Second
 	// maxQueue and maxRecords bound what is kept of a set.
-	maxQueue   = 64
+	maxQueue   = 32
 	maxRecords = 4
 	// longestSegment bounds what a segment may say that it lasts, in seconds.
 	longestSegment = 60
@@ -201,17 +201,17 @@ func (r *reception) push(x stretch) {
 	r.queue = append(r.queue, x)
 	r.held += x.lasts()
 	if r.held > mostTarget+excess || len(r.queue) > maxQueue {
-		r.trim()
+		r.trim(r.target)
 	}
 }
 
 func bound(d, least, most time.Duration) time.Duration { return max(least, min(d, most)) }
 
-// trim leaves out what is older than it need be.
-func (r *reception) trim() {
+// trim leaves out what is older than it need be for so much to be left.
+func (r *reception) trim(leave time.Duration) {
 	from, held := 0, r.held
 	for i := range r.queue {
-		if i > 0 && r.queue[i].Open && held >= r.target {
+		if i > 0 && r.queue[i].Open && held >= leave {
 			from = i
 		}
 		held -= r.queue[i].lasts()
@@ -275,7 +275,7 @@ func (r *reception) begin() bool {
 			r.queue = r.queue[1:]
 		}
 		r.queue[0].brk = cutOut
-		r.trim()
+		r.trim(r.target)
 	}
 	r.heard = true
 	return true
@@ -309,7 +309,7 @@ func (r *reception) pull(enough bool) (x stretch, ok bool, over error) {
 		return x, false, r.over
 	}
 	if enough {
-		r.trim()
+		r.trim(r.target)
 	}
 	x = r.queue[0]
 	r.queue[0] = stretch{}
@@ -336,6 +336,14 @@ func (r *reception) dried() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.target, r.calm = bound(r.target*3/2, r.least, mostTarget), time.Now()
+}
+
+// resume leaves out what a pause has made older than it need be, where so much
+// is decoded already.
+func (r *reception) resume(ahead time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.trim(max(0, r.target-ahead))
 }
 
 // close forgets the keys.

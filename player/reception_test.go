@@ -121,3 +121,20 @@ func TestReceptionRefuses(t *testing.T) {
 		t.Errorf("%d missing, %v, %d records, asked %d times", r.missed, r.silenced(), len(r.tunings), u.asked)
 	}
 }
+
+// What waits to be heard is heard for as long as the lease goes on, and the venue is asked again before it is not.
+func TestReceptionLapses(t *testing.T) {
+	u, now := &untuned{}, int64(50)
+	r := newReception(u, func() time.Time { return time.Unix(now, 0) })
+	for _, c := range []struct{ until, period, last int64 }{{90, 200, 89}, {200, 90, 89}, {500, 500, 109}} {
+		x := lasting(0)
+		x.tuning = &tuning{tuned: &lease.Tuned{Until: c.until, Period: c.period}, asked: 50}
+		if now = c.last; r.may(&x) != nil || u.asked != 0 {
+			t.Errorf("%+v: asked %d times", c, u.asked)
+		}
+		if now++; !errors.Is(r.may(&x), lease.ErrRefused) || u.asked != 1 {
+			t.Errorf("%+v: asked %d times after", c, u.asked)
+		}
+		u.asked = 0
+	}
+}

@@ -431,6 +431,30 @@ func TestASetIsLeft(t *testing.T) {
 	})
 }
 
+// A pause holds the place; when it is over the set is heard as it was held, and then at its edge again.
+func TestASetIsPaused(t *testing.T) {
+	w, _ := tones(t, 30, 200)
+	tp := w.air("main", 22.3, nil)
+	synctest.Test(t, func(t *testing.T) {
+		r := tuned(t, w, w.broadcast(tp, time.Second), Request{Live: OnlySets})
+		defer r.end()
+		wait(8 * time.Second)
+		before := r.State().Live
+		r.do("pause", r.Pause, "paused", cid.Undef)
+		wait(7 * time.Second)
+		at := len(r.room.left())
+		r.do("resume", r.Resume, "playing", cid.Undef)
+		wait(4 * time.Second)
+		after := r.State().Live
+		if before == nil || after == nil || after.Lag > before.Lag+3500*time.Millisecond || after.Missing > 0 {
+			t.Errorf("before %+v, after %+v", before, after)
+		}
+		if s := silences(r.room.left()[at+44100:]); s > 0.05 {
+			t.Errorf("%.2f s of silence", s)
+		}
+	})
+}
+
 // There is no sound of a set without a lease, from where it is revoked, and from when it lapses; with one it goes on
 // into the next period.
 func TestASetAndItsLease(t *testing.T) {
