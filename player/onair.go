@@ -332,7 +332,7 @@ func (b *Playback) listen(ctx context.Context) error {
 			b.tell(b.lapse(Event{Err: err}))
 		}
 	}
-	if err != nil || over {
+	if b.ended != nil || over {
 		return errOver
 	}
 	if t := b.sound.Load(); t != nil {

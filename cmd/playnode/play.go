@@ -157,6 +157,10 @@ func perform[Req any](a *app, c *cobra.Command, op daemon.Op[Req, daemon.Played]
 				} else {
 					a.say("%s - %s", clean(p.Artist), clean(p.Title))
 				}
+			case "end":
+				if p.Message != "" {
+					a.say("off air: %s", clean(p.Message))
+				}
 			case "underrun", "lapse", "error":
 				a.say("%s: %s", p.Event, clean(p.Message))
 			case "done":
