@@ -160,7 +160,9 @@ func (f *Follower) choose(ctx context.Context, own, spare ipns.Record, dj string
 		case s := <-seen:
 			left--
 			if s.err != nil {
-				f.cfg.Log.Warn("what a name points at is refused, or nowhere to be had", "name", s.rec.Name, "err", s.err)
+				if ctx.Err() == nil { // else something newer has come
+					f.cfg.Log.Warn("what a name points at is refused, or nowhere to be had", "name", s.rec.Name, "err", s.err)
+				}
 				if s.rec.Name == own.Name {
 					ownErr = s.err
 				}
