@@ -11,7 +11,7 @@ import (
 const (
 	// offered is the share of a line that is offered to others, borne what it
 	// bears for a while beside heads and what neighbours say.
-	offered, borne = .8, .88
+	offered, borne = .8, .83
 	// watching is the share of it that heads take for those who are given them
 	// alone; a head has about headSize bytes.
 	watching, headSize = .05, 350

@@ -79,7 +79,11 @@ func (cr *carry) standbys() (n int) {
 
 // watchable is how many may be given heads alone.
 func (cr *carry) watchable() int {
-	return min(max(2, int(watching*cr.c.upload()*cr.pace().Seconds()/headSize)), maxStandby)
+	n := min(max(2, int(watching*cr.c.upload()*cr.pace().Seconds()/headSize)), maxStandby)
+	if cr.root {
+		n /= 2 // all ask it, first or last
+	}
+	return n
 }
 
 // passed is how many of a peer's addresses are told to others.
