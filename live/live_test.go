@@ -179,11 +179,11 @@ func TestOneCopyForANetwork(t *testing.T) {
 		air := dj.air(s)
 		s.plays(air, 1, false)
 		var lan []*box
-		near := func(peer string) bool {
-			return slices.ContainsFunc(lan, func(b *box) bool { return b.ID() == peer })
-		}
+		var ids sync.Map
+		near := func(peer string) bool { _, ok := ids.Load(peer); return ok }
 		for i := range 4 {
 			lan = append(lan, s.box(fmt.Sprint("lan", i), func(c *live.Config) { c.Near = near }))
+			ids.Store(lan[i].ID(), true)
 		}
 		for i, b := range lan {
 			s.Link(dj.Node, b.Node)
@@ -221,6 +221,87 @@ func TestOneCopyForANetwork(t *testing.T) {
 				t.Errorf("%d missing: %+v", missing, b.feed.Stats())
 			}
 		}
+	})
+}
+
+// A segment leaves whole, to one after the other, at the pace of the line.
+func TestALineIsPaced(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage) {
+		dj := s.box("dj", func(c *live.Config) { c.Upload = 20_000 })
+		air := dj.air(s)
+		var all []*box
+		for i := range 3 {
+			v := s.box(fmt.Sprint("v", i), func(c *live.Config) { c.Meet = nil })
+			s.Link(dj.Node, v.Node)
+			all = append(all, v.hear(s))
+		}
+		for range 10 {
+			if err := air.Announce(s.dj.Next(time.Now(), 1000, false)); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(time.Second)
+		}
+		s.plays(air, 1, false)
+		<-time.After(5 * time.Second)
+		var came []time.Time
+		for _, v := range all {
+			v.hears(t, 0, 10)
+			came = append(came, v.items[len(v.items)-1].Came)
+		}
+		slices.SortFunc(came, time.Time.Compare)
+		for i, c := range came[1:] {
+			if gap := c.Sub(came[i]); gap < 800*time.Millisecond || gap > 1100*time.Millisecond {
+				t.Errorf("one has it %s after the one before", gap)
+			}
+		}
+	})
+}
+
+// Who is to be the parent need only give, not be the first.
+func TestANewParentMayBeTheLater(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage) {
+		dj := s.box("dj", nil)
+		air := dj.air(s)
+		type pair struct {
+			h   manifests.Signed
+			seg manifests.Block
+		}
+		said := make(chan pair, 100)
+		say := func(st node.Stream) {
+			st.Write(stateOf(0))
+			readFrame(st) // it is asked for everything
+			st.Write(cat(stateOf(2), signedOf(19, s.dj.Record())))
+			for p := range said {
+				<-time.After(300 * time.Millisecond)
+				h, err := manifests.DecodeLiveHead(p.h.Payload.Data)
+				if err != nil {
+					t.Error(err)
+				}
+				st.Write(cat(signedOf(20, p.h), segmentOf(h.Seq, p.seg)))
+			}
+		}
+		defer close(said)
+		var x *stranger
+		b := s.box("b", func(c *live.Config) { c.Near = func(peer string) bool { return x != nil && peer == x.ID() } })
+		for i := 0; x == nil || x.ID() > b.ID(); i++ { // of two in one building the lesser id stays
+			x = s.stranger(fmt.Sprint("x", i), say)
+		}
+		s.Link(dj.Node, b.Node)
+		b.hear(s)
+		<-time.After(time.Second)
+		s.Link(x.Node, b.Node)
+		for range 6 {
+			h, seg := s.dj.Next(time.Now(), size, false)
+			if err := air.Announce(h, seg); err != nil {
+				t.Fatal(err)
+			}
+			said <- pair{h, seg}
+			<-time.After(time.Second)
+		}
+		if st := b.feed.Stats(); st.Parent != x.ID() {
+			t.Errorf("%+v", st)
+		}
+		b.hears(t, 0, 5)
 	})
 }
 
