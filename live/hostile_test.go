@@ -278,6 +278,53 @@ func TestALostNumber(t *testing.T) {
 	})
 }
 
+// A segment that is pulled twice of one neighbour, as the first was on its way,
+// comes twice, and nobody is to blame.
+func TestPullsCross(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage) {
+		h0, seg0 := s.dj.Next(time.Now(), size, false)
+		h1, seg1 := s.dj.Next(time.Now(), size, false)
+		h2, seg2 := s.dj.Next(time.Now(), size, false)
+		var pulls atomic.Int64
+		x := s.stranger("x", func(st node.Stream) { // no parent, but it has what is pulled
+			st.Write(cat(stateOf(1), signedOf(19, s.dj.Record()), signedOf(20, h0), signedOf(20, h1)))
+			for {
+				kind, body, err := readFrame(st)
+				if err != nil {
+					return
+				}
+				if kind == 3 && bytes.Equal(body, u64(1)) {
+					pulls.Add(1)
+					time.AfterFunc(1300*time.Millisecond, func() { st.Write(segmentOf(1, seg1)) })
+				}
+			}
+		})
+		y := s.stranger("y", func(st node.Stream) {
+			st.Write(stateOf(0))
+			for {
+				kind, body, err := readFrame(st)
+				if err != nil {
+					return
+				}
+				if kind == 2 && body[0] == 2 {
+					break
+				}
+			}
+			st.Write(cat(stateOf(2), signedOf(19, s.dj.Record()), signedOf(20, h0), segmentOf(0, seg0), signedOf(20, h1)))
+			<-time.After(8 * time.Second)
+			st.Write(cat(signedOf(20, h2), segmentOf(2, seg2)))
+		})
+		b := s.box("b", nil)
+		s.Link(x.Node, b.Node)
+		s.Link(y.Node, b.Node)
+		b.hear(s)
+		<-time.After(20 * time.Second)
+		if st := b.feed.Stats(); st.Twice == 0 || pulls.Load() < 2 || x.times() > 2 {
+			t.Errorf("pulled %d times, asked %d times: %+v", pulls.Load(), x.times(), st)
+		}
+	})
+}
+
 // Askers that break a rule find the stream reset, and others are served.
 func TestHostileAskers(t *testing.T) {
 	onStage(t, func(t *testing.T, s *stage) {

@@ -212,7 +212,9 @@ func (cr *carry) release(now time.Time) {
 			s.surplus = !s.answered.IsZero()
 			s.stream.Reset() // who reads it tells
 		case s == cr.next && s.given != full && now.Sub(s.asked) > hesitant, s == cr.next && now.Sub(s.asked) > 2*silent:
-			cr.next = nil // it may come still
+			cr.next = nil // it may come still, but others are asked before it is again
+			s.refused = now
+			s.denied++
 		}
 	}
 	if cr.rove.IsZero() || now.After(cr.rove) {

@@ -289,7 +289,7 @@ func (c *Carrier) takeSegment(cr *carry, seq uint64, data []byte, from *source) 
 	}
 	var err error
 	switch {
-	case from.given != full && from.wants != full && !pulled:
+	case from.given != full && from.wants != full && !pulled && (x == nil && seq >= cr.low || x != nil && x.pulls == 0):
 		err = fmt.Errorf("segment %d unasked: %w", seq, errLiar)
 	case x == nil || x.head == nil:
 		err = from.shrug(fmt.Errorf("segment %d without its head", seq))
