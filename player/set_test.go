@@ -9,7 +9,6 @@ import (
 	"math"
 	"os"
 	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -103,7 +102,7 @@ func (w *world) air(label string, seconds float64, each func(n int)) *tape {
 	return tp
 }
 
-// station plays a tape again, in a bubble, as a path brings it.
+// station plays a tape again, in a bubble, as a path brings it; and at once to who asks after its end.
 type station struct {
 	w     *world
 	tape  *tape
@@ -111,8 +110,6 @@ type station struct {
 	delay func(i int) time.Duration
 	lost  map[uint64]bool // segments that do not come within 300 ms
 	from  int             // who comes in is given the first segment, and then from this one on
-	once  sync.Once
-	ended chan struct{}
 }
 
 // broadcast has the box's clock be the DJ's, in a bubble that has just begun.
@@ -120,18 +117,13 @@ func (w *world) broadcast(tp *tape, on time.Duration) *station {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.now, w.began = tp.began.Add(-on), time.Now()
-	return &station{w: w, tape: tp, on: on, ended: make(chan struct{}), lost: map[uint64]bool{}}
+	return &station{w: w, tape: tp, on: on, lost: map[uint64]bool{}}
 }
 
 func (s *station) OnAir(ctx context.Context, name ipns.Name, _ manifests.SelID) (Set, error) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(time.Until(s.w.began.Add(s.on))):
-	}
-	select {
-	case <-s.ended: // there is no other
-		<-ctx.Done()
-	default:
 	}
 	return &playing{station: s}, ctx.Err()
 }
@@ -142,6 +134,9 @@ type playing struct {
 }
 
 func (p *playing) Next(ctx context.Context) (LiveItem, error) {
+	if p.i == len(p.tape.items) {
+		return LiveItem{}, io.EOF
+	}
 	it := p.tape.items[p.i]
 	due := p.w.began.Add(p.on + it.at + 20*time.Millisecond)
 	if p.delay != nil {
@@ -158,9 +153,6 @@ func (p *playing) Next(ctx context.Context) (LiveItem, error) {
 	defer t.Stop()
 	select {
 	case <-t.C:
-		if p.i == len(p.tape.items) {
-			p.once.Do(func() { close(p.ended) })
-		}
 		return it.LiveItem, nil
 	case <-ctx.Done():
 		p.i--

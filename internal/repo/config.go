@@ -166,7 +166,7 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 		Relay: v.GetBool("relay"), Reach: v.GetString("reach"),
 		Sink: v.GetString("sink"), Loudness: v.GetString("loudness"), Rate: v.GetInt("rate"),
 		Latency: v.GetDuration("latency"), Live: v.GetString("live"),
-		Volume:  v.GetInt("volume"), VolumeCeiling: v.GetInt("volume-ceiling"),
+		Volume: v.GetInt("volume"), VolumeCeiling: v.GetInt("volume-ceiling"),
 		QuietHours: phrases(v, "quiet-hours"), Metered: v.GetBool("metered"),
 		Mirrors: list(v, "mirrors"), MirrorCAR: v.GetBool("mirror-car"),
 		MP3: v.GetString("audio.mp3"), Copies: v.GetInt("copies"), LogLevel: v.GetString("log-level"),
