@@ -1,6 +1,6 @@
 // Package interop holds the tests that put our bytes into other people's hands:
-// stock Kubo, stock IPFS Cluster, stock age, nginx, and npm's readers of
-// dag-cbor and HPKE.
+// stock Kubo, stock IPFS Cluster, stock age, nginx, Chromium, and npm's readers
+// of dag-cbor and HPKE.
 //
 // The tests carry the build tag interop and are run by `make interop`, which
 // builds those tools once and names their directory in PLAYNODE_TOOLS. A tool

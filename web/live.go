@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"html/template"
 	"net/http"
@@ -27,18 +28,26 @@ func (p *pages) live(w http.ResponseWriter, r *http.Request) {
 	if s == nil {
 		return
 	}
-	first, next, _ := s.Span()
 	page := struct {
 		Set
 		Video, Plays bool
-		Codec        string
-	}{Set: s, Plays: true}
-	if next > first {
-		if x, err := s.Segment(r.Context(), next-1); err == nil {
-			page.Codec, page.Video, page.Plays = x.Codec, wraps[x.Codec].video, wraps[x.Codec].ext != ""
-		}
+		Codec        string // "" while nothing of it is here
+	}{Set: s}
+	if x, ok := newest(r.Context(), s); ok {
+		page.Codec, page.Video, page.Plays = x.Codec, wraps[x.Codec].video, wraps[x.Codec].ext != ""
 	}
 	show(w, "live.html", page)
+}
+
+// newest is the newest segment that is here, if any is.
+func newest(ctx context.Context, s Set) (Segment, bool) {
+	first, next, _ := s.Span()
+	for n := next; n > first; n-- {
+		if x, err := s.Segment(ctx, n-1); err == nil {
+			return x, true
+		}
+	}
+	return Segment{}, false
 }
 
 // now is what a page shows of a set while it plays.
@@ -47,10 +56,12 @@ func (p *pages) now(w http.ResponseWriter, r *http.Request) {
 	if s == nil {
 		return
 	}
+	_, begun := newest(r.Context(), s)
 	_, _, ended := s.Span()
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(struct {
 		Title string `json:"title"`
+		Begun bool   `json:"begun"` // something of it is here
 		Ended bool   `json:"ended"`
-	}{s.Title(), ended})
+	}{s.Title(), begun, ended})
 }

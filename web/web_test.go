@@ -170,6 +170,7 @@ func TestPages(t *testing.T) {
 		"/live/" + set.ID() + "/":         `<audio id="player"`,
 		"/live/" + set.ID() + "/now.json": `"ended":true`,
 		"/static/live.js":                 "Hls",
+		"/static/icon.svg":                "<svg",
 		"/static/hls.LICENSE.txt":         "Apache License",
 	} {
 		if got := get(t, s, path); !strings.Contains(got, want) {
@@ -182,6 +183,24 @@ func TestPages(t *testing.T) {
 	ogg := cut(t, encoded(t, "-c:a", "libvorbis", "-f", "ogg"))
 	if got := get(t, serve(t, ogg), "/live/"+ogg.ID()+"/"); strings.Contains(got, "<audio") || !strings.Contains(got, "vorbis") {
 		t.Error("a page promises what browsers do not take")
+	}
+}
+
+// Who looks before anything of a set is here gets its player once something is:
+// a film's is one for pictures.
+func TestAPageWaits(t *testing.T) {
+	set := &held{parts: []Segment{{}, {}}, lost: map[uint64]bool{0: true, 1: true}} // nothing opens
+	s := serve(t, set)
+	path := "/live/" + set.ID() + "/"
+	if page, now := get(t, s, path), get(t, s, path+"now.json"); strings.Contains(page, `id="player"`) || !strings.Contains(page, "Waiting for the set.") || !strings.Contains(now, `"begun":false`) {
+		t.Errorf("%s\n%s", page, now)
+	}
+	set.mu.Lock()
+	set.parts[0] = Segment{Codec: "mpegts", Rate: 90000, Media: make([]byte, 188), Len: 90000}
+	delete(set.lost, 0)
+	set.mu.Unlock()
+	if page, now := get(t, s, path), get(t, s, path+"now.json"); !strings.Contains(page, `<video id="player"`) || !strings.Contains(now, `"begun":true`) {
+		t.Errorf("%s\n%s", page, now)
 	}
 }
 
