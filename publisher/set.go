@@ -246,6 +246,9 @@ func (s *set) put(ctx context.Context, c Cut, final bool) error {
 	seg := &manifests.Segment{At: s.row.At, Len: c.Len, UTC: now.UnixMilli(), Open: c.Open, Text: text, Media: c.Media}
 	if init := s.row.Runs[len(s.row.Runs)-1].Init; s.initDue || s.since >= initShare*len(init.Head) {
 		seg.Init, s.since = init, 0
+		if text == "" { // who joins is told what is on as well
+			seg.Text = s.event.Text
+		}
 	}
 	s.since += len(c.Media)
 	sealed, err := s.air.Seal(s.row.Seq, final, seg)

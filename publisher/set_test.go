@@ -122,6 +122,9 @@ func (a *air) heard(v venue) (media []byte, deaf int) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if seg.Init != nil && seg.Text != "Nobody – One" {
+			t.Errorf("segment %d says how media begins, and %q is on", h.Seq, seg.Text)
+		}
 		if h.Seq == l.From && seg.Init == nil {
 			t.Errorf("segment %d, the first of a record, has no beginning", h.Seq)
 		}
