@@ -1,9 +1,10 @@
 // Package testnet tells the lived scenarios with real processes: a DJ, venues
 // and archivists, each a repo of its own and the playnode binary.
 //
-// Most stories are of peers on loopback. Those of swarms run in a world of
-// package netns, where each box has a line with a rate and a delay, and some
-// cannot be dialled: on Linux, as root; elsewhere they are left out, and say so.
+// Most stories are of peers on loopback. Those of swarms and of a set on air
+// run in a world of package netns, where each box has a line with a rate and a
+// delay, and some cannot be dialled: on Linux, as root; elsewhere they are left
+// out, and say so.
 // Package sim tells the same of hundreds of venues on a virtual clock, in a test
 // that "make swarm" runs: what is virtual there is time and the lines, and what
 // fetches is the real package fetch.
