@@ -66,11 +66,16 @@ type OnAirReport struct {
 	SourceAfter  int64 `json:"sourceAfterBits"`
 	// HeldMs is from when the set had become a track until the last venue held
 	// it, AfterLine what the DJ's line sent until then from a second after the
-	// last segment, which that takes to go out, AfterBlocks what of blocks her
-	// daemon gave since shortly before the end.
+	// last segment, which that takes to go out. Of blocks, AfterBlocks is what
+	// her daemon gave since shortly before the end, Again the most that one who
+	// had heard the whole set received. Lacked is what all others had not heard,
+	// in bytes of the set: what was on air before they came, or while they were
+	// cut off.
 	HeldMs      int64 `json:"heldMs"`
 	AfterLine   int64 `json:"afterLineBytes"`
 	AfterBlocks int64 `json:"afterBlockBytes"`
+	Again       int64 `json:"againBytes"`
+	Lacked      int64 `json:"lackedBytes"`
 }
 
 // OnAirLoss is a venue that others lost.
@@ -86,6 +91,13 @@ const (
 	onAirDJ = iota
 	onAirSeedbox
 	onAirVenues
+)
+
+// When what happens does, and is seen to be over, as shares of the set.
+const (
+	killedFrom, killedTo = .4, .53
+	cutFrom, cutTo       = .54, .67
+	lentFrom             = .72
 )
 
 // onAir is a set of 128 kbit/s for more venues than the DJ's line bears copies of
@@ -117,8 +129,10 @@ func onAir(ctx context.Context, cfg RunConfig, dir string) (any, error) {
 		err = fmt.Errorf("%d of %d segments were missed", r.Missed, r.Segments)
 	case r.Whole == 0 || r.Unlike > 0:
 		err = fmt.Errorf("of %d who heard the whole set, %d heard another", r.Whole, r.Unlike)
-	case max(r.AfterLine, r.AfterBlocks) > r.SetBytes/10:
-		err = fmt.Errorf("after a set of %d bytes the DJ's line sent %d, of blocks %d", r.SetBytes, r.AfterLine, r.AfterBlocks)
+	case r.Again > r.SetBytes/10:
+		err = fmt.Errorf("who had heard a set of %d bytes was sent %d more", r.SetBytes, r.Again)
+	case max(r.AfterLine, r.AfterBlocks) > (r.SetBytes+r.Lacked)/10:
+		err = fmt.Errorf("after a set of %d bytes the DJ's line sent %d, of blocks %d, where others lacked %d", r.SetBytes, r.AfterLine, r.AfterBlocks, r.Lacked)
 	}
 	return r, err
 }
@@ -161,11 +175,11 @@ func (s *set) tell(ctx context.Context, loops int) error {
 		if err := s.come(actx, ctx, s.venue[len(early):]); err != nil {
 			return err
 		}
-		err := s.lose(actx, .4, .53, &s.r.Killed, func(v *listener) error { v.kill(); return nil }, nil)
+		err := s.lose(actx, killedFrom, killedTo, &s.r.Killed, func(v *listener) error { v.kill(); return nil }, nil)
 		if err != nil {
 			return err
 		}
-		err = s.lose(actx, .54, .67, &s.r.Cut, func(v *listener) error { return s.world.Boxes[v.box].Cut(actx) },
+		err = s.lose(actx, cutFrom, cutTo, &s.r.Cut, func(v *listener) error { return s.world.Boxes[v.box].Cut(actx) },
 			func(v *listener) error { return s.world.Boxes[v.box].Heal(actx) })
 		if err != nil {
 			return err
@@ -247,7 +261,7 @@ func (s *set) lose(ctx context.Context, from, to float64, loss *OnAirLoss, lose,
 // lend has a seedbox come, and tells what it changed.
 func (s *set) lend(ctx context.Context) error {
 	dj, seedbox := s.roles[onAirDJ], s.roles[onAirSeedbox]
-	if err := s.until(ctx, .72); err != nil {
+	if err := s.until(ctx, lentFrom); err != nil {
 		return err
 	}
 	s.r.SourceBefore = s.mean(onAirDJ, 10*time.Second)
@@ -262,10 +276,7 @@ func (s *set) lend(ctx context.Context) error {
 	}
 	over := s.length(.16)
 	s.r.Seedbox, s.r.SourceAfter = s.mean(onAirSeedbox, over), s.mean(onAirDJ, over)
-	var st daemon.Status
-	err := dj.must(ctx, &st, "status")
-	s.r.AfterBlocks = -st.Traffic.Sent
-	return err
+	return s.blocks(ctx)
 }
 
 // sum tells how it went.
@@ -309,6 +320,7 @@ func (s *set) sum(aired daemon.Aired) error {
 			return v.err
 		}
 		r.Missed += v.missing
+		r.Lacked += r.SetBytes * max(0, r.Sent-v.samples) / r.Sent
 		r.Segments += int64(float64(v.samples) / float64(aired.Tracks[0].Rate) / r.SetSeconds * float64(aired.Segments))
 		if v.file == "" || v.missing > 0 {
 			continue
@@ -324,6 +336,7 @@ func (s *set) sum(aired daemon.Aired) error {
 			r.Unlike++
 		}
 	}
+	r.Lacked += int64((cutTo - cutFrom + lentFrom) * float64(r.SetBytes))
 	r.Joins, r.JoinP50, r.JoinP95 = len(joins), part(joins, .5), part(joins, .95)
 	r.LagP50, r.LagP95, r.LagMax = part(lags, .5), part(lags, .95), part(lags, 1)
 	r.Share = float64(r.Missed) / float64(max(1, r.Segments))

@@ -26,6 +26,7 @@ type set struct {
 	hearing sync.WaitGroup
 	begin   time.Time // when the set went on air
 	last    time.Time // when its last segment did
+	given   int64     // what the DJ's daemon had when it was last asked
 
 	mu    sync.Mutex // guards lines
 	lines []reading  // a second apart
@@ -42,6 +43,8 @@ type listener struct {
 	*role
 	box  int
 	file string // what it hears goes there; "" where it comes later
+
+	received int64 // what it had, in bytes of blocks, when it was last asked
 
 	mu      sync.Mutex // guards what follows
 	join    time.Duration
@@ -298,12 +301,30 @@ func (s *set) hold(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.r.AfterLine = after.Sent - before.Sent
+	return s.blocks(ctx)
+}
+
+// blocks counts what the DJ's daemon has given since it was last asked, and
+// what those got who hear the whole set.
+func (s *set) blocks(ctx context.Context) error {
 	var st daemon.Status
 	if err := s.roles[onAirDJ].must(ctx, &st, "status"); err != nil {
 		return err
 	}
-	s.r.AfterLine = after.Sent - before.Sent
-	s.r.AfterBlocks += st.Traffic.Sent
+	s.given, s.r.AfterBlocks = st.Traffic.Sent, st.Traffic.Sent-s.given
+	s.r.Again = 0
+	for _, v := range s.venue {
+		if v.file == "" || v.gone {
+			continue
+		}
+		st = daemon.Status{}
+		if err := v.must(ctx, &st, "status"); err != nil {
+			return err
+		}
+		s.r.Again = max(s.r.Again, st.Traffic.Received-v.received)
+		v.received = st.Traffic.Received
+	}
 	return nil
 }
 
