@@ -61,7 +61,7 @@ func (d *Daemon) startCarrying(n *network) error {
 		known: map[airing]live.Set{}, changed: make(chan struct{}), kept: map[live.Set]*kept{}, shown: map[live.Set]*Screening{},
 	}
 	cfg := live.Config{
-		Streams: n.node, Peers: n.node, Chain: a.chain, Now: d.now, Topics: n.node, Upload: d.repo.Config.UploadLimit, Keep: n.node, Fetch: n.fetch,
+		Streams: n.node, Peers: n.node, Chain: a.chain, Now: d.now, Topics: n.node, Upload: d.repo.Config.UploadLimit, Sent: n.fetch.Sent, Keep: n.fetch, Fetch: n.fetch,
 		OnAir: a.onAir, Log: d.log,
 		Report: func(kept, other manifests.Signed) {
 			d.log.Error("a set's DJ has signed two things under one number", "kept", kept.Payload.CID, "other", other.Payload.CID)
