@@ -62,13 +62,13 @@ func (q *quiet) Next(context.Context) (publisher.Cut, error) {
 	}, nil
 }
 
-// Who listens hears the set that is brought, is told of its lag, and ends with it; nobody brings any as yet.
+// Who listens hears the set that is brought, is told of its lag, and ends with it.
 func TestListen(t *testing.T) {
 	p := newPair(t, time.Hour)
 	wav := filepath.Join(t.TempDir(), "out.wav")
 	req := ListenRequest{Play: PlayRequest{Name: p.name + "/bar", Sink: "wav:" + wav}}
 	_, err := Call(t.Context(), p.venue, OpListen, req, nil)
-	wantKind(t, err, Failed, wav)
+	wantKind(t, err, NotFound, wav)
 	r := &reel{}
 	if _, err := p.dj.opened.publisher.OnAir(t.Context(), &quiet{left: 2}, publisher.SetOptions{Playlist: "bar", Carrier: r}); err != nil {
 		t.Fatal(err)
