@@ -67,6 +67,9 @@ func (d *Daemon) startCarrying(n *network) error {
 			d.log.Error("a set's DJ has signed two things under one number", "kept", kept.Payload.CID, "other", other.Payload.CID)
 		},
 	}
+	if n.meeting != nil { // strangers are not told whom this box follows
+		cfg.Known = a.followers
+	}
 	if own, ok := n.node.(whole); ok {
 		cfg.Near, cfg.Meet = own.Near, own.Meet
 		cfg.Dialable = func() bool { return n.node.Reachability() != node.PrivateReach }
@@ -76,6 +79,7 @@ func (d *Daemon) startCarrying(n *network) error {
 		return err
 	}
 	n.air, n.sets = a, a
+	close(n.onAir)
 	n.follow.OnNewer(a.follows)
 	for _, f := range n.follow.Follows() {
 		if c, err := n.follow.Newest(f.Name); err == nil {
@@ -100,6 +104,38 @@ func (a *air) chain(dj manifests.DJ) *manifests.Chain {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.chains[dj]
+}
+
+// followers are the connected peers that have proved that they follow a DJ.
+func (a *air) followers(dj manifests.DJ) (out []string) {
+	var names []string
+	if dj == a.d.keys.DJ() {
+		names = append(names, string(a.d.keys.Name()))
+	}
+	a.mu.Lock()
+	for name, of := range a.names {
+		if of == dj {
+			names = append(names, name.String())
+		}
+	}
+	a.mu.Unlock()
+	for _, name := range names {
+		for _, p := range a.n.meeting.Neighbours(name) {
+			if !slices.Contains(out, p) {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// knows tells that a peer follows somebody whom this box follows.
+func (n *network) knows(life context.Context, peer string) {
+	select {
+	case <-n.onAir:
+		n.air.carrier.Met(peer)
+	case <-life.Done():
+	}
 }
 
 // follows has a followed DJ's going on air heard of.

@@ -111,7 +111,8 @@ type network struct {
 	follow    *follow.Follower
 	archivist *archivist.Archivist
 	publisher *publisher.Publisher
-	air       *air
+	air       *air          // once onAir is closed
+	onAir     chan struct{} // closed when sets can be carried
 	carried   chan struct{} // closed when air has ended
 	sets      player.Sets   // brings what is on air
 	player    *player.Player
@@ -242,7 +243,7 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 		exchange.Streams, exchange.Peers, exchange.Near, exchange.Meet = own, own, own.Near, own.Meet
 		exchange.Speaks, exchange.Expect = own.Speaks, own.Expects
 	}
-	w := &network{node: n, line: line, fetch: fetch.New(exchange)}
+	w := &network{node: n, line: line, fetch: fetch.New(exchange), onAir: make(chan struct{})}
 	w.origins = &origins{fetch: w.fetch, line: line, local: cfg.Network == "none"}
 	w.fetch.Add(fetch.Source{Name: n.Source(), Getter: company{n, w.origins}, Company: true})
 	fetch.ServeHave(fetch.HaveConfig{Streams: n, Blocks: n, Now: d.now, Log: d.log})

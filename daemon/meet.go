@@ -44,6 +44,7 @@ func (d *Daemon) startMeeting(n *network) error {
 			}
 			return rec.Value
 		},
+		Met:   func(peer string) { n.knows(d.life, peer) },
 		Store: d.repo.Bucket("meet"), Quiet: !d.opt.Serve, Now: d.now, Log: d.log,
 	})
 	if err != nil {

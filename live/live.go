@@ -246,6 +246,9 @@ func (c *Carrier) within(d time.Duration) (context.Context, context.CancelFunc) 
 	return ctx, cancel
 }
 
+// Met tells that a connected peer is among Config.Known now.
+func (c *Carrier) Met(peer string) { c.arrived(peer) }
+
 // arrived has a peer that has connected asked by whom it may help.
 func (c *Carrier) arrived(peer string) {
 	c.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -500,5 +501,47 @@ func TestClose(t *testing.T) {
 		if err := air.Announce(s.dj.Next(time.Now(), size, false)); err == nil {
 			t.Error("announced off air")
 		}
+	})
+}
+
+// Who is not known to follow a DJ is not asked about her; one who is known later
+// is asked then.
+func TestStrangersAreNotAsked(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage) {
+		var known atomic.Bool
+		told := make(chan time.Time, 1)
+		dj := s.box("dj", nil)
+		v := s.box("venue", func(c *live.Config) {
+			c.Topics = nil // asking is the only way
+			c.Known = func(manifests.DJ) []string {
+				if known.Load() {
+					return []string{dj.ID()}
+				}
+				return nil
+			}
+			c.OnAir = func(live.Set, *manifests.Live) { told <- time.Now() }
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var watching sync.WaitGroup
+		watching.Go(func() { v.carrier.Watch(ctx, s.dj.Set().DJ) })
+		air := dj.air(s)
+		s.plays(air, 3, false)
+		s.Link(dj.Node, v.Node)
+		s.plays(air, 40, false)
+		select {
+		case <-told:
+			t.Error("a stranger was asked")
+		default:
+		}
+		known.Store(true)
+		v.carrier.Met(dj.ID())
+		s.plays(air, 2, false)
+		select {
+		case <-told:
+		default:
+			t.Error("one who is known was not asked")
+		}
+		cancel()
+		watching.Wait()
 	})
 }

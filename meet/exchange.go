@@ -182,6 +182,9 @@ func (m *Meeting) meet(c *circle, peer string, own *signed) bool {
 	if !known {
 		c.changed = true
 		m.cfg.Company.Prefer(peer, true)
+		if m.cfg.Met != nil {
+			go m.cfg.Met(peer)
+		}
 	}
 	return !known
 }

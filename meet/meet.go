@@ -48,6 +48,9 @@ type Config struct {
 	Head   func(name string) cid.Cid
 	// Store keeps those met, to be dialled after a restart.
 	Store Store
+	// Met, when set, is told of each peer that has proved that it knows a name,
+	// when it first does, in a goroutine of its own.
+	Met func(peer string)
 	// Quiet gives no record of our own: we ask, and are not sent others.
 	Quiet bool
 	// Degree is how many neighbours a name is to have; 0 means 8.
