@@ -3,6 +3,7 @@ package fetch
 import (
 	"cmp"
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -61,7 +62,15 @@ func (s *Scheduler) mayAsk(w *want, p *peer, now time.Time) bool {
 	if o != nil && o.until.After(now) || !p.near && s.rests(w) {
 		return false
 	}
-	return o != nil && o.alone || !s.spared(w, p, now)
+	return o != nil && o.alone || !s.spared(w, p, now) && !s.nearer(w, p, now)
+}
+
+// nearer tells whether somebody on our own network gives w: then nobody far away
+// is asked, unless it is urgent. s.mu is held.
+func (s *Scheduler) nearer(w *want, p *peer, now time.Time) bool {
+	return !p.near && !w.urgent(now) && slices.ContainsFunc(s.peers.open, func(q *peer) bool {
+		return q.near && w.has&q.bit != 0 && !q.mute && !q.idles(now) && w.offBy(q) == nil
+	})
 }
 
 // spared tells whether w is better asked of others than of p, who saves its

@@ -97,7 +97,7 @@ func (t *trees) answer(ctx context.Context, peer string, st node.Stream) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if has, err := t.cfg.Local.Has(ctx, root); err != nil || !has {
+	if has, err := t.cfg.Local.Has(ctx, root); err != nil || !has || t.giver.keeps(peer) {
 		_, err = st.Write([]byte{treesNot})
 		return err
 	}

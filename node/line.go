@@ -205,6 +205,10 @@ func packets(n int) int { return n + header*((n+segment-1)/segment) }
 // acks is about what the other side says for n bytes that it has had.
 func acks(n int) int { return n * header / (2 * segment) }
 
+// Narrow tells whether what comes in is bound: then few connections carry it, as
+// each has a queue of its own that the system fills at once.
+func (l *Line) Narrow() bool { return l != nil && l.down != nil }
+
 // Conn has c share the line. What it returns is c when nothing is bound.
 func (l *Line) Conn(c net.Conn) net.Conn {
 	if l == nil {

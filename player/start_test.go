@@ -74,6 +74,8 @@ func TestAStartTakesTwoRoundTrips(t *testing.T) {
 				now = append(now, c)
 			}
 		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
 		if len(now) != 1 || now[0] != leaves[0] || slices.Contains(f.asked, leaves[len(leaves)-1]) {
 			t.Errorf("%d of %d leaves are wanted now, the last one: %v", len(now), len(leaves), slices.Contains(f.asked, leaves[len(leaves)-1]))
 		}
@@ -103,6 +105,8 @@ func TestWhatIsInLineIsHurried(t *testing.T) {
 		<-time.After(trip)
 		w.mu.Lock()
 		defer w.mu.Unlock()
+		f.mu.Lock()
+		defer f.mu.Unlock()
 		if x := w.wants[b.CID]; len(x) == 0 || x[0] != (node.Want{Class: node.Next, Deadline: time.Unix(1061, 0)}) || len(f.asked) != 2 {
 			t.Errorf("asked for %d times: %+v", len(f.asked), x)
 		}

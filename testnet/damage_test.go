@@ -49,7 +49,7 @@ func TestDamagedBlock(t *testing.T) {
 	s.ok(venue.JSON(s.ctx, nil, "follow", djID.Name, "--once", "--peer", djd.Addrs[0]))
 	s.lease(dj, venue, "main", venueID.Device)
 
-	leaves := s.blocks(venue, 200<<10)
+	leaves := s.blocks(venue, 100<<10)
 	if len(leaves) < 6 {
 		t.Fatalf("the venue holds %d leaves", len(leaves))
 	}

@@ -79,6 +79,9 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 func ownHTTP(allow func(netip.Addr) error, line *node.Line) *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = 32 // as many as follow seeks at once
+	if line.Narrow() {
+		t.MaxConnsPerHost = 2
+	}
 	dial := t.DialContext
 	if allow != nil {
 		dial = (&net.Dialer{Timeout: 10 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
