@@ -425,12 +425,18 @@ func (d *Daemon) Do(ctx context.Context, op string, req json.RawMessage, emit fu
 	if !ok {
 		return nil, &Error{Kind: Usage, Message: fmt.Sprintf("this playnode (%s) knows no request %q", d.opt.Version, op)}
 	}
-	var mu sync.Mutex // one event at a time
+	var mu sync.Mutex // one event at a time, and none once it is over: what goes on behind it has nobody to tell
+	over := false
 	res, err := h(ctx, req, func(e Event) {
 		mu.Lock()
 		defer mu.Unlock()
-		emit(e)
+		if !over {
+			emit(e)
+		}
 	})
+	mu.Lock()
+	over = true
+	mu.Unlock()
 	if err != nil {
 		return res, crossing(err)
 	}
