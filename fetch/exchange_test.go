@@ -328,6 +328,7 @@ func TestASourceRefers(t *testing.T) {
 		w.Link(n2, source)
 		must(t, s1, b, node.Want{Class: node.Later})
 		must(t, s2, b, node.Want{Class: node.Later})
+		synctest.Wait() // what was given is counted once it is written
 		if d := from.Swarm(); d.Sent != int64(len(b.Data)) || d.Referred == 0 {
 			t.Fatalf("source: %+v", d)
 		}
