@@ -288,7 +288,7 @@ func TestManyBlocksShareASync(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if n := d.batches.Load(); n > 12 { // of eight and more, but for the first and the last
+		if n := d.batches.Load(); n > 4 {
 			t.Fatalf("%d syncs for 100 blocks at once", n)
 		}
 	})

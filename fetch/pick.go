@@ -65,11 +65,14 @@ func (s *Scheduler) mayAsk(w *want, p *peer, now time.Time) bool {
 	return o != nil && o.alone || !s.spared(w, p, now) && !s.nearer(w, p, now)
 }
 
-// nearer tells whether somebody on our own network gives w: then nobody far away
-// is asked, unless it is urgent. s.mu is held.
+// nearer tells whether somebody on our own network gives w, or may yet say that
+// it does: then nobody far away is asked, unless it is urgent. s.mu is held.
 func (s *Scheduler) nearer(w *want, p *peer, now time.Time) bool {
 	return !p.near && !w.urgent(now) && slices.ContainsFunc(s.peers.open, func(q *peer) bool {
-		return q.near && w.has&q.bit != 0 && !q.mute && !q.idles(now) && w.offBy(q) == nil
+		if !q.near || q.mute || q.idles(now) || w.offBy(q) != nil {
+			return false
+		}
+		return w.has&q.bit != 0 || w.said&q.bit == 0 && now.Sub(w.since) < bear[node.Next]
 	})
 }
 

@@ -12,7 +12,7 @@ const (
 	maxBatch = 64
 	// second is how many blocks must wait for a second write to be under way:
 	// while the disk is waited for, the files of the next are written.
-	second = 8
+	second = 48
 )
 
 // writer stores verified blocks durably, many with one sync: whoever comes

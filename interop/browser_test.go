@@ -94,14 +94,13 @@ func TestABrowserListens(t *testing.T) {
 		t.Logf("%s: %.1f s, %d bytes of sound, %d pictures, %q", h.Playlist, h.Seconds, h.Sound[1], h.Frames[1], h.State)
 		h.check(t, h.Playlist, s)
 		set, ok := aired[h.Playlist]
-		if !ok || h.Title != set.title || h.Images != 0 {
+		if !ok || h.Title != set.title || h.Images != 0 || h.State != "Playing." {
 			t.Errorf("the page of %q says %q and %q, with %d images", h.Playlist, h.Title, h.State, h.Images)
 		}
-		// Where a player has begun anew behind what was spoilt, it counts anew.
-		if h.Seconds < 7 || h.Sound[1] == 0 {
+		if h.Seconds < 7 || h.Sound[0] == 0 || h.Sound[1] <= h.Sound[0] {
 			t.Errorf("%s: %.1f s, bytes of sound %d", h.Playlist, h.Seconds, h.Sound)
 		}
-		if set.film && (h.Element != "video" || h.Width != 640 || h.Frames[1] == 0) || !set.film && h.Element != "audio" {
+		if set.film && (h.Element != "video" || h.Width != 640 || h.Frames[0] == 0 || h.Frames[1] <= h.Frames[0]) || !set.film && h.Element != "audio" {
 			t.Errorf("%s: <%s>, %d wide, pictures %d", h.Playlist, h.Element, h.Width, h.Frames)
 		}
 	}

@@ -275,7 +275,7 @@ func TestBuilding(t *testing.T) {
 	f.run(second, onTCP, onQUIC, "--network=lan", "--peer="+d.Addrs[0])
 	f.until(second, "it knows both", func(s daemon.Status) bool { return s.Reach.Near == 1 && s.Reach.Far == 1 })
 	f.follow(second, djID.Name)
-	if share, far := near(second), f.sent(0)-before; share < .8 || far > size/4 {
+	if share, far := near(second), f.sent(0)-before; share < .95 || far > size/10 {
 		t.Errorf("of what was near %.1f %% was taken from there, and the DJ's line sent %d bytes", 100*share, far)
 	}
 	f.ok(f.Boxes[1].Cut(f.ctx))

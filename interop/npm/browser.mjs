@@ -48,20 +48,30 @@ async function listen (i) {
   await page.locator('main li a').nth(i).click()
   await page.locator('#player').focus()
   await page.keyboard.press('Space')
-  const until = s => page.waitForFunction(t => document.getElementById('player').currentTime > t, s)
+  // heard is whether so many seconds have sounded since: a jump does not count, and
+  // a player that begins anew counts anew.
+  const heard = s => page.waitForFunction(s => {
+    const p = document.getElementById('player')
+    let n = 0
+    for (let i = 0; i < p.played.length; i++) n += p.played.end(i) - p.played.start(i)
+    return n >= s && !p.paused && p.webkitAudioDecodedByteCount > 0
+  }, s)
   const at = [await counts(page)]
   try {
-    await until(0)
-    const { time } = at[0] = await counts(page)
-    for (const s of [seconds - 1, seconds]) {
-      await until(time + s)
-      at.push(await counts(page))
-    }
+    await heard(seconds)
+    at.push(await counts(page))
+    // On from here, and more of it decoded than then.
+    await page.waitForFunction(([time, sound, frames]) => {
+      const p = document.getElementById('player')
+      return p.currentTime > time && p.webkitAudioDecodedByteCount > sound && (p.videoWidth > 0 ? p.webkitDecodedFrameCount > frames : true) &&
+        document.getElementById('state').textContent === 'Playing.'
+    }, [at[1].time, at[1].sound, at[1].frames])
+    at.push(await counts(page))
   } catch (e) {
     met.errors.push({ text: String(e), url: page.url() })
     at.push(await counts(page))
   }
-  const [from, then, now] = [at[0], at.at(-2), at.at(-1)]
+  const [then, now] = [at.at(-2), at.at(-1)]
   if (picture && now.width > 0) {
     await page.locator('#player').blur()
     await page.screenshot({ path: picture })
@@ -74,7 +84,7 @@ async function listen (i) {
     state: await page.locator('#state').textContent(),
     images: await page.locator('img').count(),
     element: await page.locator('#player').evaluate(e => e.localName),
-    seconds: now.time - from.time,
+    seconds: await page.evaluate(() => { const p = document.getElementById('player').played; let n = 0; for (let i = 0; i < p.length; i++) n += p.end(i) - p.start(i); return n }),
     sound: [then.sound, now.sound],
     frames: [then.frames, now.frames],
     width: now.width
