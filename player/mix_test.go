@@ -361,7 +361,7 @@ func TestPlayThroughPulse(t *testing.T) {
 	go func() {
 		var err error
 		n := 0
-		res, err = w.player().Play(t.Context(), Request{Name: string(w.name()), Sink: "pulse:cap", Once: true, Latency: testLatency}, func(e Event) {
+		res, err = w.player().Play(t.Context(), Request{Name: string(w.name()), Sink: "pulse:cap", Once: true, Latency: 2 * time.Second}, func(e Event) {
 			if e.Kind == NewTrack {
 				if n++; n == 2 {
 					close(begun)
