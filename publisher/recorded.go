@@ -32,7 +32,7 @@ const atOnce = 2 * 3600
 // closeSet makes the set that a playlist has had on air tracks of it, one for
 // each of its runs; none where there was none, or nothing in it. The segments
 // stay as they are.
-func (p *Publisher) closeSet(ctx context.Context, label, title string) ([]Track, error) {
+func (p *Publisher) closeSet(ctx context.Context, label string) ([]Track, error) {
 	var row setRow
 	ok, err := load(p.cfg.Store, rowSet+label, &row)
 	if err != nil || !ok {
@@ -54,7 +54,8 @@ func (p *Publisher) closeSet(ctx context.Context, label, title string) ([]Track,
 	}); err != nil {
 		return nil, err
 	}
-	if title = manifests.Clean(title, 480); title == "" {
+	title := row.Title
+	if title == "" {
 		title = "Live, " + time.Unix(row.Began, 0).UTC().Format("2 January 2006 15:04 UTC")
 	}
 	e := edit{label: label, create: true, air: &aired{}}
@@ -119,7 +120,7 @@ func (p *Publisher) closeSets(ctx context.Context) error {
 		if !ok {
 			continue // it is on air
 		}
-		_, err := p.closeSet(ctx, label, "")
+		_, err := p.closeSet(ctx, label)
 		unlock()
 		if err != nil {
 			return err

@@ -91,7 +91,7 @@ func (p *Publisher) OnAir(ctx context.Context, src Source, opt SetOptions) (trac
 	defer unlock()
 	// What is begun is ended, also when the DJ has pressed ^C.
 	whole := context.WithoutCancel(ctx)
-	if _, err := p.closeSet(whole, opt.Playlist, ""); err != nil {
+	if _, err := p.closeSet(whole, opt.Playlist); err != nil {
 		return fail(err)
 	}
 	var s *set
@@ -110,7 +110,7 @@ func (p *Publisher) OnAir(ctx context.Context, src Source, opt SetOptions) (trac
 			break
 		}
 		if s == nil {
-			s = &set{p: p, opt: opt, row: setRow{Began: p.cfg.Now().Unix()}}
+			s = &set{p: p, opt: opt, row: setRow{Began: p.cfg.Now().Unix(), Title: manifests.Clean(opt.Title, 480)}}
 			if err := s.turn(whole); err != nil {
 				return fail(err)
 			}
@@ -122,7 +122,7 @@ func (p *Publisher) OnAir(ctx context.Context, src Source, opt SetOptions) (trac
 	if err := s.end(whole); err != nil {
 		return fail(err)
 	}
-	if tracks, err = p.closeSet(whole, opt.Playlist, opt.Title); err != nil {
+	if tracks, err = p.closeSet(whole, opt.Playlist); err != nil {
 		return fail(err)
 	}
 	s.event.Tracks = tracks
@@ -309,6 +309,7 @@ const (
 type setRow struct {
 	Air    []byte // the set's secrets
 	Record *cid.Cid
+	Title  string   // of the track; "" for the date
 	Runs   []runRow // each becomes a track
 	Began  int64    // Unix seconds
 	Seq    uint64   // the next segment's

@@ -377,7 +377,7 @@ func TestAKilledSetIsClosed(t *testing.T) {
 		src.step = 4 * 2205
 		a := &air{w: w, p: p}
 		w.killAt, w.lands = w.writes+kill, kill%2 == 0
-		_, err := p.OnAir(t.Context(), src, SetOptions{Playlist: "main", Carrier: a})
+		_, err := p.OnAir(t.Context(), src, SetOptions{Playlist: "main", Title: "Cut short", Carrier: a})
 		done := err == nil
 		if !done && !errors.Is(err, errKilled) {
 			t.Fatalf("kill %d: %v", kill, err)
@@ -398,7 +398,7 @@ func TestAKilledSetIsClosed(t *testing.T) {
 			if err != nil {
 				t.Fatalf("kill %d: %v", kill, err)
 			}
-			if len(pl.Tracks) != 1 || pl.Tracks[0].Samples < int64(min(announced, 4))*2205 || pl.Tracks[0].Samples > 8820 {
+			if len(pl.Tracks) != 1 || pl.Tracks[0].Title != "Cut short" || pl.Tracks[0].Samples < int64(min(announced, 4))*2205 || pl.Tracks[0].Samples > 8820 {
 				t.Errorf("kill %d after %d segments: %+v", kill, announced, pl.Tracks)
 			}
 		}
