@@ -300,24 +300,35 @@ func (s *stage) enter(venue box.Box, w *netns.World, from []string) (*box.Daemon
 	}
 }
 
-// startsOf times starts of a track of which nothing is held, on a venue in
-// place: the name is followed, the lease is there, the daemon is connected.
-func (s *stage) startsOf(at situation) error {
+// inPlace is a venue in a situation: the name is followed, the lease is there,
+// the daemon is connected. leave ends it, and is not nil; silence is worldOf's.
+func (s *stage) inPlace(at situation) (venue box.Box, silence func() error, leave func(), err error) {
 	w, from, silence, err := s.worldOf(at)
-	if w != nil {
-		defer w.Close()
+	leave = func() {
+		if w != nil {
+			w.Close()
+		}
 	}
 	if err != nil {
-		return err
+		return venue, nil, leave, err
 	}
-	venue := s.venue
+	venue = s.venue
 	venue.Within = w.Boxes[1].Within()
 	d, err := s.enter(venue, w, from)
 	if err != nil {
-		return err
+		return venue, nil, leave, err
 	}
-	defer d.Kill()
-	if err := silence(); err != nil {
+	return venue, silence, func() { d.Kill(); w.Close() }, nil
+}
+
+// startsOf times starts of a track of which nothing is held, on a venue in place.
+func (s *stage) startsOf(at situation) error {
+	venue, silence, leave, err := s.inPlace(at)
+	defer leave()
+	if err == nil {
+		err = silence()
+	}
+	if err != nil {
 		return err
 	}
 	begin := time.Now()

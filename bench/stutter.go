@@ -35,23 +35,14 @@ func (s *stage) stuttering() error {
 
 // hear listens to a venue for so long.
 func (s *stage) hear(at situation, lasts time.Duration) error {
-	w, from, _, err := s.worldOf(at)
-	if w != nil {
-		defer w.Close()
-	}
-	if err != nil {
-		return err
-	}
 	if err := s.evict(); err != nil {
 		return err
 	}
-	venue := s.venue
-	venue.Within = w.Boxes[1].Within()
-	d, err := s.enter(venue, w, from)
+	venue, _, leave, err := s.inPlace(at)
+	defer leave()
 	if err != nil {
 		return err
 	}
-	defer d.Kill()
 	ctx, cancel := context.WithTimeout(s.ctx, lasts)
 	defer cancel()
 	begin := time.Now()
