@@ -315,6 +315,30 @@ func TestFalseHoldersAreLeft(t *testing.T) {
 	})
 }
 
+// TestWhoGaveNothingComesLast has one say that it holds everything, and be silent:
+// what was taken off it is not asked of it again while another gives, slowly.
+func TestWhoGaveNothingComesLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		blocks := leavesOf(8)
+		n, s := w.box("box", nil)
+		boaster := w.stranger("boaster", nil)
+		w.Link(n, boaster.Node)
+		give := quick(blocks...)
+		slow := w.stranger("slow", func(st node.Stream, o order) {
+			<-time.After(400 * time.Millisecond)
+			give(st, o)
+		})
+		w.Link(n, slow.Node)
+		for _, b := range blocks {
+			must(t, s, b, node.Want{Class: node.Later})
+		}
+		if n := len(boaster.wants()); n != 1 {
+			t.Fatalf("the boaster was asked for %d blocks", n)
+		}
+	})
+}
+
 // TestASourceRefers has two who know the source alone: the second has the
 // block from the first, which the source names.
 func TestASourceRefers(t *testing.T) {

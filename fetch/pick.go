@@ -62,7 +62,23 @@ func (s *Scheduler) mayAsk(w *want, p *peer, now time.Time) bool {
 	if o != nil && o.until.After(now) || !p.near && s.rests(w) {
 		return false
 	}
-	return o != nil && o.alone || !s.spared(w, p, now) && !s.nearer(w, p, now)
+	return o != nil && o.alone || !s.spared(w, p, now) && !s.nearer(w, p, now) && !s.outdone(w, p, now)
+}
+
+// outdone tells whether p, off which more was taken than it has given, is not
+// asked for w, as one that gives has room for it, or may yet say that it holds
+// it. s.mu is held.
+func (s *Scheduler) outdone(w *want, p *peer, now time.Time) bool {
+	return p.taken > p.hits && !w.urgent(now) && slices.ContainsFunc(s.peers.open, func(q *peer) bool {
+		if q == p || q.taken > q.hits || q.mute {
+			return false
+		}
+		if w.said&q.bit == 0 {
+			return now.Sub(w.since) < bear[node.Next]
+		}
+		o := w.offBy(q)
+		return w.has&q.bit != 0 && (o == nil || !o.until.After(now)) && q.asks[w.number] == nil && q.room(w, s.peers.leaf, now) && !s.spared(w, q, now)
+	})
 }
 
 // nearer tells whether somebody on our own network gives w, or may yet say that

@@ -25,10 +25,25 @@ const (
 
 // turns is who may give a block, and who waits. Guarded by giver.mu.
 type turns struct {
-	held    int           // granted, or under way
-	waiting []*client     // as they came
-	took    time.Duration // about how long a block takes until it has arrived
+	held    int       // granted, or under way
+	waiting []*client // as they came
+	// took is about how long a block takes until it has arrived: what the median
+	// of the peers takes that were given to of late. A line that is slow is slow
+	// for all of them; one that reads slowly, or lies, is one of many.
+	took    time.Duration
+	samples []sample // a peer has one, the latest last
 }
+
+// sample is how long a peer's blocks took of late.
+type sample struct {
+	peer string
+	took time.Duration
+	at   time.Time
+}
+
+// maxSamples bounds the peers of whom it is known how long blocks take, for
+// sampleTerm.
+const maxSamples, sampleTerm = 32, time.Minute
 
 // abreast is how many blocks may be under way.
 func (t *turns) abreast() int {
@@ -45,13 +60,28 @@ func (t *turns) abreast() int {
 // the same line.
 func (t *turns) most() time.Duration { return min(max(leastTurn, 4*t.took), longestTurn) }
 
-// timed notes how long a block took.
-func (t *turns) timed(took time.Duration) {
+// timed notes how long a block took peer. Where it is the only one it raises
+// what a block takes by steps: one that was late may have been lost.
+func (t *turns) timed(peer string, took time.Duration, now time.Time) {
 	took = max(took, time.Millisecond)
-	if t.took == 0 {
-		t.took = took
+	x := sample{peer, took, now}
+	t.samples = slices.DeleteFunc(t.samples, func(o sample) bool {
+		if o.peer == peer {
+			x.took = o.took + (min(took, 4*o.took)-o.took)/4
+		}
+		return o.peer == peer || now.Sub(o.at) > sampleTerm
+	})
+	if len(t.samples) == maxSamples {
+		t.samples = slices.Delete(t.samples, 0, 1)
 	}
-	t.took += (min(took, 4*t.took) - t.took) / 4
+	t.samples = append(t.samples, x)
+	var all [maxSamples]time.Duration
+	for i, o := range t.samples {
+		all[i] = o.took
+	}
+	known := all[:len(t.samples)]
+	slices.Sort(known)
+	t.took = known[(len(known)-1)/2]
 }
 
 // urgent is the most urgent class that c waits for.
@@ -107,10 +137,10 @@ func (g *giver) arrived(c *client, numbers []uint32, now time.Time) {
 		if began, ok := c.flying[k]; ok {
 			delete(c.flying, k)
 			g.turns.held--
-			g.turns.timed(now.Sub(began))
+			g.turns.timed(c.peer, now.Sub(began), now)
 		} else if began, ok := c.late[k]; ok {
 			delete(c.late, k)
-			g.turns.timed(now.Sub(began))
+			g.turns.timed(c.peer, now.Sub(began), now)
 			c.poke(true)
 		}
 	}
@@ -125,7 +155,7 @@ func (g *giver) overdue(c *client, now time.Time) {
 		if now.Sub(began) >= g.turns.most() {
 			delete(c.flying, k)
 			g.turns.held--
-			g.turns.timed(now.Sub(began)) // the line may be slower than was thought
+			g.turns.timed(c.peer, now.Sub(began), now) // the line may be slower than was thought
 			if c.late == nil {
 				c.late = map[uint32]time.Time{}
 			}

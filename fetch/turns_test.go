@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -17,8 +18,8 @@ func TestASlowLineCarriesFewBlocks(t *testing.T) {
 		number uint32
 	}
 	var clients []*client
-	for range 8 {
-		c := &client{kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), since: now, wrote: now}
+	for i := range 8 {
+		c := &client{peer: fmt.Sprint(i), kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), since: now, wrote: now}
 		for k := range uint32(8) {
 			c.orders = append(c.orders, order{number: k, class: node.Later})
 		}
@@ -53,5 +54,46 @@ func TestASlowLineCarriesFewBlocks(t *testing.T) {
 		if len(c.orders) > 8-3 {
 			t.Errorf("asker %d was given %d blocks", i, 8-len(c.orders))
 		}
+	}
+}
+
+// TestWhoIsLateAloneIsNotTheLine has some say late what they have, as often as
+// they like: what a block takes is what it takes the others.
+func TestWhoIsLateAloneIsNotTheLine(t *testing.T) {
+	now := time.Unix(1000, 0)
+	var line turns
+	for range 20 {
+		for _, honest := range []string{"a", "b", "c", "d"} {
+			line.timed(honest, 100*time.Millisecond, now)
+		}
+		for _, late := range []string{"x", "y", "z"} {
+			for range 50 {
+				line.timed(late, 10*time.Second, now)
+			}
+		}
+		if line.took > 200*time.Millisecond || line.most() > time.Second {
+			t.Fatalf("a block is said to take %v, and a turn lasts %v", line.took, line.most())
+		}
+		now = now.Add(time.Second)
+	}
+	// The line itself becomes slow: all are late.
+	for range 8 {
+		for _, any := range []string{"a", "b", "c", "d"} {
+			line.timed(any, 5*time.Second, now)
+		}
+	}
+	if line.took < 2*time.Second {
+		t.Errorf("the line is slow, and a block is said to take %v", line.took)
+	}
+	// Those who have gone are not counted for ever.
+	line.timed("b", 100*time.Millisecond, now.Add(2*sampleTerm))
+	if line.took > 5*time.Second || len(line.samples) != 1 {
+		t.Errorf("%v, by %d peers", line.took, len(line.samples))
+	}
+	for i := range 4 * maxSamples {
+		line.timed(fmt.Sprint(i), time.Second, now)
+	}
+	if len(line.samples) > maxSamples {
+		t.Errorf("%d peers are remembered", len(line.samples))
 	}
 }
