@@ -61,7 +61,7 @@ func (o *outlet) first(ctx context.Context) (Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.want.rate, o.want.fixed = s.Rate(), true
+	o.want.rate, o.want.fixed, o.want.again = s.Rate(), true, true
 	return s, nil
 }
 
@@ -147,6 +147,9 @@ type sinkWant struct {
 	rate    int  // Hz
 	fixed   bool // no other rate will do
 	latency time.Duration
+	// again says that it takes the place of another: nobody waits for its first
+	// sound, and it may fill before it begins.
+	again bool
 	// paced makes a sink that has no pace of its own keep the clock's.
 	paced bool
 	// expect is how many frames will come at the most, or -1 when nobody

@@ -26,7 +26,8 @@ const (
 	// pulseStuck is how long one that answers may ask for no sound: as a
 	// suspended card's does.
 	pulseStuck = 5 * time.Second
-	// pulsePrebuf is how much it needs to begin.
+	// pulsePrebuf is how much it needs to begin; one that takes the place of another
+	// begins with half of its buffer.
 	pulsePrebuf = 10 * time.Millisecond
 	pulseFrame  = 4 * Channels
 )
@@ -101,6 +102,10 @@ func openPulse(ctx context.Context, device string, want sinkWant) (_ Sink, err e
 	if !want.fixed && card.Rate > 0 {
 		s.rate = int(card.Rate)
 	}
+	prebuf := min(pulsePrebuf, want.latency/2)
+	if want.again {
+		prebuf = want.latency / 2
+	}
 	bytes := func(d time.Duration) uint32 { return uint32(d.Seconds()*float64(s.rate)) * pulseFrame }
 	var made proto.CreatePlaybackStreamReply
 	if err := c.Request(&proto.CreatePlaybackStream{
@@ -108,7 +113,7 @@ func openPulse(ctx context.Context, device string, want sinkWant) (_ Sink, err e
 		ChannelMap:      proto.ChannelMap{proto.ChannelLeft, proto.ChannelRight},
 		SinkIndex:       card.SinkIndex,
 		BufferMaxLength: 2 * bytes(want.latency), BufferTargetLength: bytes(want.latency),
-		BufferPrebufferLength: bytes(min(pulsePrebuf, want.latency/2)), BufferMinimumRequest: proto.Undefined,
+		BufferPrebufferLength: bytes(prebuf), BufferMinimumRequest: proto.Undefined,
 		ChannelVolumes: proto.ChannelVolumes{0x10000, 0x10000}, // not set: the server keeps the listener's own
 		AdjustLatency:  true,
 		Properties:     proto.PropList{"media.name": proto.PropListString("playnode")},
