@@ -33,7 +33,7 @@ func (cr *carry) choose(now time.Time, most int) {
 	for _, s := range cr.sources {
 		switch {
 		case s.answered.IsZero():
-		case s == cr.parent || !cr.fit(s) || !urgent && !s.near && !now.Before(cr.roam) || now.Sub(s.refused) < again<<min(s.denied, 4):
+		case s == cr.parent || !cr.fit(s) || !urgent && !s.near && !now.Before(cr.roam) && !cr.invites(s) || now.Sub(s.refused) < again<<min(s.denied, 4):
 		case cr.cost(s, now) < most && (best == nil || cr.cost(s, now) < cr.cost(best, now)):
 			best = s
 		}
@@ -57,6 +57,12 @@ func (cr *carry) choose(now time.Time, most int) {
 		return
 	}
 	cr.ask(now, probes-waiting, asParent)
+}
+
+// invites tells whether s has room and stands so much nearer to the DJ than the
+// parent that it is moved to although nobody looks for another.
+func (cr *carry) invites(s *source) bool {
+	return cr.parent != nil && s.st.free > 0 && len(s.st.path)+2 <= len(cr.parent.st.path)
 }
 
 // nearer is one with room that is told to stand nearer to the DJ than s, or
