@@ -343,15 +343,19 @@ func TestPlayThroughPulse(t *testing.T) {
 	for n := 1; ; n++ {
 		heard := monitor(t, dir, 44100)
 		from := len(heard())
-		res, err := w.player().Play(t.Context(), Request{Name: string(w.name()), Sink: "pulse:cap", Once: true, Latency: testLatency}, func(Event) {})
-		if err != nil || res.Samples != 9*44100+17 || res.Joins != 3 {
-			t.Fatalf("%+v %v", res, err)
+		res, err := w.player().Play(t.Context(), Request{Name: string(w.name()), Sink: "pulse:cap", Once: true, Latency: testLatency}, func(e Event) {
+			if e.Kind == Failed {
+				t.Log(e.Err)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		if bytes.Contains(heard()[from:], want) {
+		if res.Samples == 9*44100+17 && res.Joins == 3 && bytes.Contains(heard()[from:], want) {
 			break
 		}
-		if n == 4 {
-			t.Fatal("what was heard is not what was published")
+		if n == 4 { // a machine that is starved may leave the server without sound, or skip what it cannot read in time
+			t.Fatalf("what was heard is not what was published: %+v", res)
 		}
 	}
 	heard := monitor(t, dir, 44100)
@@ -380,12 +384,20 @@ func TestPlayThroughPulse(t *testing.T) {
 	}
 	tail := bytes.Trim(second(), "\x00")
 	i := bytes.Index(want, tail[:min(len(tail), 64)])
-	if i < 0 || len(tail) < 44100 || !bytes.HasPrefix(want[i:], tail[:len(tail)/4*4]) {
-		same := 0
-		for i >= 0 && same < min(len(tail), len(want)-i) && tail[same] == want[i+same] {
-			same++
+	if i < 0 || len(tail) < 44100 {
+		t.Fatalf("after the server came back %d bytes were heard, not the music's own", len(tail))
+	}
+	// Where the machine is starved the server has nothing to play for a moment: then the music goes on where it was.
+	for at, pauses := i, 0; len(tail) >= 4 && at < len(want); at += 4 {
+		if !bytes.Equal(tail[:4], want[at:at+4]) {
+			silence := len(tail) - len(bytes.TrimLeft(tail, "\x00"))
+			if tail = tail[silence/4*4:]; silence < 4 || pauses == 3 || !bytes.Equal(tail[:4], want[at:at+4]) {
+				t.Fatalf("after the server came back the music was heard from %d on, and another from %d on", i, at)
+			}
+			pauses++
+			t.Logf("the server was silent for %d frames", silence/4)
 		}
-		t.Errorf("after the server came back %d bytes were heard, the music's own from %d on for %d bytes", len(tail), i, same)
+		tail = tail[4:]
 	}
 	if res.Samples > 9*44100+17 {
 		t.Errorf("%d samples were handed out", res.Samples)
