@@ -42,14 +42,27 @@ type airing struct {
 }
 
 // kept are the segments of a set that went by here: they stay, as they are the
-// leaves of the track that it becomes.
+// leaves of the track that it becomes, until a track that is pinned has them.
 type kept struct {
-	segments []cid.Cid
+	segments []keptSegment
+	bytes    int64
 	last     time.Time
 }
 
-// keptFor is how long after a set's end its segments stay without its track.
-const keptFor = time.Hour
+type keptSegment struct {
+	cid  cid.Cid
+	size int64
+}
+
+const (
+	// keptFor is how long after a set's end its segments stay without its track.
+	keptFor = time.Hour
+	// keptShare is the part of store-limit that segments take which are of no
+	// track yet: then the oldest go.
+	keptShare = 4
+	// resting is how often it is looked whether the line is ours again.
+	resting = time.Minute
+)
 
 // endWith is how long what a set's end has come to is given on.
 const endWith = 10 * time.Second
@@ -61,7 +74,7 @@ func (d *Daemon) startCarrying(n *network) error {
 		known: map[airing]live.Set{}, changed: make(chan struct{}), kept: map[live.Set]*kept{}, shown: map[live.Set]*Screening{},
 	}
 	cfg := live.Config{
-		Streams: n.node, Peers: n.node, Chain: a.chain, Now: d.now, Topics: n.node, Upload: d.repo.Config.UploadLimit, Sent: n.fetch.Sent, Keep: n.fetch, Fetch: n.fetch,
+		Streams: n.node, Peers: n.node, Chain: a.chain, Now: d.now, Topics: n.node, Upload: d.repo.Config.UploadLimit, Hush: func() bool { return d.manners().Keep }, Sent: n.fetch.Sent, Keep: n.fetch, Fetch: n.fetch,
 		OnAir: a.onAir, Log: d.log,
 		Report: func(kept, other manifests.Signed) {
 			d.log.Error("a set's DJ has signed two things under one number", "kept", kept.Payload.CID, "other", other.Payload.CID)
@@ -186,17 +199,60 @@ func (a *air) onAir(set live.Set, l *manifests.Live) {
 }
 
 // lend carries a set that this box may not hear, unread, until it ends: an
-// archive's upload for those who do.
+// archive's upload for those who do. While the line is left to others it takes
+// nothing in that it may not give.
 func (a *air) lend(set live.Set) {
-	f := a.carrier.Hear(set, 0)
-	defer f.Close()
+	ticks, stop := a.d.opt.Ticks(resting)
+	defer stop()
 	for {
-		it, err := f.Next(a.d.life)
-		if err != nil {
-			a.over(set)
-			a.d.log.Info("carried a set", "set", set.Live, "sent", f.Stats().Sent)
-			a.linger()
+		if !a.d.manners().Keep {
+			f := a.carrier.Hear(set, 0)
+			err := a.lent(set, f, ticks)
+			sent := f.Stats().Sent
+			if !errors.Is(err, errHush) {
+				a.over(set)
+				a.d.log.Info("carried a set", "set", set.Live, "sent", sent)
+				a.linger()
+				f.Close()
+				return
+			}
+			f.Close()
+		}
+		select {
+		case <-ticks:
+		case <-a.d.life.Done():
 			return
+		}
+		if !a.airs(set) {
+			return
+		}
+	}
+}
+
+// errHush ends what is carried for others alone.
+var errHush = errors.New("the line is left to others")
+
+// lent keeps what comes of a set until it ends, or the line is left to others
+// and nobody is given it any more.
+func (a *air) lent(set live.Set, f *live.Feed, ticks <-chan time.Time) error {
+	ctx, cancel := context.WithCancelCause(a.d.life)
+	defer cancel(nil)
+	go func() {
+		for {
+			select {
+			case <-ticks:
+			case <-ctx.Done():
+				return
+			}
+			if a.d.manners().Keep && f.Stats().Children == 0 {
+				cancel(errHush)
+			}
+		}
+	}()
+	for {
+		it, err := f.Next(ctx)
+		if err != nil {
+			return errors.Join(err, context.Cause(ctx))
 		}
 		a.keep(set, it)
 	}
@@ -224,10 +280,23 @@ func (a *air) keep(set live.Set, it live.Item) {
 		k = &kept{}
 		a.kept[set] = k
 	}
-	if n := len(k.segments); n == 0 || k.segments[n-1] != it.Head.Seg {
-		k.segments = append(k.segments, it.Head.Seg)
+	if n := len(k.segments); n == 0 || k.segments[n-1].cid != it.Head.Seg {
+		k.segments = append(k.segments, keptSegment{it.Head.Seg, int64(len(it.Sealed))})
+		k.bytes += int64(len(it.Sealed))
 	}
 	k.last = a.d.now()
+}
+
+// airs tells whether a set is on air, as far as is known.
+func (a *air) airs(set live.Set) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range a.known {
+		if s == set {
+			return true
+		}
+	}
+	return false
 }
 
 // over notes that a set has ended.
@@ -241,19 +310,41 @@ func (a *air) over(set live.Set) {
 	}
 }
 
-// roots are the segments that stay.
-func (a *air) roots() (out []cid.Cid) {
+// roots are the segments that stay, but for those that a pin keeps already.
+func (a *air) roots(pinned func(cid.Cid) bool) (out []cid.Cid) {
 	if a == nil {
 		return nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	var all int64
 	for set, k := range a.kept {
 		if a.d.now().Sub(k.last) > keptFor {
 			delete(a.kept, set)
 			continue
 		}
-		out = append(out, k.segments...)
+		left := k.segments[:0]
+		for _, s := range k.segments {
+			if pinned(s.cid) {
+				k.bytes -= s.size
+			} else {
+				left = append(left, s)
+			}
+		}
+		clear(k.segments[len(left):])
+		k.segments = slices.Clip(left)
+		all += k.bytes
+	}
+	limit := a.d.repo.Config.StoreLimit
+	for _, k := range a.kept {
+		for limit > 0 && all > limit/keptShare && len(k.segments) > 0 {
+			k.bytes -= k.segments[0].size
+			all -= k.segments[0].size
+			k.segments = k.segments[1:]
+		}
+		for _, s := range k.segments {
+			out = append(out, s.cid)
+		}
 	}
 	return out
 }

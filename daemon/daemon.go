@@ -291,9 +291,9 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 				d.log.Warn("origin of a link left out", "origin", url, "err", err)
 			}
 		},
-		Limit: cfg.StoreLimit, Keep: func(c cid.Cid) follow.Priority { return w.keeps.of(c) }, Own: func() ([]cid.Cid, error) {
+		Limit: cfg.StoreLimit, Keep: func(c cid.Cid) follow.Priority { return w.keeps.of(c) }, Own: func(pinned func(cid.Cid) bool) ([]cid.Cid, error) {
 			roots, err := w.publisher.Roots()
-			return append(roots, w.air.roots()...), err
+			return append(roots, w.air.roots(pinned)...), err
 		},
 	}); err != nil {
 		return nil, err

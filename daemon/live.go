@@ -42,7 +42,19 @@ type LiveRequest struct {
 	Once bool `json:"once,omitempty"`
 	// Segment is how long a segment should be; 0 means a second.
 	Segment time.Duration `json:"segment,omitempty"`
+	// Part is how long a track of a long set is; 0 means 12 h, and with Keep an
+	// hour, or as long as Keep. Keep is how much of what was on air so stays in
+	// the playlist; 0 means all.
+	Part time.Duration `json:"part,omitempty"`
+	Keep time.Duration `json:"keep,omitempty"`
 }
+
+const (
+	// leastPart is the shortest part: each is a version of the catalogue.
+	leastPart = 10 * time.Minute
+	// usualPart is how long one is where the playlist rolls.
+	usualPart = time.Hour
+)
 
 // LiveEndRequest ends the set of a playlist.
 type LiveEndRequest struct {
@@ -78,6 +90,12 @@ func (d *Daemon) live(ctx context.Context, req LiveRequest, emit func(Event)) (A
 	if req.Segment != 0 && (req.Segment < 500*time.Millisecond || req.Segment > 2*time.Second) {
 		return out, usage("a segment is from 500ms to 2s")
 	}
+	if req.Keep > 0 && req.Part == 0 {
+		req.Part = min(usualPart, req.Keep)
+	}
+	if req.Part != 0 && req.Part < leastPart || req.Keep < 0 || req.Keep > 0 && req.Keep < req.Part {
+		return out, usage("a part is %s or longer, and what is kept at least a part", leastPart)
+	}
 	n, err := d.net()
 	if err != nil {
 		return out, err
@@ -90,9 +108,9 @@ func (d *Daemon) live(ctx context.Context, req LiveRequest, emit func(Event)) (A
 		return out, err
 	}
 	defer end()
-	// What is on air is in no manifest yet.
-	release := n.follow.Hold()
-	defer release()
+	if l := d.line(); d.manners().Keep {
+		emit(Event{Note: "your line is left to others (" + l.why() + "): one listener is given the set, and passes it on"})
+	}
 	streams, serve, err := d.door(ctx, req, emit)
 	if err != nil {
 		return out, err
@@ -107,7 +125,7 @@ func (d *Daemon) live(ctx context.Context, req LiveRequest, emit func(Event)) (A
 		defer stop()
 		var err error
 		tracks, err = n.publisher.OnAir(ctx, publisher.NewFeed(publisher.FeedConfig{Streams: streams, Target: req.Segment, Log: d.log}), publisher.SetOptions{
-			Playlist: req.Playlist, Title: req.Title, Carrier: mouth,
+			Playlist: req.Playlist, Title: req.Title, Part: req.Part, Keep: req.Keep, Hold: n.follow.Hold, Carrier: mouth,
 			Tell: func(e publisher.SetEvent) {
 				out.Set, out.Segments = e.Live.String(), e.Segments
 				emit(Event{Live: &LiveEvent{Set: out.Set, Segments: e.Segments, Ms: e.Length.Milliseconds(), Bytes: e.Bytes, Text: e.Text}})

@@ -116,7 +116,7 @@ func (f *Follower) exported(name ipns.Name) (ipns.Record, error) {
 		return newest, err
 	}
 	if f.cfg.Own != nil {
-		own, err := f.cfg.Own()
+		own, err := f.cfg.Own(func(cid.Cid) bool { return false })
 		if err != nil || slices.Contains(own, newest.Value) {
 			return newest, err // also where she follows herself, after a restore
 		}

@@ -170,13 +170,6 @@ func (f *Follower) mark(ctx context.Context) (*Checked, error) {
 		}
 		w.mu.Unlock()
 	}
-	if f.cfg.Own != nil {
-		own, err := f.cfg.Own()
-		if err != nil {
-			return nil, err
-		}
-		partly = append(partly, own...)
-	}
 	// Two sets: a walk's records, and what is below a pin, are met whatever is
 	// below them here; and a graph that may lack blocks is gone into anew.
 	pinned := &Checked{}
@@ -184,6 +177,13 @@ func (f *Follower) mark(ctx context.Context) (*Checked, error) {
 		if err := f.reach(ctx, k, pinned, p.Root, true); err != nil {
 			return nil, fmt.Errorf("below the pin %s: %w", p.Name, err)
 		}
+	}
+	if f.cfg.Own != nil {
+		own, err := f.cfg.Own(func(c cid.Cid) bool { return pinned.seen[manifests.Digest(c)] })
+		if err != nil {
+			return nil, err
+		}
+		partly = append(partly, own...)
 	}
 	for _, c := range partly {
 		if err := f.reach(ctx, k, pinned, c, false); err != nil {
@@ -334,7 +334,7 @@ func (f *Follower) shorten(ctx context.Context, over int64, dearest Priority) (g
 func (f *Follower) tails(ctx context.Context, dearest Priority) (tails []tail, of map[cid.Cid][]ipns.Name, err error) {
 	stay, deep := &Checked{}, &Checked{}
 	if f.cfg.Own != nil {
-		own, err := f.cfg.Own()
+		own, err := f.cfg.Own(func(cid.Cid) bool { return false })
 		if err != nil {
 			return nil, nil, err
 		}

@@ -28,7 +28,7 @@ func limited(t *testing.T, w *memory.World, name string, limit int64, keep map[c
 			}
 			return follow.Unleased
 		},
-		Own: func() ([]cid.Cid, error) { return own, nil },
+		Own: func(func(cid.Cid) bool) ([]cid.Cid, error) { return own, nil },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func limitedAgain(t *testing.T, b *box, own ...cid.Cid) *box {
 	var err error
 	n.follow, err = follow.New(follow.Config{
 		Names: n.names, Fetch: n.fetch, Blocks: n, Pinner: n, Held: n, Store: n.states[1], Now: func() time.Time { return now }, Peers: n,
-		Own: func() ([]cid.Cid, error) { return own, nil },
+		Own: func(func(cid.Cid) bool) ([]cid.Cid, error) { return own, nil },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -86,8 +86,8 @@ type Config struct {
 	// Keep says how dear a track is; without it all are Unleased.
 	Keep func(track cid.Cid) Priority
 	// Own are the roots of what is this box's own, and never let go, whole or
-	// not.
-	Own func() ([]cid.Cid, error)
+	// not. It may ask what pins keep already.
+	Own func(pinned func(cid.Cid) bool) ([]cid.Cid, error)
 	// Every is how often Run asks by itself; 0 means 10 minutes.
 	Every time.Duration
 	// Spare is how often Run asks for the backup name; 0 means an hour.

@@ -30,6 +30,7 @@ func (c *Carrier) Go(record manifests.Signed) (*Air, error) {
 	cr := c.carry(set)
 	cr.root = true
 	cr.holders++
+	nudge(c.hurry)
 	c.mu.Unlock()
 	a := &Air{cr: cr}
 	if err := a.Record(record); err != nil {

@@ -310,6 +310,15 @@ func parseSigned(body []byte) (env, payload []byte, err error) {
 	return body[2 : 2+n], body[2+n:], nil
 }
 
+// signedOf is a record or a head as it came, not judged.
+func signedOf(body []byte) (manifests.Signed, error) {
+	env, payload, err := parseSigned(body)
+	if err != nil {
+		return manifests.Signed{}, err
+	}
+	return manifests.Signed{Env: manifests.NewBlock(env), Payload: manifests.NewBlock(payload)}, nil
+}
+
 // appendTexts writes a count and so many addresses, as far as they fit.
 func appendTexts(b []byte, texts []string) []byte {
 	at := len(b)

@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"time"
 
@@ -62,6 +63,7 @@ type Stats struct {
 type Feed struct {
 	cr       *carry
 	patience time.Duration
+	since    time.Time
 	record   uint64 // the newest number given
 	late     bool   // others here hear the set already
 	began    bool
@@ -82,7 +84,7 @@ func (c *Carrier) Hear(set Set, patience time.Duration) *Feed {
 	cr.holders++
 	cr.seek(c.cfg.Now())
 	nudge(c.hurry)
-	return &Feed{cr: cr, patience: patience, late: cr.begun, closed: make(chan struct{})}
+	return &Feed{cr: cr, patience: patience, since: c.cfg.Now(), late: cr.begun, closed: make(chan struct{})}
 }
 
 // carry is the set's, made where there is none. c.mu is held.
@@ -91,8 +93,8 @@ func (c *Carrier) carry(set Set) *carry {
 	if cr == nil {
 		cr = &carry{c: c, set: set, changed: make(chan struct{}), held: map[uint64]*held{}, taker: taker{candidates: map[string]*candidate{}, opening: map[*candidate]time.Time{}}}
 		c.sets[set] = cr
-		if w := c.watched[set.DJ]; w != nil && w.newest != nil && w.newest.live.Live == set.Live {
-			cr.addRecord(w.newest)
+		if x := c.watched[set.DJ].of(set.Live); x != nil {
+			cr.addRecord(x.record)
 		}
 	}
 	return cr
@@ -129,7 +131,8 @@ func (f *Feed) Close() error {
 
 // Next gives the next item in order. It blocks until there is one, and fails
 // with io.EOF after the final segment, with ErrOffAir when the Feed or the
-// Carrier was closed, or with ctx's error.
+// Carrier was closed, when nothing has come for ten minutes or the DJ has begun
+// another set of the selection, or with ctx's error.
 func (f *Feed) Next(ctx context.Context) (Item, error) {
 	c := f.cr.c
 	for {
@@ -182,7 +185,8 @@ func (f *Feed) look(now time.Time) (item Item, wait time.Duration, err error) {
 		}
 	}
 	if !cr.begun {
-		return item, 0, nil
+		wait, err = f.silent(now)
+		return item, wait, err
 	}
 	if f.next < cr.low {
 		item = Item{Seq: f.next, Missing: int(min(cr.low-f.next, 1<<30))}
@@ -193,7 +197,8 @@ func (f *Feed) look(now time.Time) (item Item, wait time.Duration, err error) {
 		if cr.closed {
 			return item, 0, io.EOF
 		}
-		return item, 0, nil
+		wait, err = f.silent(now)
+		return item, wait, err
 	}
 	x := cr.held[f.next]
 	if x == nil {
@@ -209,6 +214,26 @@ func (f *Feed) look(now time.Time) (item Item, wait time.Duration, err error) {
 	}
 	f.next++
 	return Item{Seq: f.next - 1, Missing: 1}, 0, nil
+}
+
+// silent is how long nothing more may come, or ErrOffAir: a box that has died
+// does not say that a set has ended. c.mu is held.
+func (f *Feed) silent(now time.Time) (wait time.Duration, err error) {
+	cr := f.cr
+	if cr.root {
+		return 0, nil
+	}
+	last := f.since
+	if cr.moved.After(last) {
+		last = cr.moved
+	}
+	if wait = last.Add(fresh).Sub(now); wait > 0 && !cr.followed {
+		return wait, nil
+	}
+	if w := cr.c.watched[cr.set.DJ]; w != nil && !cr.followed {
+		delete(w.told, cr.set.Live) // she may come back
+	}
+	return 0, fmt.Errorf("set %s, silent for %s: %w", cr.set.Live, now.Sub(last), ErrOffAir)
 }
 
 // Stats is how the set is carried here.

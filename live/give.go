@@ -1,10 +1,13 @@
 package live
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"slices"
 	"time"
 
+	"playnode/manifests"
 	"playnode/node"
 )
 
@@ -129,11 +132,11 @@ func (c *Carrier) listenTo(peer string, s node.Stream) error {
 	}
 	c.mu.Lock()
 	cr := c.sets[h.set]
-	if h.set.Live == (Set{}).Live {
-		cr = c.onAir(h.set.DJ)
-	}
-	if cr == nil || h.set.Live == (Set{}).Live || !c.running {
-		answer := cr.introduce()
+	if cr == nil || !c.running {
+		answer := state{flags: flagAbsent}.frame()
+		if h.set.Live == (Set{}).Live {
+			answer = c.program(h.set.DJ)
+		}
 		c.mu.Unlock()
 		if _, err := s.Write(answer); err != nil {
 			s.Reset()
@@ -164,30 +167,28 @@ func (c *Carrier) listenTo(peer string, s node.Stream) error {
 	return err
 }
 
-// introduce says what is on air here to who does not know it; cr may be nil.
-// c.mu is held.
-func (cr *carry) introduce() []byte {
-	if cr == nil {
+// program says what a DJ has on air, as it is carried here: of each set its
+// newest record and head. c.mu is held.
+func (c *Carrier) program(dj manifests.DJ) (out []byte) {
+	var on []*carry
+	for set, cr := range c.sets {
+		if set.DJ == dj && len(cr.records) > 0 && !cr.closed && !cr.followed {
+			on = append(on, cr)
+		}
+	}
+	if len(on) == 0 {
 		return state{flags: flagAbsent}.frame()
 	}
-	var out []byte
-	if n := len(cr.records); n > 0 {
-		out = signedFrame(frameRecord, cr.records[n-1].signed)
-		if x := cr.held[cr.edge-1]; cr.edge > 0 && x != nil && x.head != nil {
+	slices.SortFunc(on, func(a, b *carry) int {
+		return cmp.Or(cmp.Compare(b.records[0].live.IAT, a.records[0].live.IAT), bytes.Compare(a.set.Live[:], b.set.Live[:]))
+	})
+	for _, cr := range on[:min(len(on), maxProgram)] {
+		out = append(out, signedFrame(frameRecord, cr.records[len(cr.records)-1].signed)...)
+		if x := cr.held[cr.edge-1]; cr.edge > 0 && x != nil && x.head != nil && cr.under(x.head.Seq) == cr.records[len(cr.records)-1] {
 			out = append(out, signedFrame(frameHead, x.signed)...)
 		}
 	}
-	return append(out, state{edge: cr.edge}.frame()...)
-}
-
-// onAir is the newest set of a DJ that is carried here, or nil. c.mu is held.
-func (c *Carrier) onAir(dj [32]byte) (newest *carry) {
-	for set, cr := range c.sets {
-		if set.DJ == dj && len(cr.records) > 0 && !cr.closed && (newest == nil || cr.records[0].live.IAT > newest.records[0].live.IAT) {
-			newest = cr
-		}
-	}
-	return newest
+	return append(out, state{edge: on[0].edge}.frame()...)
 }
 
 // hearChild does what an asker's frame says.
@@ -231,6 +232,8 @@ func (c *Carrier) hearChild(cr *carry, ch *child, kind byte, body []byte) error 
 func (cr *carry) pulled(ch *child, seq uint64, now time.Time) {
 	x := cr.held[seq]
 	switch {
+	case !ch.near && ch.mode != full && cr.c.cfg.Hush():
+		cr.c.say(ch.link, seqsFrame(frameNot, seq))
 	case x != nil && x.data != nil && (ch.near || cr.rescue.spend(now, 4, cr.rescues())):
 		ch.pulls[seq] = now
 		cr.c.say(ch.link, signedFrame(frameHead, x.signed))
@@ -274,14 +277,11 @@ func (cr *carry) turn(ch *child, m mode, flags byte, next uint64) {
 	switch {
 	case m == full && was != full && !cr.bears(ch, now):
 		m = min(was, heads)
-	case m == heads && was != heads && !ch.near && cr.standbys() >= cr.watchable():
+	case m == heads && was != heads && !ch.near && (cr.standbys() >= cr.watchable() || cr.c.cfg.Hush()):
 		m = nothing
 	}
 	if m != full {
-		ch.leaving = time.Time{}
-		ch.parts = nil
-		clear(ch.has)
-		clear(ch.pulls)
+		ch.rest()
 	}
 	ch.mode = m
 	if m == full && was != full {
@@ -299,6 +299,14 @@ func (cr *carry) turn(ch *child, m mode, flags byte, next uint64) {
 	case m == nothing || m == heads && was == heads:
 		cr.c.say(ch.link, referFrame(cr.refer(ch)))
 	}
+}
+
+// rest has a child given no more segments.
+func (ch *child) rest() {
+	ch.leaving = time.Time{}
+	ch.parts = nil
+	clear(ch.has)
+	clear(ch.pulls)
 }
 
 // bears tells whether one more child is given everything, and has another one

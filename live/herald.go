@@ -25,17 +25,35 @@ func Topic(dj manifests.DJ) string { return "playnode/live/" + dj.String() }
 
 // watch is a DJ who is listened for. Guarded by Carrier.mu.
 type watch struct {
-	dj     manifests.DJ
-	newest *record // of what she has on air
-	seq    uint64  // the number after the newest head told of
-	told   map[manifests.LiveID]bool
-	asked  map[string]time.Time
+	dj    manifests.DJ
+	on    map[manifests.SelID]*word // the newest of each selection
+	told  map[manifests.LiveID]bool
+	asked map[string]time.Time
+}
+
+// word is what was told of a set.
+type word struct {
+	*record
+	seq uint64 // the number after the newest head told of
+}
+
+// of is what was told of a set; nil for nothing.
+func (w *watch) of(set manifests.LiveID) *word {
+	if w == nil {
+		return nil
+	}
+	for _, x := range w.on {
+		if x.live.Live == set {
+			return x
+		}
+	}
+	return nil
 }
 
 // Watch has Config.OnAir called for what a DJ puts on air, until ctx ends, whose
 // error it returns. Neighbours are asked what she has on air now.
 func (c *Carrier) Watch(ctx context.Context, dj manifests.DJ) error {
-	w := &watch{dj: dj, told: map[manifests.LiveID]bool{}, asked: map[string]time.Time{}}
+	w := &watch{dj: dj, on: map[manifests.SelID]*word{}, told: map[manifests.LiveID]bool{}, asked: map[string]time.Time{}}
 	c.mu.Lock()
 	if c.watched[dj] != nil {
 		c.mu.Unlock()
@@ -57,7 +75,7 @@ func (c *Carrier) Watch(ctx context.Context, dj manifests.DJ) error {
 		return ctx.Err()
 	}
 	return c.cfg.Topics.Subscribe(ctx, Topic(dj), func(peer string, data []byte) bool {
-		news, err := c.hearHerald(w, bytes.NewReader(data))
+		news, err := c.hearHerald(w, bytes.NewReader(data), 1)
 		if err != nil {
 			c.cfg.Log.Debug("word of who is on air", "peer", peer, "err", err)
 		}
@@ -65,38 +83,49 @@ func (c *Carrier) Watch(ctx context.Context, dj manifests.DJ) error {
 	})
 }
 
-// hearHerald judges a record, and a head, and tells whether they are news.
-func (c *Carrier) hearHerald(w *watch, r io.Reader) (news bool, err error) {
-	var signed [2]manifests.Signed
-	n := 0
-	for ; n < 2; n++ {
-		kind, body, err := readFrame(r, true)
-		if err == io.EOF && n == 1 {
-			break
+// hearHerald judges a record, and a head of it, of each of most sets, and tells
+// whether any is news.
+func (c *Carrier) hearHerald(w *watch, r io.Reader, most int) (news bool, err error) {
+	var bad error
+	kind, body, err := readFrame(r, true)
+	for n := 0; ; n++ {
+		if n > 0 && (err == io.EOF || err == nil && kind == frameState) {
+			return news, bad
 		}
-		if n == 1 && kind == frameState {
-			break
+		if err != nil || kind != frameRecord || n == most {
+			return news, errors.Join(errFrame, err)
 		}
-		if err != nil || kind != byte(frameRecord+n) {
-			return false, errors.Join(errFrame, err)
+		record, err2 := signedOf(body)
+		if err2 != nil {
+			return news, err2
 		}
-		env, payload, err := parseSigned(body)
-		if err != nil {
-			return false, err
+		var head *manifests.Signed
+		if kind, body, err = readFrame(r, true); err == nil && kind == frameHead {
+			h, err2 := signedOf(body)
+			if err2 != nil {
+				return news, err2
+			}
+			head = &h
+			kind, body, err = readFrame(r, true)
 		}
-		signed[n] = manifests.Signed{Env: manifests.NewBlock(env), Payload: manifests.NewBlock(payload)}
+		fresh, err2 := c.hearOf(w, record, head)
+		news, bad = news || fresh, errors.Join(bad, err2)
 	}
+}
+
+// hearOf judges a set's record, and a head of it where there is one.
+func (c *Carrier) hearOf(w *watch, signed manifests.Signed, head *manifests.Signed) (news bool, err error) {
 	chain := c.cfg.Chain(w.dj)
 	if chain == nil {
 		return false, errors.New("her chain is not known here")
 	}
-	l, err := chain.OpenLive(signed[0])
+	l, err := chain.OpenLive(signed)
 	if err != nil {
 		return false, err
 	}
 	at, seq, final := l.IAT, uint64(0), false
-	if n == 2 {
-		h, err := chain.OpenLiveHead(signed[1], l)
+	if head != nil {
+		h, err := chain.OpenLiveHead(*head, l)
 		if err != nil {
 			return false, err
 		}
@@ -107,22 +136,33 @@ func (c *Carrier) hearHerald(w *watch, r io.Reader) (news bool, err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch x := w.newest; {
+	x := w.on[l.Sel]
+	switch {
 	case x == nil:
+		for sel := range w.on { // any
+			if len(w.on) < maxTold {
+				break
+			}
+			delete(w.on, sel)
+		}
 	case x.live.Live == l.Live:
-		if seq <= w.seq && l.Seq <= x.live.Seq {
+		if seq <= x.seq && l.Seq <= x.live.Seq {
 			return false, nil
 		}
+		seq = max(seq, x.seq)
 	case l.IAT < x.live.IAT:
 		return false, nil // an older one
+	default: // a playlist has one set at a time: she did not come to end the other
+		if cr := c.sets[Set{l.DJ, x.live.Live}]; cr != nil {
+			cr.followed = true
+			cr.wake()
+		}
 	}
-	if w.newest == nil || w.newest.live.Live != l.Live {
-		w.seq = 0
-	}
-	w.newest, w.seq = &record{signed[0], l}, max(w.seq, seq)
+	x = &word{&record{signed, l}, seq}
+	w.on[l.Sel] = x
 	set := Set{l.DJ, l.Live}
 	if cr := c.sets[set]; cr != nil {
-		cr.addRecord(w.newest)
+		cr.addRecord(x.record)
 	}
 	if !final && !w.told[l.Live] {
 		if len(w.told) >= maxTold {
@@ -136,8 +176,9 @@ func (c *Carrier) hearHerald(w *watch, r io.Reader) (news bool, err error) {
 	return true, nil
 }
 
-// maxTold bounds the sets that are remembered to have been told of.
-const maxTold = 64
+// maxTold bounds the sets that are remembered to have been told of, and those
+// of one DJ at a time; maxProgram those that one who asks is told of.
+const maxTold, maxProgram = 64, 8
 
 // ask asks a peer what those who are watched have on air. c.mu is held.
 func (c *Carrier) ask(peer string) {
@@ -160,7 +201,7 @@ func (c *Carrier) ask(peer string) {
 			defer s.Reset()
 			defer context.AfterFunc(ctx, func() { s.Reset() })()
 			if _, err = s.Write(hello{set: Set{DJ: dj}}.frame()); err == nil {
-				_, err = c.hearHerald(w, s)
+				_, err = c.hearHerald(w, s, maxProgram)
 			}
 			c.cfg.Log.Debug("asked who is on air", "peer", peer, "err", err)
 		})

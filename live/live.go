@@ -69,6 +69,11 @@ type Config struct {
 	// Near; four fifths of it are offered to others. 0 means that it is not
 	// known: no bound, and others are offered what 1 Mbit/s would bear.
 	Upload int64
+	// Hush tells whether the line is left to others now, and is quick: then
+	// nothing is given to peers that are not Near, those who were given go
+	// elsewhere, and of this box's own sets one has what all others are to have
+	// from there. nil means that it is not.
+	Hush func() bool
 	// Sent is told of each number of bytes that has been taken from Upload, so
 	// that what shares the line with it can hold back.
 	Sent func(n int)
@@ -151,6 +156,9 @@ func New(cfg Config) (*Carrier, error) {
 	}
 	if cfg.Dialable == nil {
 		cfg.Dialable = func() bool { return true }
+	}
+	if cfg.Hush == nil {
+		cfg.Hush = func() bool { return false }
 	}
 	if cfg.Sent == nil {
 		cfg.Sent = func(int) {}

@@ -27,11 +27,15 @@ func (ch *child) weight() int {
 // and those that it bears for a while.
 func (cr *carry) slots() (offer, most int) {
 	offer = min(int(offered*cr.c.upload()/cr.rate()), maxChildren-8)
+	hush := cr.c.cfg.Hush()
+	if hush {
+		offer = 0
+	}
 	if cr.root {
 		offer = max(offer, 1) // or nobody hears
 	}
-	if offer == 0 {
-		return 0, 0
+	if offer == 0 || hush {
+		return offer, offer
 	}
 	return offer, max(offer, int(borne*cr.c.upload()/cr.rate()))
 }
@@ -135,7 +139,9 @@ func (cr *carry) tell(ch *child, now time.Time) {
 // offers tells neighbours where we stand, where that has changed, and has
 // children go where there are too many.
 func (cr *carry) offers(now time.Time) {
-	s := cr.spare()
+	s, hush := cr.spare(), cr.c.cfg.Hush()
+	far, _, leaving := cr.fed()
+	_, most := cr.slots()
 	for _, ch := range cr.children {
 		for seq, at := range ch.pulls {
 			if now.Sub(at) > owing {
@@ -143,8 +149,19 @@ func (cr *carry) offers(now time.Time) {
 				cr.c.say(ch.link, seqsFrame(frameNot, seq))
 			}
 		}
-		if !ch.leaving.IsZero() && now.Sub(ch.leaving) > parting {
+		parted := !ch.leaving.IsZero() && now.Sub(ch.leaving) > parting
+		switch {
+		case hush && !ch.near && (ch.mode == heads || parted && far > most):
+			if ch.mode == full {
+				far, leaving = far-1, leaving-1
+			}
+			ch.rest()
+			ch.mode = nothing
+			cr.tell(ch, now)
+			cr.c.say(ch.link, referFrame(cr.refer(ch)))
+		case parted:
 			ch.leaving = time.Time{} // it found nobody
+			leaving--
 		}
 		moved := !slices.Equal(ch.said.path, cr.path()) || (ch.said.flags&flagRooted != 0) != cr.rooted() || (ch.said.flags&flagLeave != 0) == ch.leaving.IsZero()
 		if ch.mode != nothing && (moved || now.Sub(ch.saidAt) >= told && s.free != ch.said.free) {
@@ -155,15 +172,14 @@ func (cr *carry) offers(now time.Time) {
 		cr.offer, cr.offerAt = s, now
 		cr.c.say(p.link, frame(frameSpare, s.append(nil)))
 	}
-	far, _, leaving := cr.fed()
-	if _, most := cr.slots(); far-leaving > most && now.Sub(cr.parted) > settling {
+	if far-leaving > most && now.Sub(cr.parted) > settling {
 		var weakest *child
 		for _, o := range cr.children {
 			if o.mode == full && !o.near && o.leaving.IsZero() && (weakest == nil || o.weight() < weakest.weight()) {
 				weakest = o
 			}
 		}
-		if weakest != nil && len(cr.refer(weakest)) > 0 {
+		if weakest != nil && (hush || len(cr.refer(weakest)) > 0) {
 			cr.dismiss(weakest, now)
 		}
 	}

@@ -55,6 +55,7 @@ type carry struct {
 	begun    bool
 	begin    uint64 // the first segment that is sought here
 	closed   bool   // the head of edge-1 is final
+	followed bool   // another set has taken its place
 	bytes    int64  // of segments in memory
 	size     float64
 	moved    time.Time // when edge moved

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"playnode/manifests"
 	"playnode/node"
 )
 
@@ -106,11 +105,10 @@ func (c *Carrier) hearSource(cr *carry, s *source, k *candidate, kind byte, body
 	c.mu.Unlock()
 	switch kind {
 	case frameRecord, frameHead:
-		env, payload, err := parseSigned(body)
+		signed, err := signedOf(body)
 		if err != nil {
 			return err
 		}
-		signed := manifests.Signed{Env: manifests.NewBlock(env), Payload: manifests.NewBlock(payload)}
 		if kind == frameRecord {
 			return c.takeRecord(cr, signed, s)
 		}

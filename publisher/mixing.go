@@ -68,6 +68,24 @@ func (p *Publisher) mixing(label string) (manifests.Mixing, error) {
 	return x, nil
 }
 
+// unmixed is how a playlist is mixed without some of its tracks; puts is given
+// its row. It is nil where that says the same.
+func (p *Publisher) unmixed(label string, gone []cid.Cid, puts map[string][]byte) (*manifests.Mixing, error) {
+	x, err := p.mixing(label)
+	if err != nil {
+		return nil, err
+	}
+	n := len(x.Cues)
+	for _, c := range gone {
+		delete(x.Cues, c)
+	}
+	if len(x.Cues) == n {
+		return nil, nil
+	}
+	puts[rowMix+label] = marshal(mixRowOf(x))
+	return &x, nil
+}
+
 // SetMixing says how a playlist is mixed and publishes that, sealed. It is
 // durable when it returns.
 func (p *Publisher) SetMixing(ctx context.Context, t MixTerms) (Playlist, error) {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,70 +31,121 @@ import (
 // seconds of sound; a longer one is a track first, and measured after.
 const atOnce = 2 * 3600
 
+// longestPart is how long a track of a set is about, unless SetOptions say: what
+// opens its leaves has to find room in its info.
+const longestPart = 12 * time.Hour
+
+// become is what a set, or a part of it, has become.
+type become struct {
+	tracks []Track
+	gone   []cid.Cid // tracks that the playlist lists no more
+}
+
+// after is what is left of earlier tracks, and then b's.
+func (b become) after(earlier []Track) []Track {
+	return slices.DeleteFunc(slices.Concat(earlier, b.tracks), func(t Track) bool { return slices.Contains(b.gone, t.CID) })
+}
+
 // closeSet makes the set that a playlist has had on air tracks of it, one for
 // each of its runs; none where there was none, or nothing in it. The segments
 // stay as they are.
-func (p *Publisher) closeSet(ctx context.Context, label string) ([]Track, error) {
+func (p *Publisher) closeSet(ctx context.Context, label string) (become, error) {
 	var row setRow
 	ok, err := load(p.cfg.Store, rowSet+label, &row)
 	if err != nil || !ok {
-		return nil, err
+		return become{}, err
 	}
 	air, err := lease.DecodeAir(row.Air)
 	if err != nil {
-		return nil, err
+		return become{}, err
+	}
+	return p.tracksOf(ctx, edit{label: label, create: true, air: &aired{}, gone: []string{rowSet + label}}, row, air, math.MaxUint64)
+}
+
+// partSet makes tracks of those runs of a set on air that have ended before a
+// segment.
+func (p *Publisher) partSet(ctx context.Context, label string, row setRow, air lease.Air, before uint64) (become, error) {
+	row.Closed = false
+	return p.tracksOf(ctx, edit{label: label, create: true}, row, air, before)
+}
+
+// tracksOf makes tracks of a set's runs, up to a segment, and forgets what was
+// noted of them, by the edit e: of what rows say, all changes at once.
+func (p *Publisher) tracksOf(ctx context.Context, e edit, row setRow, air lease.Air, before uint64) (out become, err error) {
+	live := air.Record.Live
+	var runs []runRow
+	if err := p.cfg.Store.Each(rowRun+live.String()+"/", func(key string, value []byte) error {
+		var r runRow
+		if err := json.Unmarshal(value, &r); err != nil {
+			return fmt.Errorf("read %s: %w", key, err)
+		}
+		if r.From < before {
+			runs, e.gone = append(runs, r), append(e.gone, key)
+		}
+		return nil
+	}); err != nil {
+		return out, err
 	}
 	var leaves []segmentRow
-	gone := []string{rowSet + label}
-	if err := p.cfg.Store.Each(rowSegment+air.Record.Live.String()+"/", func(key string, value []byte) error {
+	first := uint64(0) // the number of leaves[0]
+	if err := p.cfg.Store.Each(rowSegment+live.String()+"/", func(key string, value []byte) error {
+		seq, err := strconv.ParseUint(key[strings.LastIndexByte(key, '/')+1:], 16, 64)
+		if err != nil || seq >= before {
+			return err
+		}
+		if len(leaves) == 0 {
+			first = seq
+		}
 		var s segmentRow
 		if err := json.Unmarshal(value, &s); err != nil {
 			return fmt.Errorf("read %s: %w", key, err)
 		}
-		leaves, gone = append(leaves, s), append(gone, key)
+		leaves, e.gone = append(leaves, s), append(e.gone, key)
 		return nil
 	}); err != nil {
-		return nil, err
+		return out, err
 	}
 	title := row.Title
 	if title == "" {
 		title = "Live, " + time.Unix(row.Began, 0).UTC().Format("2 January 2006 15:04 UTC")
 	}
-	e := edit{label: label, create: true, air: &aired{}}
-	var out []Track
-	for i, run := range row.Runs {
-		to := uint64(len(leaves))
-		if i+1 < len(row.Runs) {
-			to = row.Runs[i+1].From
+	end := first + uint64(len(leaves))
+	var made []*trackRow
+	for i, run := range runs {
+		to := end
+		if i+1 < len(runs) {
+			to = min(to, runs[i+1].From)
 		}
-		if run.From >= to {
+		if run.From < first || run.From >= to {
 			continue
 		}
 		name := title
-		if i > 0 {
-			name = fmt.Sprintf("%s (%d)", title, i+1)
+		if run.N > 0 {
+			name = fmt.Sprintf("%s (%d)", title, run.N+1)
 		}
-		rec := &manifests.Recorded{Live: air.Record.Live, First: run.From, Spans: spansOf(air, run.From, to), Closed: row.Closed && to == uint64(len(leaves))}
-		t, err := p.recorded(ctx, rec, run.Init, leaves[run.From:to], name)
+		rec := &manifests.Recorded{Live: live, First: run.From, Spans: spansOf(air, run.From, to), Closed: row.Closed && to == end}
+		t, err := p.recorded(ctx, rec, run.Init, leaves[run.From-first:to-first], name)
 		if err != nil {
-			return nil, fmt.Errorf("make a track of set %s: %w", air.Record.Live, err)
+			return out, fmt.Errorf("make a track of set %s: %w", live, err)
 		}
 		if t == nil {
 			continue
 		}
 		if err := p.cfg.Store.Put(rowTrack+t.CID.String(), marshal(t)); err != nil {
-			return nil, err
+			return out, err
 		}
-		e.add = append(e.add, t.CID)
-		out = append(out, Track{CID: t.CID, Title: t.Title, Samples: t.Samples, Rate: t.Rate, Loudness: t.Loudness})
+		made, e.add = append(made, t), append(e.add, t.CID)
+		out.tracks = append(out.tracks, Track{CID: t.CID, Title: t.Title, Samples: t.Samples, Rate: t.Rate, Loudness: t.Loudness})
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.commit(ctx, e); err != nil {
-		return nil, err
+	if row.Keep > 0 {
+		if err := p.roll(&e, made, row); err != nil {
+			return out, err
+		}
 	}
-	// A kill before this makes the same files again, and finds them listed.
-	return out, p.cfg.Store.Apply(nil, gone)
+	out.gone = e.drop
+	return out, p.commit(ctx, e)
 }
 
 // spansOf are the live keys of segments from on, up to to.

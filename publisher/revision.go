@@ -35,6 +35,7 @@ type edit struct {
 	label  string            // a playlist,
 	add    []cid.Cid         // the tracks that it gets,
 	create bool              // also where it is new and gets none,
+	drop   []cid.Cid         // those that it lists no more,
 	air    *aired            // what it has on air, where that is new,
 	mixing *manifests.Mixing // and how it is mixed, where that is new
 	leases []*leaseRow       // new or other than they were
@@ -42,6 +43,7 @@ type edit struct {
 	offer  *offerRow         // new
 	card   *cardRow          // new
 	puts   map[string][]byte
+	gone   []string // rows
 }
 
 // revise makes an edit and the catalogue's next version: a manifest for every
@@ -58,7 +60,7 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 	if err != nil {
 		return err
 	}
-	puts := map[string][]byte{}
+	puts, gone := map[string][]byte{}, slices.Clone(e.gone)
 	maps.Copy(puts, e.puts)
 	if len(add) > 0 || e.create {
 		i := slices.IndexFunc(lists, func(l *listRow) bool { return l.Label == label })
@@ -122,20 +124,25 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 		if e.anew[l.Label] {
 			s = s.Revoke()
 		}
-		var more []cid.Cid
+		var more, left []cid.Cid
 		var mixing *manifests.Mixing
 		if l.Label == label {
 			more, mixing = add, e.mixing
 			if e.air != nil {
 				l.Live = e.air.record
 			}
+			if err == nil && len(e.drop) > 0 {
+				if left, err = p.without(l, lists, e.drop, &gone); err == nil {
+					mixing, err = p.unmixed(label, e.drop, puts)
+				}
+			}
 		}
-		if err == nil && len(more) == 0 && mixing == nil && p.current(l, s, now, tenants, offers[l.Label]) {
+		if err == nil && len(more) == 0 && len(e.drop) == 0 && mixing == nil && p.current(l, s, now, tenants, offers[l.Label]) {
 			continue
 		}
 		var drawn []lease.Tenant
 		if err == nil {
-			drawn, err = p.reviseList(ctx, l, s, more, mixing, now, tenants, offers[l.Label])
+			drawn, err = p.reviseList(ctx, l, s, left, more, mixing, now, tenants, offers[l.Label])
 		}
 		if err != nil {
 			return fmt.Errorf("playlist %q: %w", l.Label, err)
@@ -145,7 +152,11 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 			r.take(t)
 			puts[rowLease+t.Lease.String()] = marshal(r)
 		}
-		l.add(more, puts)
+		if left != nil {
+			l.replace(slices.Concat(left, more), puts, &gone)
+		} else {
+			l.add(more, puts)
+		}
 		puts[rowList+l.Label] = marshal(l)
 		revised = true
 	}
@@ -154,16 +165,16 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 		return err
 	}
 	if !revised && begun && head.RootN == p.cfg.Keys.rootN() && head.cardIs(card) || len(lists) == 0 {
-		if len(puts) == 0 {
+		if len(puts)+len(gone) == 0 {
 			return nil
 		}
-		return p.cfg.Store.Apply(puts, nil) // leases that no revision carries any more; a card before all lists
+		return p.cfg.Store.Apply(puts, gone) // leases that no revision carries any more; a card before all lists
 	}
 	if err := p.reviseHead(ctx, &head, lists, card, now); err != nil {
 		return fmt.Errorf("head: %w", err)
 	}
 	puts[rowHead] = marshal(head)
-	return p.cfg.Store.Apply(puts, nil)
+	return p.cfg.Store.Apply(puts, gone)
 }
 
 // current tells whether a playlist's last manifest says what is so at now.
@@ -223,10 +234,11 @@ func (p *Publisher) held(ctx context.Context) func([]cid.Cid) ([][]byte, error) 
 }
 
 // reviseList makes and signs a playlist's next revision, in which more tracks
-// are listed than in the last, mixed as mixing says where that is not nil, and returns the leases for which it drew
+// are listed than in the last, and of those of the last only left where that is
+// not nil, mixed as mixing says where that is not nil, and returns the leases for which it drew
 // grants. It is made of the last one's blocks, or, where they are not enough,
 // of all of the playlist's rows.
-func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selection, more []cid.Cid, mixing *manifests.Mixing, now int64, tenants []lease.Tenant, offer *offerRow) ([]lease.Tenant, error) {
+func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selection, left, more []cid.Cid, mixing *manifests.Mixing, now int64, tenants []lease.Tenant, offer *offerRow) ([]lease.Tenant, error) {
 	d := lease.Draft{
 		// A clock that was set back must not make a manifest older than the
 		// last: followers would refuse it.
@@ -241,14 +253,20 @@ func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selectio
 	if d.Amend.Tracks, err = p.tracks(slices.Concat(more, l.Changed)); err != nil {
 		return nil, err
 	}
-	rev, next, err := s.Revise(d)
+	var rev lease.Revision
+	var next lease.Selection
+	if err = lease.ErrWhole; left == nil {
+		rev, next, err = s.Revise(d)
+	}
 	if errors.Is(err, lease.ErrWhole) {
 		d.Amend = nil
-		order, failed := p.order(l)
-		if failed != nil {
-			return nil, failed
+		order := left
+		if order == nil {
+			if order, err = p.order(l); err != nil {
+				return nil, err
+			}
 		}
-		order = append(order, more...)
+		order = slices.Concat(order, more)
 		list := manifests.Playlist{Label: l.Label, Tracks: order}
 		if mixing != nil {
 			list.Mixing = *mixing

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -57,6 +59,17 @@ type SetOptions struct {
 	Playlist string
 	// Title is the track's; "" for the date.
 	Title string
+	// Part is how long a track of it is about: a set that is longer becomes one
+	// after the other while it is on air. 0 means 12 h.
+	Part time.Duration
+	// Keep, when not 0, makes the playlist a list that rolls: of the tracks that
+	// such sets of it have become it keeps the newest, as many as make so much
+	// sound, and gives the others up, blocks and all.
+	Keep time.Duration
+	// Hold, when set, keeps what is stored from being let go until release is
+	// called: it is called before blocks are written that no row names for a
+	// while.
+	Hold func() (release func())
 	// Carrier may be nil: then followers find the set by its name alone.
 	Carrier Carrier
 	// Tell, when set, is told what happens, from one goroutine.
@@ -77,12 +90,20 @@ type SetEvent struct {
 // OnAir puts what src gives on air until it ends or ctx does, and closes the
 // set: it is a track of the playlist when OnAir returns. Where the source goes
 // on otherwise, as another encoder's stream does, the set goes on, and there is
-// a track for each part. Each segment is durable here before it is announced. A
-// set that a kill has left open is closed by the next OnAir or Publish.
+// a track for each part. A set's cost does not grow with its length: what has
+// become a track is forgotten. Each segment is durable here before it is
+// announced. A set that a kill has left open is closed by the next OnAir or
+// Publish. Those of its tracks are returned that the playlist still lists.
 func (p *Publisher) OnAir(ctx context.Context, src Source, opt SetOptions) (tracks []Track, err error) {
 	fail := func(err error) ([]Track, error) { return tracks, fmt.Errorf("on air: %w", err) }
 	if !manifests.ValidLabel(opt.Playlist) {
 		return fail(fmt.Errorf("%q: %w", opt.Playlist, ErrLabel))
+	}
+	if opt.Part <= 0 {
+		opt.Part = longestPart
+	}
+	if opt.Hold == nil {
+		opt.Hold = func() func() { return func() {} }
 	}
 	unlock, ok := p.aired.try(opt.Playlist)
 	if !ok {
@@ -91,10 +112,14 @@ func (p *Publisher) OnAir(ctx context.Context, src Source, opt SetOptions) (trac
 	defer unlock()
 	// What is begun is ended, also when the DJ has pressed ^C.
 	whole := context.WithoutCancel(ctx)
-	if _, err := p.closeSet(whole, opt.Playlist); err != nil {
+	release := opt.Hold()
+	_, err = p.closeSet(whole, opt.Playlist)
+	release()
+	if err != nil {
 		return fail(err)
 	}
 	var s *set
+	defer func() { s.wait() }()
 	for {
 		cut, err := src.Next(ctx)
 		if err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
@@ -110,7 +135,7 @@ func (p *Publisher) OnAir(ctx context.Context, src Source, opt SetOptions) (trac
 			break
 		}
 		if s == nil {
-			s = &set{p: p, opt: opt, row: setRow{Began: p.cfg.Now().Unix(), Title: manifests.Clean(opt.Title, 480)}}
+			s = &set{p: p, opt: opt, row: setRow{Began: p.cfg.Now().Unix(), Title: manifests.Clean(opt.Title, 480), Keep: opt.Keep}}
 			if err := s.turn(whole); err != nil {
 				return fail(err)
 			}
@@ -122,9 +147,14 @@ func (p *Publisher) OnAir(ctx context.Context, src Source, opt SetOptions) (trac
 	if err := s.end(whole); err != nil {
 		return fail(err)
 	}
-	if tracks, err = p.closeSet(whole, opt.Playlist); err != nil {
+	s.wait()
+	release = opt.Hold()
+	last, err := p.closeSet(whole, opt.Playlist)
+	release()
+	if err != nil {
 		return fail(err)
 	}
+	tracks = last.after(s.made)
 	s.event.Tracks = tracks
 	s.tell()
 	return tracks, nil
@@ -139,8 +169,15 @@ type set struct {
 	event   SetEvent
 	named   errgroup.Group // tells the name, meanwhile
 	latest  manifests.Block
+	run     runRow // the newest, which goes on
+	runDue  bool   // its row is to be put
 	initDue bool
 	since   int // bytes of media since media's beginning was last told
+
+	ripe    time.Duration // Length when tracks were last made of it
+	parting sync.WaitGroup
+	busy    atomic.Bool // tracks are being made of what was on air
+	made    []Track     // what it has become so far; parting guards it
 }
 
 // initShare bounds what telling how media begins costs, again and again for who
@@ -151,6 +188,7 @@ const initShare = 16
 // it the revision of the playlist that opens its generation and period.
 func (s *set) turn(ctx context.Context) error {
 	p := s.p
+	defer s.opt.Hold()()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.revise(ctx, edit{label: s.opt.Playlist, create: true}); err != nil {
@@ -218,11 +256,19 @@ func (s *set) turned() (bool, error) {
 
 // add seals a cut as the next segment, keeps it, and announces it.
 func (s *set) add(ctx context.Context, c Cut) error {
-	switch runs := s.row.Runs; {
-	case len(runs) == 0 && c.Init == nil:
+	first := s.run.Init == nil
+	anew := c.Init != nil && (first || !c.Init.Equal(s.run.Init))
+	long := s.event.Length-s.ripe >= s.opt.Part && (anew || c.Open) && !s.busy.Load()
+	switch {
+	case first && c.Init == nil:
 		return errors.New("the source does not say what it is")
-	case len(runs) == 0 || c.Init != nil && !c.Init.Equal(runs[len(runs)-1].Init):
-		s.row.Runs, s.initDue = append(runs, runRow{s.row.Seq, c.Init}), true
+	case anew:
+		s.begin(c.Init)
+	case long:
+		s.begin(s.run.Init)
+	}
+	if long {
+		s.part(ctx)
 	}
 	if turned, err := s.turned(); err != nil {
 		return err
@@ -234,18 +280,49 @@ func (s *set) add(ctx context.Context, c Cut) error {
 	return s.put(ctx, c, false)
 }
 
-// end announces the set's end.
-func (s *set) end(ctx context.Context) error {
-	defer s.named.Wait()
-	return s.put(ctx, Cut{}, true)
+// begin has the next segment be the first of a run.
+func (s *set) begin(init *manifests.MediaInit) {
+	if s.run.Init != nil {
+		s.run.N++
+	}
+	s.run.From, s.run.Init = s.row.Seq, init
+	s.runDue, s.initDue = true, true
 }
+
+// part makes tracks of what lies before the run that now begins, meanwhile.
+func (s *set) part(ctx context.Context) {
+	s.ripe = s.event.Length
+	s.busy.Store(true)
+	row, air, before, release := s.row, s.air, s.run.From, s.opt.Hold()
+	s.parting.Go(func() {
+		defer release()
+		defer s.busy.Store(false)
+		made, err := s.p.partSet(ctx, s.opt.Playlist, row, air, before)
+		if err != nil { // the next one makes them
+			s.p.cfg.Log.Warn("on air: no track was made yet of what was", "err", err)
+			return
+		}
+		s.made = made.after(s.made)
+	})
+}
+
+// wait waits for what goes on meanwhile; s may be nil.
+func (s *set) wait() {
+	if s != nil {
+		s.parting.Wait()
+		s.named.Wait()
+	}
+}
+
+// end announces the set's end.
+func (s *set) end(ctx context.Context) error { return s.put(ctx, Cut{}, true) }
 
 func (s *set) put(ctx context.Context, c Cut, final bool) error {
 	now := s.p.cfg.Now()
 	text := manifests.Clean(c.Text, 512)
 	seg := &manifests.Segment{At: s.row.At, Len: c.Len, UTC: now.UnixMilli(), Open: c.Open, Text: text, Media: c.Media}
-	if init := s.row.Runs[len(s.row.Runs)-1].Init; s.initDue || s.since >= initShare*len(init.Head) {
-		seg.Init, s.since = init, 0
+	if s.initDue || s.since >= initShare*len(s.run.Init.Head) {
+		seg.Init, s.since = s.run.Init, 0
 		if text == "" { // who joins is told what is on as well
 			seg.Text = s.event.Text
 		}
@@ -266,20 +343,22 @@ func (s *set) put(ctx context.Context, c Cut, final bool) error {
 	if err != nil {
 		return err
 	}
-	if err := s.p.put(ctx, []manifests.Block{sealed, head.Payload, head.Env}); err != nil {
+	// Nothing links to a head: it is announced, and not kept.
+	if err := s.p.put(ctx, []manifests.Block{sealed}); err != nil {
 		return err
 	}
-	leaf := segmentRow{sealed.CID, len(sealed.Data), len(c.Media), c.Len}
-	row := segmentRowKey(l.Live, s.row.Seq)
+	puts := map[string][]byte{segmentRowKey(l.Live, s.row.Seq): marshal(segmentRow{sealed.CID, len(sealed.Data), len(c.Media), c.Len})}
+	if s.runDue {
+		puts[runRowKey(l.Live, s.run.N)] = marshal(s.run)
+	}
 	d := manifests.Digest(head.Payload.CID)
 	s.row.Seq, s.row.At, s.row.Prev, s.row.Closed = s.row.Seq+1, s.row.At+c.Len, d[:], final
-	if run := s.row.Runs; len(run) > 0 && c.Len > 0 {
-		s.event.Length += time.Duration(float64(c.Len) / float64(run[len(run)-1].Init.Rate) * float64(time.Second))
-	}
-	if err := s.p.cfg.Store.Apply(map[string][]byte{rowSet + s.opt.Playlist: marshal(s.row), row: marshal(leaf)}, nil); err != nil {
+	s.event.Length += time.Duration(float64(c.Len) / float64(s.run.Init.Rate) * float64(time.Second))
+	puts[rowSet+s.opt.Playlist] = marshal(s.row)
+	if err := s.p.cfg.Store.Apply(puts, nil); err != nil {
 		return err
 	}
-	s.initDue = false
+	s.initDue, s.runDue = false, false
 	if s.opt.Carrier != nil {
 		if err := s.opt.Carrier.Segment(ctx, head, sealed); err != nil {
 			return err
@@ -299,27 +378,30 @@ func (s *set) tell() {
 	}
 }
 
-// The rows of sets that are not yet tracks: a set by its playlist, a segment by
-// its set and its number.
+// The rows of what is no track yet: a set by its playlist, which is written with
+// each segment and does not grow, its runs by their numbers, and its segments
+// by theirs.
 const (
 	rowSet     = "set/"
+	rowRun     = "run/"
 	rowSegment = "segment/"
 )
 
 type setRow struct {
 	Air    []byte // the set's secrets
 	Record *cid.Cid
-	Title  string   // of the track; "" for the date
-	Runs   []runRow // each becomes a track
-	Began  int64    // Unix seconds
-	Seq    uint64   // the next segment's
-	At     int64    // ticks so far
-	Prev   []byte   // digest of the newest head, or of the first record
+	Title  string        // of the track; "" for the date
+	Keep   time.Duration // as SetOptions has it
+	Began  int64         // Unix seconds
+	Seq    uint64        // the next segment's
+	At     int64         // ticks so far
+	Prev   []byte        // digest of the newest head, or of the first record
 	Closed bool
 }
 
-// runRow is from which segment on media begins so.
+// runRow is from which segment on media begins so; each run becomes a track.
 type runRow struct {
+	N    int // from 0, in the set
 	From uint64
 	Init *manifests.MediaInit
 }
@@ -329,6 +411,8 @@ type segmentRow struct {
 	Sealed, Media int   // bytes
 	Len           int64 // ticks
 }
+
+func runRowKey(l manifests.LiveID, n int) string { return fmt.Sprintf("%s%s/%08x", rowRun, l, n) }
 
 func segmentRowKey(l manifests.LiveID, seq uint64) string {
 	return fmt.Sprintf("%s%s/%08x", rowSegment, l, seq)

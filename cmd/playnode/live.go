@@ -31,7 +31,10 @@ FILE, at its own pace. mp3, Ogg Opus, Ogg Vorbis and FLAC become tracks that
 everyone plays; AAC, MPEG-TS, fragmented MP4 and WebM are carried as they come.
 
 A source that is lost may come back: the set goes on. ^C ends it, and it becomes
-a track of the playlist, of which nothing is sent again.`,
+a track of the playlist, of which nothing is sent again. A set of more than 12 h,
+or --part, becomes one track after the other while it is on air. With --keep the
+playlist is a channel: it keeps that much of what was on air last, this time and
+the times before, and all else of it is given up, here and wherever it is held.`,
 		Args: func(c *cobra.Command, args []string) error {
 			switch {
 			case len(args) < 1 || len(args) > 2:
@@ -68,6 +71,8 @@ a track of the playlist, of which nothing is sent again.`,
 	f.BoolVar(&req.Once, "once", false, "end the set when the first source has left")
 	f.StringVar(&req.Title, "title", "", "the track's title; the date, where not given")
 	f.DurationVar(&req.Segment, "segment", time.Second, "how long a segment is, 500ms to 2s: shorter is sooner heard, and costs more")
+	f.Var((*duration)(&req.Part), "part", "how long a track of a long set is, 10m or more; 12h, and with --keep 1h, where not given")
+	f.Var((*duration)(&req.Keep), "keep", "keep so much of what was on air with --keep, the newest; all, where not given")
 	f.Lookup("password").DefValue = ""
 	return c
 }

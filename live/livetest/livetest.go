@@ -22,6 +22,7 @@ type DJ struct {
 	root, key ed25519.PrivateKey
 	chain     *manifests.Chain
 	set       live.Set
+	sel       manifests.SelID
 	record    manifests.Live
 	signed    manifests.Signed
 	prev      [32]byte
@@ -40,9 +41,18 @@ func New(seed byte, at time.Time) *DJ {
 		Pub:   []manifests.Publisher{{K: public(d.key), Roles: []manifests.Role{manifests.RoleLive}, NBF: at.Unix() - 1000, Exp: at.Unix() + 1<<30}},
 		Names: [2]manifests.Name{manifests.NewName(public(key(seed, 3))), manifests.NewName(public(key(seed, 4)))},
 	}).Encode()), d.root)}))
-	d.set = live.Set{DJ: d.chain.DJ(), Live: manifests.LiveID{seed, 1}}
+	d.set, d.sel = live.Set{DJ: d.chain.DJ(), Live: manifests.LiveID{seed, 1}}, manifests.SelID{1}
 	d.Turn(at)
 	return d
+}
+
+// Another is another set of hers, n of her selection sel. She goes on air with
+// it at a time.
+func (d *DJ) Another(sel, n byte, at time.Time) *DJ {
+	o := &DJ{root: d.root, key: d.key, chain: d.chain, sel: manifests.SelID{sel}, rand: rand.New(rand.NewPCG(uint64(sel), uint64(n)))}
+	o.set = live.Set{DJ: d.set.DJ, Live: manifests.LiveID{d.set.Live[0], sel, n}}
+	o.Turn(at)
+	return o
 }
 
 func key(seed, n byte) ed25519.PrivateKey {
@@ -82,7 +92,7 @@ func (d *DJ) Record() manifests.Signed { return d.signed }
 func (d *DJ) Turn(at time.Time) manifests.Signed {
 	r := &d.record
 	first := r.Seq == 0
-	r.DJ, r.Live, r.RootN, r.Sel, r.Seq, r.IAT, r.From = d.set.DJ, d.set.Live, 1, manifests.SelID{1}, r.Seq+1, at.Unix(), d.seq
+	r.DJ, r.Live, r.RootN, r.Sel, r.Seq, r.IAT, r.From = d.set.DJ, d.set.Live, 1, d.sel, r.Seq+1, at.Unix(), d.seq
 	r.Unit, r.Cur, r.Gen = manifests.Week, manifests.Period(at.Unix(), manifests.Week), r.Seq
 	r.Lock = make([]manifests.Lock, manifests.Ahead(r.Unit)+1)
 	if !first {

@@ -1,0 +1,102 @@
+package publisher
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ipfs/go-cid"
+)
+
+// rowRoll begins the rows of a playlist's tracks that roll out of it: by the
+// playlist, and when they were on air.
+const rowRoll = "roll/"
+
+type rollRow struct {
+	CID cid.Cid
+	Sec uint64
+}
+
+// roll has an edit list tracks that were made of a set, and give up those of
+// earlier ones that are more than the set's Keep. The newest track stays,
+// however long it is. mu is held.
+func (p *Publisher) roll(e *edit, made []*trackRow, row setRow) error {
+	prefix := rowRoll + e.label + "/"
+	rolls := map[string]rollRow{}
+	if err := p.cfg.Store.Each(prefix, func(key string, value []byte) error {
+		var r rollRow
+		if err := json.Unmarshal(value, &r); err != nil {
+			return fmt.Errorf("read %s: %w", key, err)
+		}
+		rolls[key] = r
+		return nil
+	}); err != nil {
+		return err
+	}
+	puts := map[string][]byte{}
+	for i, t := range made {
+		key := fmt.Sprintf("%s%016x/%016x/%04x", prefix, row.Began, row.Seq, i)
+		rolls[key] = rollRow{t.CID, t.Sec}
+		puts[key] = marshal(rolls[key])
+	}
+	var sound time.Duration
+	for _, key := range slices.Backward(slices.Sorted(maps.Keys(rolls))) {
+		if sound >= row.Keep {
+			e.drop, e.gone = append(e.drop, rolls[key].CID), append(e.gone, key)
+			delete(puts, key)
+		}
+		sound += time.Duration(rolls[key].Sec) * time.Second
+	}
+	e.puts = puts
+	return nil
+}
+
+// without is a playlist's order but for some tracks, and forgets by gone what
+// the library has of those that no other playlist lists.
+func (p *Publisher) without(l *listRow, lists []*listRow, drop []cid.Cid, gone *[]string) ([]cid.Cid, error) {
+	out := map[cid.Cid]bool{}
+	for _, c := range drop {
+		out[c] = true
+	}
+	order, err := p.order(l)
+	if err != nil {
+		return nil, err
+	}
+	left := slices.DeleteFunc(order, func(c cid.Cid) bool { return out[c] })
+	for _, o := range lists {
+		if o.Label == l.Label {
+			continue
+		}
+		others, err := p.order(o)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range others {
+			delete(out, c)
+		}
+	}
+	for c := range out {
+		*gone = append(*gone, rowTrack+c.String())
+		if err := p.cfg.Store.Each(rowClip+c.String()+"/", func(key string, _ []byte) error {
+			*gone = append(*gone, key)
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return left, nil
+}
+
+// replace puts other tracks in place of all of the playlist's, and has gone
+// name the pages that are left over.
+func (l *listRow) replace(tracks []cid.Cid, puts map[string][]byte, gone *[]string) {
+	pages := l.Pages
+	l.Tracks, l.Pages = nil, 0
+	l.add(tracks, puts)
+	for i := l.Pages; i < pages; i++ {
+		*gone = append(*gone, l.page(i))
+	}
+	l.Changed = slices.DeleteFunc(l.Changed, func(c cid.Cid) bool { return !slices.Contains(tracks, c) })
+}
