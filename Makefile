@@ -6,11 +6,12 @@ SHELL := /bin/bash
 GO ?= go
 FUZZTIME ?= 60s
 SOAK ?= 24h
+CHANNEL ?= 12h
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check interop fuzz vectors arm bench soak testnet swarm music dist clean
+.PHONY: help run build test check interop fuzz vectors arm bench soak channel testnet swarm music dist clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +45,9 @@ bench: build ## measures this machine against Kubo, age and HTTP: BENCH.md (SECT
 
 soak: ## a day of playing with faults thrown in, and seven days offline, on a fast clock (SOAK=24h)
 	PLAYNODE_SOAK=$(SOAK) $(GO) test ./player -run 'TestSoak|TestWeekOffline' -v -count=1 -timeout 3h
+
+channel: ## channels that roll for twelve hours on a virtual clock: memory and disks of a DJ, a venue and an archivist (CHANNEL=12h)
+	PLAYNODE_CHANNEL=$(CHANNEL) $(GO) test ./daemon -run TestAChannelRolls -v -count=1 -timeout 3h
 
 testnet: ## the lived scenarios (SCENARIO="name ..." for some), by a build whose clock can be set
 	CGO_ENABLED=0 $(GO) build -trimpath -tags testclock -ldflags '$(LDFLAGS)' -o bin/playnode-testclock ./cmd/playnode

@@ -68,6 +68,8 @@ type Options struct {
 	// key has come to its end, at least so often; nil means a ticker. stop is
 	// called when nobody looks any more.
 	Ticks func(every time.Duration) (ticks <-chan time.Time, stop func())
+
+	node func() (floor, error) // in place of the one that the settings say
 }
 
 // Daemon is an open repo with its node and roles. It is a Client of itself.
@@ -396,6 +398,18 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 		return err
 	}
 	g.Go(func() error { return serveHTTP(ctx, sock, socketHandler(d.Do)) })
+	d.tend(ctx, g, n)
+	if ready != nil {
+		ready(r)
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// tend has all roles do by g what they do by themselves, until ctx ends.
+func (d *Daemon) tend(ctx context.Context, g *errgroup.Group, n *network) {
 	g.Go(func() error { return n.names.Run(ctx) })
 	g.Go(func() error { return n.archivist.Run(ctx) })
 	g.Go(func() error { return d.keepPublished(ctx, n) })
@@ -407,13 +421,6 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 	g.Go(func() error { return d.keepServed(ctx, n) })
 	g.Go(func() error { return d.keepToday(ctx, n) })
 	g.Go(func() error { return d.keepSound(ctx, n) })
-	if ready != nil {
-		ready(r)
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return ctx.Err()
 }
 
 // Do runs one operation here; see Client.

@@ -50,6 +50,9 @@ type floor interface {
 
 // openNode makes the node that the settings say.
 func (d *Daemon) openNode(ctx context.Context, cfg repo.Config, key ed25519.PrivateKey, line *node.Line) (floor, error) {
+	if d.opt.node != nil {
+		return d.opt.node()
+	}
 	listen := cfg.Listen
 	if !d.opt.Serve && len(listen) == 0 {
 		// Enough for others to send us what we ask for; nobody is told.

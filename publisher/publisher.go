@@ -71,7 +71,7 @@ type Config struct {
 type Publisher struct {
 	cfg Config
 
-	mu    sync.Mutex // held while a revision is made
+	mu    queue // held while a revision is made
 	files keyed
 	aired keyed // by playlist, while a set is on air
 }
@@ -90,8 +90,15 @@ func New(cfg Config) (*Publisher, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Publisher{cfg: cfg}, nil
+	return &Publisher{cfg: cfg, mu: make(queue, 1)}, nil
 }
+
+// queue is a mutex that is held while peers are waited for. Who waits for it
+// waits as for them, also by a virtual clock.
+type queue chan struct{}
+
+func (q queue) Lock()   { q <- struct{}{} }
+func (q queue) Unlock() { <-q }
 
 // keyed is a mutex for each key.
 type keyed struct {
