@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -222,7 +223,7 @@ func TestAChannelRolls(t *testing.T) {
 			airing.Go(func() {
 				mouth := &mouthpiece{a: dj.n.air}
 				defer mouth.end()
-				tracks, err := dj.n.publisher.OnAir(t.Context(), src, publisher.SetOptions{Playlist: label, Carrier: mouth, Part: part, Keep: keep, Hold: dj.n.follow.Hold})
+				tracks, err := dj.n.publisher.OnAir(t.Context(), src, publisher.SetOptions{Playlist: label, Title: "The " + label + " shift", Carrier: mouth, Part: part, Keep: keep, Hold: dj.n.follow.Hold})
 				if err != nil || len(tracks) < 2 || len(tracks) > int(keep/part)+1 {
 					t.Errorf("%s: %d tracks, %v", label, len(tracks), err)
 				}
@@ -238,10 +239,11 @@ func TestAChannelRolls(t *testing.T) {
 		}
 		var heard Played
 		var missing int64
+		var title string
 		listening.Go(func() {
 			_, err := Call(t.Context(), venue, OpListen, ListenRequest{Play: PlayRequest{Name: name + "/day", Sink: "null"}, Wait: true}, func(e Event) {
 				if e.Play != nil {
-					missing = max(missing, e.Play.Missing)
+					missing, title = max(missing, e.Play.Missing), cmp.Or(e.Play.Title, title)
 				}
 				if e.Play != nil && e.Play.Played != nil {
 					heard = *e.Play.Played
@@ -251,6 +253,14 @@ func TestAChannelRolls(t *testing.T) {
 				t.Error("listen:", err)
 			}
 		})
+		// Its title is told to who listens, and on the page.
+		page := venue.Screenings()[0]
+		page.Span()
+		<-time.After(20 * time.Second)
+		const says = "The day shift"
+		if now := do(t, venue, OpCtl, CtlRequest{Do: "now"}); now.Live == nil || now.Live.Text != says || now.Title != says || page.Title() != says {
+			t.Errorf("on is %+v, of %+v, and on the page %q", now.Title, now.Live, page.Title())
+		}
 		window := max(part, time.Minute) // in which what goes up comes down again
 		var uses []use
 		for at := warm; ; at = min(at+warm, long-window) {
@@ -272,6 +282,9 @@ func TestAChannelRolls(t *testing.T) {
 			if last.blocks[i] > first.blocks[i]*5/4 || last.rows[i] > first.rows[i]*5/4 || first.blocks[i] < 100_000 {
 				t.Errorf("box %d: %d bytes of blocks and %d of rows, and then %d and %d", i, first.blocks[i], first.rows[i], last.blocks[i], last.rows[i])
 			}
+		}
+		if title != says {
+			t.Errorf("told of %q", title)
 		}
 		if got := time.Duration(heard.Samples) * time.Second / 8000; got < long-20*time.Second || missing > 0 {
 			t.Errorf("heard %s of %s, %d segments missing", got, long, missing)

@@ -45,7 +45,7 @@ func TestALongSetIsTracksOneAfterTheOther(t *testing.T) {
 	p := w.start()
 	v := w.leasedSet(p)
 	src, file := newDeckOut(t, 1, 44100)
-	a := &air{w: w, p: p}
+	a := &air{w: w, p: p, says: "Channel: Nobody – One"}
 	var listed []int
 	row := 0
 	tracks, err := w.rolled(p, src, a, 0, func(n int) {

@@ -57,7 +57,8 @@ type SetOptions struct {
 	// Playlist is who may hear it, and what the set becomes a track of; it is
 	// made where there is none.
 	Playlist string
-	// Title is the track's; "" for the date.
+	// Title is the track's; "" for the date. Who hears the set is told it before
+	// what the source says is on.
 	Title string
 	// Part is how long a track of it is about: a set that is longer becomes one
 	// after the other while it is on air. 0 means 12 h.
@@ -136,6 +137,7 @@ func (p *Publisher) OnAir(ctx context.Context, src Source, opt SetOptions) (trac
 		}
 		if s == nil {
 			s = &set{p: p, opt: opt, row: setRow{Began: p.cfg.Now().Unix(), Title: manifests.Clean(opt.Title, 480), Keep: opt.Keep}}
+			s.event.Text = s.row.Title
 			if err := s.turn(whole); err != nil {
 				return fail(err)
 			}
@@ -319,7 +321,7 @@ func (s *set) end(ctx context.Context) error { return s.put(ctx, Cut{}, true) }
 
 func (s *set) put(ctx context.Context, c Cut, final bool) error {
 	now := s.p.cfg.Now()
-	text := manifests.Clean(c.Text, 512)
+	text := s.says(manifests.Clean(c.Text, 512))
 	seg := &manifests.Segment{At: s.row.At, Len: c.Len, UTC: now.UnixMilli(), Open: c.Open, Text: text, Media: c.Media}
 	if s.initDue || s.since >= initShare*len(s.run.Init.Head) {
 		seg.Init, s.since = s.run.Init, 0
@@ -370,6 +372,15 @@ func (s *set) put(ctx context.Context, c Cut, final bool) error {
 	}
 	s.tell()
 	return nil
+}
+
+// says is what listeners are told is on, where a source says what: the set's
+// title before it.
+func (s *set) says(text string) string {
+	if text == "" || s.row.Title == "" || text == s.row.Title {
+		return text
+	}
+	return manifests.Clean(s.row.Title+": "+text, 512)
 }
 
 func (s *set) tell() {

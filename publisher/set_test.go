@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -64,6 +65,7 @@ type air struct {
 	heads    []manifests.Signed
 	segments []manifests.Block
 	p        *Publisher
+	says     string // what is on, by the segments that say it; "" for a set without a title
 }
 
 func (a *air) Record(_ context.Context, r manifests.Signed) error {
@@ -121,7 +123,7 @@ func (a *air) heard(v venue) (media []byte, deaf int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if seg.Init != nil && seg.Text != "Nobody – One" {
+		if seg.Init != nil && seg.Text != cmp.Or(a.says, "Nobody – One") {
 			t.Errorf("segment %d says how media begins, and %q is on", h.Seq, seg.Text)
 		}
 		if h.Seq == l.From && seg.Init == nil {
@@ -152,7 +154,7 @@ func TestASetIsHeardAndBecomesATrack(t *testing.T) {
 	p := w.start()
 	v := w.leasedSet(p)
 	src, file := newDeckOut(t, 1, 44100)
-	a := &air{w: w, p: p}
+	a := &air{w: w, p: p, says: "Tonight: Nobody – One"}
 	var linked *cid.Cid
 	src.before = func(n int) {
 		if n == 5 {
@@ -179,7 +181,7 @@ func TestASetIsHeardAndBecomesATrack(t *testing.T) {
 		t.Errorf("while on air the manifest links to %v", linked)
 	}
 	last := events[len(events)-1]
-	if len(events) != 12 || len(last.Tracks) != 1 || last.Text != "Nobody – One" || last.Length != time.Second || last.Segments != 11 {
+	if len(events) != 12 || len(last.Tracks) != 1 || last.Text != a.says || last.Length != time.Second || last.Segments != 11 {
 		t.Errorf("%d events, last %+v", len(events), last)
 	}
 	cat := w.read(p)
@@ -232,6 +234,69 @@ func TestAnEndedSetSendsNothingAgain(t *testing.T) {
 	}
 }
 
+// A title is told until the source says what is on, and then before that; neither is longer than a segment has room for,
+// nor anything but text.
+func TestWhoHearsASetIsToldItsTitle(t *testing.T) {
+	long := strings.Repeat("ü", 300)
+	for _, c := range []struct{ title, text, before, after string }{
+		{"Tonight", "Nobody – One", "Tonight", "Tonight: Nobody – One"},
+		{"Tonight", "Tonight", "Tonight", "Tonight"},
+		{"", "Nobody – One", "", "Nobody – One"},
+		{"To\x1b[31mnight\u202e", "<b>One</b>\x00", "To[31mnight", "To[31mnight: <b>One</b>"},
+		{long, long, long[:480], long[:480] + ": " + long[:30]},
+	} {
+		w := newWorld(t)
+		p := w.start()
+		v := w.leasedSet(p)
+		src, _ := newDeckOut(t, 1, 8820)
+		a := &air{w: w, p: p}
+		if _, err := p.OnAir(t.Context(), &later{deckOut: src, text: c.text}, SetOptions{Playlist: "main", Title: c.title, Carrier: a}); err != nil {
+			t.Fatal(err)
+		}
+		if got := a.texts(v); len(got) != 3 || got[0] != c.before || got[1] != c.after {
+			t.Errorf("%q says %q", c.title, got)
+		}
+	}
+}
+
+// later is a source that says what is on with its second cut.
+type later struct {
+	*deckOut
+	text string
+}
+
+func (l *later) Next(ctx context.Context) (Cut, error) {
+	c, err := l.deckOut.Next(ctx)
+	if c.Text = ""; l.n == 2 {
+		c.Text = l.text
+	}
+	return c, err
+}
+
+// texts is what each segment says is on.
+func (a *air) texts(v venue) (out []string) {
+	l, err := a.p.cfg.Keys.chain().OpenLive(a.records[0])
+	if err != nil {
+		a.w.t.Fatal(err)
+	}
+	tuned, err := v.Tune(l)
+	if err != nil {
+		a.w.t.Fatal(err)
+	}
+	for i, s := range a.heads {
+		h, err := manifests.DecodeLiveHead(s.Payload.Data)
+		if err != nil {
+			a.w.t.Fatal(err)
+		}
+		seg, err := tuned.Open(h, a.segments[i].Data)
+		if err != nil {
+			a.w.t.Fatal(err)
+		}
+		out = append(out, seg.Text)
+	}
+	return out
+}
+
 func TestARevokedVenueIsDeafInMidSet(t *testing.T) {
 	w := newWorld(t)
 	p := w.start()
@@ -282,7 +347,7 @@ func TestAnotherStreamIsAnotherTrack(t *testing.T) {
 	one, first := newDeckOut(t, 1, 8820)
 	two, second := newDeckOut(t, 2, 9000)
 	v := w.leasedSet(p)
-	a := &air{w: w, p: p}
+	a := &air{w: w, p: p, says: "Tonight: Nobody – One"}
 	tracks, err := p.OnAir(t.Context(), &both{one, two}, SetOptions{Playlist: "main", Title: "Tonight", Carrier: a})
 	if err != nil || len(tracks) != 2 || tracks[1].Title != "Tonight (2)" {
 		t.Fatal(tracks, err)
