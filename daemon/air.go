@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -107,6 +108,16 @@ func (d *Daemon) startCarrying(n *network) error {
 		}
 	}()
 	return nil
+}
+
+// carries lists the sets that go by here.
+func (a *air) carries() []Carries {
+	out := []Carries{}
+	for _, c := range a.carrier.Carried() {
+		out = append(out, Carries{c.Live.String(), c.Depth, c.Children, c.Received, c.Twice, c.Sent})
+	}
+	slices.SortFunc(out, func(a, b Carries) int { return cmp.Compare(a.Set, b.Set) })
+	return out
 }
 
 // chain is a DJ's as it is known here.

@@ -459,6 +459,23 @@ type Status struct {
 	// used for.
 	Today Today `json:"today"`
 	Line  Line  `json:"line"`
+	// Carries are the sets on air that go by this box.
+	Carries []Carries `json:"carries"`
+}
+
+// Carries is a set on air that goes by this box, heard here or not.
+type Carries struct {
+	Set string `json:"set"`
+	// Depth is how many boxes stand between the DJ's and this one: 0 for who
+	// has it from her, -1 for herself, and for who has it from nobody.
+	Depth int `json:"depth"`
+	// Children are the boxes that have it from this one.
+	Children int `json:"children"`
+	// Received and Twice are bytes of segments, Twice those that had come
+	// already; Sent is all that the children were sent.
+	Received int64 `json:"received"`
+	Twice    int64 `json:"twice"`
+	Sent     int64 `json:"sent"`
 }
 
 // Line is how this box uses its line.

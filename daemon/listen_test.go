@@ -98,3 +98,22 @@ func TestListen(t *testing.T) {
 	_, err = Call(t.Context(), p.venue, OpListen, without, nil)
 	wantKind(t, err, NotFound, "")
 }
+
+// A box says which sets go by it.
+func TestCarries(t *testing.T) {
+	p := newPair(t, time.Hour)
+	if c := do(t, p.dj, OpStatus, struct{}{}).Carries; c == nil || len(c) > 0 {
+		t.Errorf("with nothing on air: %+v", c)
+	}
+	mouth := &mouthpiece{a: p.dj.opened.air}
+	if _, err := p.dj.opened.publisher.OnAir(t.Context(), &quiet{left: 2}, publisher.SetOptions{Playlist: "bar", Carrier: mouth}); err != nil {
+		t.Fatal(err)
+	}
+	if c := do(t, p.dj, OpStatus, struct{}{}).Carries; len(c) != 1 || len(c[0].Set) != 32 || c[0].Depth != -1 || c[0].Children != 0 {
+		t.Errorf("on air: %+v", c)
+	}
+	mouth.set.Close()
+	if c := do(t, p.dj, OpStatus, struct{}{}).Carries; len(c) > 0 {
+		t.Errorf("off air: %+v", c)
+	}
+}

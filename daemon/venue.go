@@ -215,6 +215,7 @@ func (d *Daemon) status(ctx context.Context, _ struct{}, emit func(Event)) (Stat
 	s.Line, s.Today = d.line(), d.countToday(n)
 	s.Playing, s.Sound = d.sound.now()
 	s.Faults = faults(n.player.Faults())
+	s.Carries = n.air.carries()
 	return s, nil
 }
 

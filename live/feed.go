@@ -58,6 +58,22 @@ type Stats struct {
 	Forks int
 }
 
+// Carried is a set that is carried here.
+type Carried struct {
+	Set
+	Stats
+}
+
+// Carried lists what is carried here now, in no order.
+func (c *Carrier) Carried() (out []Carried) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for set, cr := range c.sets {
+		out = append(out, Carried{set, cr.summary()})
+	}
+	return out
+}
+
 // Feed is a set as it is heard here. Its methods are for one goroutine, but
 // for Stats and Close.
 type Feed struct {
@@ -242,6 +258,11 @@ func (f *Feed) Stats() Stats { return f.cr.c.stats(f.cr) }
 func (c *Carrier) stats(cr *carry) Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return cr.summary()
+}
+
+// summary is how the set is carried. c.mu is held.
+func (cr *carry) summary() Stats {
 	s := cr.stats
 	s.Edge, s.Top, s.Depth = cr.edge, cr.top, -1
 	if cr.root || cr.parent != nil {

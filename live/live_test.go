@@ -54,8 +54,12 @@ func TestASetGoesFromBoxToBox(t *testing.T) {
 				t.Errorf("records from %v, ended with %v", records, x.ended)
 			}
 		}
-		if st := air.Stats(); st.Children != 1 || st.Depth != -1 || st.Edge != 21 {
+		st := air.Stats()
+		if st.Children != 1 || st.Depth != -1 || st.Edge != 21 {
 			t.Errorf("%+v", st)
+		}
+		if all := dj.carrier.Carried(); len(all) != 1 || all[0].Set != s.dj.Set() || all[0].Stats != st {
+			t.Errorf("carries %+v", all)
 		}
 	})
 }
