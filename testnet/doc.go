@@ -7,7 +7,8 @@
 // out, and say so.
 // Package sim tells the same of hundreds of venues on a virtual clock, in a test
 // that "make swarm" runs: what is virtual there is time and the lines, and what
-// fetches is the real package fetch.
+// fetches and carries are the real packages fetch and live. Package ear hears a
+// set, whoever carries it.
 //
 // What comes in: the binary's path. What goes out: what happened, step by
 // step, with numbers that were measured in the telling. What is trusted: the

@@ -1,7 +1,8 @@
 // Package sim is a world of hundreds of nodes in one process, with lines that
 // have a rate and a delay, on whatever clock the process has: in a bubble of
 // testing/synctest that is a virtual one, which runs as fast as the machine
-// computes. The real code of package fetch runs in it, by its own interfaces.
+// computes. The real code of packages fetch and live runs in it, by their own
+// interfaces.
 //
 // What comes in: nodes, each with its line. What goes out: node.Streams,
 // node.Peers and node.Blocks for each, and what went over its line.
