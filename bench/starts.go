@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"os"
@@ -14,7 +13,6 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"playnode/manifests"
-	"playnode/node"
 	box "playnode/testnet/binary"
 	"playnode/testnet/netns"
 )
@@ -207,28 +205,11 @@ func (s *stage) list(head string) error {
 
 // below notes the files of c and all below it.
 func (s *stage) below(c cid.Cid) error {
-	s.tracks = append(s.tracks, s.file(c))
-	if c.Prefix().Codec == cid.Raw {
-		return nil
-	}
-	data, err := s.block(c)
-	if err != nil {
-		return err
-	}
-	links, err := node.Links(c, data)
-	for _, l := range links {
-		if err == nil {
-			err = s.below(l)
-		}
-	}
-	return err
+	return s.venue.Below(c, func(c cid.Cid) { s.tracks = append(s.tracks, s.file(c)) })
 }
 
 // file is where the venue keeps a block.
-func (s *stage) file(c cid.Cid) string {
-	key := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(c.Hash())
-	return filepath.Join(s.venue.Repo, "ipfs", "blocks", key[len(key)-3:len(key)-1], key+".data")
-}
+func (s *stage) file(c cid.Cid) string { return s.venue.BlockFile(c) }
 
 func (s *stage) block(c cid.Cid) ([]byte, error) { return os.ReadFile(s.file(c)) }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ipfs/go-cid"
+
 	"playnode/testnet/binary"
 )
 
@@ -19,6 +21,32 @@ type servedBy struct {
 	Seq          uint64
 	Blocks, Held int
 	Safe         bool
+}
+
+// holds fails unless a box's files are what it says that it keeps, and a track is
+// among them, with all that is below it.
+func (s *stage) holds(b binary.Box, track string) {
+	s.Helper()
+	var st struct{ Storage struct{ Used int64 } }
+	s.ok(b.JSON(s.ctx, &st, "status"))
+	held, err := b.Blocks()
+	s.ok(err)
+	var all int64
+	for _, size := range held {
+		all += size
+	}
+	c, err := cid.Decode(track)
+	s.ok(err)
+	n := 0
+	s.ok(b.Below(c, func(c cid.Cid) {
+		n++
+		if held[string(c.Hash())] == 0 {
+			s.Errorf("%s is not held", c)
+		}
+	}))
+	if all != st.Storage.Used || n < 2 {
+		s.Errorf("%s holds %d bytes and says %d; a track is %d blocks", b.Repo, all, st.Storage.Used, n)
+	}
 }
 
 // The DJ is killed at the word "safe to close", and then any one of the three
@@ -52,8 +80,9 @@ func TestSafeToClose(t *testing.T) {
 		s.ok(v.JSON(s.ctx, nil, "follow", djID.Name))
 	}
 	var pub struct {
-		Seq    uint64
-		Served servedBy
+		Seq       uint64
+		Served    servedBy
+		Playlists []struct{ Tracks []struct{ CID string } }
 	}
 	s.ok(dj.JSON(s.ctx, &pub, "publish", sides[1].path, "--wait-served", "2"))
 	djd.Kill()
@@ -74,6 +103,7 @@ func TestSafeToClose(t *testing.T) {
 		if f.Seq != pub.Seq || f.Held != 2 || f.Missing != 0 {
 			t.Errorf("without the DJ and venue %d: %+v", i, f)
 		}
+		s.holds(late, pub.Playlists[0].Tracks[0].CID)
 		daemons[i] = s.start(venues[i], "--peer", daemons[(i+1)%3].Addrs[0], "--peer", daemons[(i+2)%3].Addrs[0])
 	}
 }

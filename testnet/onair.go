@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,19 +31,33 @@ type OnAirReport struct {
 	SetSeconds float64 `json:"setSeconds"`
 	SetBytes   int64   `json:"setBytes"`
 	Copies     int64   `json:"copiesBits"`
+	// SetSegments is how many segments it has, SegmentBytes what one of them
+	// has, sealed. ComeSeconds is when each venue began to hear, from when it
+	// went on air.
+	SetSegments  int       `json:"setSegments"`
+	SegmentBytes int64     `json:"segmentBytes"`
+	ComeSeconds  []float64 `json:"comeSeconds"`
 	// SourceBits is the most that the DJ's line sent, SourceMean what it sent
-	// all the time; RelayBits is the most of each venue's, in falling order.
+	// all the time, SourceSaid what of that her daemon gave as the set, without
+	// headers; RelayBits is the most of each venue's, in falling order.
 	SourceBits int64   `json:"sourceBits"`
 	SourceMean int64   `json:"sourceMean"`
+	SourceSaid int64   `json:"sourceSaid"`
 	RelayBits  []int64 `json:"relayBits"`
 	// Join is from the command listen to the first sample, of those who come
 	// while the set is on air, in seconds; Lag is what all told, until they were killed or cut off.
-	Joins   int     `json:"joins"`
-	JoinP50 float64 `json:"joinP50"`
-	JoinP95 float64 `json:"joinP95"`
-	LagP50  float64 `json:"lagP50"`
-	LagP95  float64 `json:"lagP95"`
-	LagMax  float64 `json:"lagMax"`
+	// SpawnP50 is what the command "version" takes in mid-set.
+	SpawnP50 float64 `json:"spawnP50"`
+	Joins    int     `json:"joins"`
+	JoinP50  float64 `json:"joinP50"`
+	JoinP95  float64 `json:"joinP95"`
+	LagP50   float64 `json:"lagP50"`
+	LagP95   float64 `json:"lagP95"`
+	LagMax   float64 `json:"lagMax"`
+	// Behind is how long ago the newest was played that is here, as often as
+	// they told of their lag.
+	BehindP50 float64 `json:"behindP50"`
+	BehindP95 float64 `json:"behindP95"`
 	// Segments counts those that were on air for a listener, Missed those of
 	// them that were not there in time. Who was killed or cut off is left out.
 	Segments int64   `json:"segments"`
@@ -58,24 +73,52 @@ type OnAirReport struct {
 	// time: those who carried the most for others just then.
 	Killed OnAirLoss `json:"killed"`
 	Cut    OnAirLoss `json:"cut"`
-	// Seedbox is what the line of an archivist's box, which has no lease, sent
-	// at the end of the set; SourceBefore is what the DJ's did in the ten
-	// seconds before it came, SourceAfter as Seedbox.
-	Seedbox      int64 `json:"seedboxBits"`
-	SourceBefore int64 `json:"sourceBeforeBits"`
-	SourceAfter  int64 `json:"sourceAfterBits"`
+	// Before and After are how it was for a while before an archivist's box
+	// came, which has no lease, and after.
+	Before OnAirPhase `json:"before"`
+	After  OnAirPhase `json:"after"`
 	// HeldMs is from when the set had become a track until the last venue held
 	// it, AfterLine what the DJ's line sent until then from a second after the
 	// last segment, which that takes to go out. Of blocks, AfterBlocks is what
-	// her daemon gave since shortly before the end, Again the most that one who
-	// had heard the whole set received. Lacked is what all others had not heard,
-	// in bytes of the set: what was on air before they came, or while they were
-	// cut off.
+	// her daemon gave since shortly before the end.
 	HeldMs      int64 `json:"heldMs"`
 	AfterLine   int64 `json:"afterLineBytes"`
 	AfterBlocks int64 `json:"afterBlockBytes"`
-	Again       int64 `json:"againBytes"`
-	Lacked      int64 `json:"lackedBytes"`
+	// Boxes are what each was sent after that, Lacked of all of them, and
+	// LackedOnce the same, each segment once. Again is the most that one box was
+	// sent of what it had heard.
+	Boxes      []OnAirBox `json:"boxes"`
+	Lacked     int64      `json:"lackedBytes"`
+	LackedOnce int64      `json:"lackedOnceBytes"`
+	Again      int64      `json:"againBytes"`
+}
+
+// OnAirBox is what a box was sent in blocks once the set was over, in bytes.
+type OnAirBox struct {
+	Name string `json:"name"`
+	// Records are blocks of the name's new version that are no media. Lacked is
+	// media that was on air before the box heard it, or while it was cut off.
+	// Twice is what came from two, as one was late.
+	Records int64 `json:"records"`
+	Lacked  int64 `json:"lacked"`
+	Twice   int64 `json:"twice"`
+	// Again is all else: what the box had heard. Of one that lacked nothing it
+	// is what came twice as well.
+	Again int64 `json:"again"`
+}
+
+// OnAirPhase is how a set was heard for a while: rates are means over lines,
+// depths of its end.
+type OnAirPhase struct {
+	SourceBits  int64   `json:"sourceBits"`
+	SeedboxBits int64   `json:"seedboxBits"`
+	Depth       int     `json:"depth"` // the most boxes between the DJ's and a venue's
+	MeanDepth   float64 `json:"meanDepth"`
+	LagP50      float64 `json:"lagP50"`
+	LagP95      float64 `json:"lagP95"`
+	Missed      int64   `json:"missed"`
+	// Children are those that the archivist's box gave the set to.
+	Children int `json:"children"`
 }
 
 // OnAirLoss is a venue that others lost.
@@ -86,34 +129,63 @@ type OnAirLoss struct {
 	Lost int64 `json:"lost"`
 }
 
-// The story's boxes: the DJ's, the seedbox's, and then the venues'.
+// The story's boxes: the DJ's, the archivist's, and then the venues'.
 const (
 	onAirDJ = iota
 	onAirSeedbox
 	onAirVenues
 )
 
+// onAirLent is what the archivist's line bears, in bytes a second.
+const onAirLent = 12_500_000
+
 // When what happens does, and is seen to be over, as shares of the set.
 const (
-	killedFrom, killedTo = .4, .53
-	cutFrom, cutTo       = .54, .67
-	lentFrom             = .72
+	killedFrom, killedTo = .32, .43
+	cutFrom, cutTo       = .44, .55
+	calmFrom, lentFrom   = .58, .74
+	lentTo, almostOver   = .82, .98
 )
+
+// OnAirWorld is where it is told: the DJ's box, an archivist's on a line of 100
+// Mbit/s, and then the venues', of which half cannot be dialled.
+func OnAirWorld(venues int) netns.Config {
+	line := netns.Line{Up: 250_000, Down: 1_250_000, Delay: 25 * time.Millisecond}
+	c := netns.Config{Boxes: []netns.BoxConfig{{Line: line}, {Line: netns.Line{Up: onAirLent, Down: onAirLent, Delay: 10 * time.Millisecond}}}, Seed: 1}
+	for _, at := range rand.New(rand.NewPCG(1, 1)).Perm(venues) {
+		c.Boxes = append(c.Boxes, netns.BoxConfig{Line: line, Undialable: at < venues/2})
+	}
+	return c
+}
+
+// OnAirEarly is how many of the venues wait for the set, OnAirComes when venue
+// i begins to hear it, as a share of it.
+func OnAirEarly(venues int) int { return (venues + 3) / 4 }
+
+// OnAirComes is 0 for those who wait for it; the others come one after another.
+func OnAirComes(i, venues int) float64 {
+	early := OnAirEarly(venues)
+	if i < early {
+		return 0
+	}
+	return .04 + .26*float64(i-early)/float64(venues-early)
+}
 
 // onAir is a set of 128 kbit/s for more venues than the DJ's line bears copies of
 // it.
 func onAir(ctx context.Context, cfg RunConfig, dir string) (any, error) {
-	line := netns.Line{Up: 250_000, Down: 1_250_000, Delay: 25 * time.Millisecond}
-	r := OnAirReport{Venues: 16, Up: 8 * line.Up, Down: 8 * line.Down, DelayMs: 2 * float64(line.Delay.Milliseconds())}
-	loops := 4
+	r := OnAirReport{Venues: 16}
+	loops := 3
 	if cfg.Brief {
 		r.Venues, loops = 3, 1
 	}
 	if cfg.Nodes > 0 {
 		r.Venues = cfg.Nodes
 	}
-	r.Undialable = r.Venues / 2
-	s := &set{cast: &cast{program: cfg.Binary, dir: dir}, line: line, r: &r}
+	wc := OnAirWorld(r.Venues)
+	line := wc.Boxes[onAirDJ].Line
+	r.Undialable, r.Up, r.Down, r.DelayMs = r.Venues/2, 8*line.Up, 8*line.Down, 2*float64(line.Delay.Milliseconds())
+	s := &set{cast: &cast{program: cfg.Binary, dir: dir}, boxes: wc, r: &r}
 	defer s.leave()
 	defer s.close()
 	err := s.tell(ctx, loops)
@@ -129,11 +201,13 @@ func onAir(ctx context.Context, cfg RunConfig, dir string) (any, error) {
 		err = fmt.Errorf("%d of %d segments were missed", r.Missed, r.Segments)
 	case r.Whole == 0 || r.Unlike > 0:
 		err = fmt.Errorf("of %d who heard the whole set, %d heard another", r.Whole, r.Unlike)
-	case r.Again > r.SetBytes/10:
-		err = fmt.Errorf("who had heard a set of %d bytes was sent %d more", r.SetBytes, r.Again)
-	case float64(max(r.AfterLine, r.AfterBlocks)) > (.1+lentFrom)*float64(r.SetBytes):
-		// What some lack leaves her line once at most: the seedbox lacks the most.
-		err = fmt.Errorf("after a set of %d bytes the DJ's line sent %d, of blocks %d, where others lacked %d", r.SetBytes, r.AfterLine, r.AfterBlocks, r.Lacked)
+	case r.HeldMs > 10_000:
+		err = fmt.Errorf("the set was a track on all boxes after %d ms", r.HeldMs)
+	case r.Again > r.SetBytes/100:
+		err = fmt.Errorf("of a set of %d bytes, %d that a box had heard were sent to it again", r.SetBytes, r.Again)
+	case max(r.AfterLine, r.AfterBlocks) > r.LackedOnce+r.SetBytes/10:
+		// What somebody lacks leaves her line once at most.
+		err = fmt.Errorf("after a set of %d bytes the DJ's line sent %d, of blocks %d, where others lacked %d of it", r.SetBytes, r.AfterLine, r.AfterBlocks, r.LackedOnce)
 	}
 	return r, err
 }
@@ -152,10 +226,11 @@ func (s *set) tell(ctx context.Context, loops int) error {
 	defer watch.Wait()
 	defer s.hearing.Wait()
 	defer cancel()
-	watch.Go(func() error { return s.read(ctx) })
+	s.meter = netns.NewMeter(s.world)
+	watch.Go(func() error { return s.meter.Run(ctx) })
 
 	// A quarter wait for the set, and hear all of it; the others come later.
-	early := s.venue[:(len(s.venue)+3)/4]
+	early := s.venue[:OnAirEarly(len(s.venue))]
 	for _, v := range early {
 		v.file = filepath.Join(s.dir, v.name+".pcm")
 		s.hearing.Go(func() { s.hear(ctx, v) })
@@ -173,7 +248,7 @@ func (s *set) tell(ctx context.Context, loops int) error {
 		return air.Wait()
 	}
 	air.Go(func() error {
-		if err := s.come(actx, ctx, s.venue[len(early):]); err != nil {
+		if err := s.come(actx, ctx); err != nil {
 			return err
 		}
 		err := s.lose(actx, killedFrom, killedTo, &s.r.Killed, func(v *listener) error { v.kill(); return nil }, nil)
@@ -185,12 +260,12 @@ func (s *set) tell(ctx context.Context, loops int) error {
 		if err != nil {
 			return err
 		}
-		return s.lend(actx)
+		return s.lend(actx, ctx)
 	})
 	if err := air.Wait(); err != nil {
 		return err
 	}
-	if err := s.hold(ctx); err != nil {
+	if err := s.hold(ctx, aired); err != nil {
 		return err
 	}
 	// Who was cut off may not know that the set is over.
@@ -221,10 +296,16 @@ func (s *set) length(share float64) time.Duration {
 	return time.Duration(share * s.r.SetSeconds * float64(time.Second))
 }
 
-// come has venues come one after the other, who hear until evening ends.
-func (s *set) come(ctx, evening context.Context, venues []*listener) error {
-	for i, v := range venues {
-		if err := s.until(ctx, .04+.26*float64(i)/float64(len(venues))); err != nil {
+// come has the venues come that do not wait for the set, who hear until evening
+// ends.
+func (s *set) come(ctx, evening context.Context) error {
+	for i, v := range s.venue {
+		at := OnAirComes(i, len(s.venue))
+		s.r.ComeSeconds = append(s.r.ComeSeconds, s.length(at).Seconds())
+		if at == 0 {
+			continue
+		}
+		if err := s.until(ctx, at); err != nil {
 			return err
 		}
 		s.hearing.Go(func() { s.hear(evening, v) })
@@ -259,61 +340,66 @@ func (s *set) lose(ctx context.Context, from, to float64, loss *OnAirLoss, lose,
 	return find(v)
 }
 
-// lend has a seedbox come, and tells what it changed.
-func (s *set) lend(ctx context.Context) error {
+// lend has an archivist's box come, which runs until evening ends, and tells what
+// it changed. It says what its line bears, as who lends one does.
+func (s *set) lend(ctx, evening context.Context) error {
 	dj, seedbox := s.roles[onAirDJ], s.roles[onAirSeedbox]
-	if err := s.until(ctx, lentFrom); err != nil {
+	if err := s.until(ctx, cutTo); err != nil {
 		return err
 	}
-	s.r.SourceBefore = s.mean(onAirDJ, 10*time.Second)
-	if err := seedbox.start(ctx, dj.addr()); err != nil {
+	if err := s.spawn(ctx); err != nil {
+		return err
+	}
+	if err := s.during(ctx, calmFrom, lentFrom, &s.r.Before); err != nil {
+		return err
+	}
+	if err := seedbox.startWith(evening, []string{dj.addr()}, "--upload-limit", fmt.Sprint(onAirLent)); err != nil {
 		return err
 	}
 	if err := seedbox.must(ctx, nil, "archive", s.name); err != nil {
 		return err
 	}
-	if err := s.until(ctx, .98); err != nil {
+	if err := s.during(ctx, lentTo, almostOver, &s.r.After); err != nil {
 		return err
 	}
-	over := s.length(.16)
-	s.r.Seedbox, s.r.SourceAfter = s.mean(onAirSeedbox, over), s.mean(onAirDJ, over)
-	return s.blocks(ctx)
+	return s.stock(ctx)
+}
+
+// spawn measures what any command takes.
+func (s *set) spawn(ctx context.Context) error {
+	var took []float64
+	for range 5 {
+		begin := time.Now()
+		if err := s.roles[onAirSeedbox].must(ctx, nil, "version"); err != nil {
+			return err
+		}
+		took = append(took, time.Since(begin).Seconds())
+	}
+	s.r.SpawnP50 = part(took, .5)
+	return nil
 }
 
 // sum tells how it went.
 func (s *set) sum(aired daemon.Aired) error {
 	r := s.r
+	r.SetSegments = int(aired.Segments)
 	r.Sent, r.SetSeconds = aired.Tracks[0].Samples, float64(aired.Tracks[0].Ms)/1000
 	r.Copies = int64(float64(8*r.SetBytes) / r.SetSeconds * float64(r.Venues))
-	var on []reading
-	for _, x := range s.lines {
-		if x.at.Before(s.begin) || x.at.After(s.last) {
-			continue
-		}
-		on = append(on, x)
-		if x.at.Sub(s.begin) >= 10*time.Second {
-			r.SourceBits = max(r.SourceBits, rate(on, onAirDJ, 10*time.Second))
-		}
-	}
-	r.SourceMean = rate(on, onAirDJ, time.Hour)
+	r.SourceBits, r.SourceMean = s.meter.Most(onAirDJ, 10*time.Second, s.begin, s.last), s.meter.Mean(onAirDJ, s.begin, s.last)
 	for _, v := range s.venue {
-		most := int64(0)
-		for i := range on {
-			if on[i].at.Sub(s.begin) >= 10*time.Second {
-				most = max(most, rate(on[:i+1], v.box, 10*time.Second))
-			}
-		}
-		r.RelayBits = append(r.RelayBits, most)
+		r.RelayBits = append(r.RelayBits, s.meter.Most(v.box, 10*time.Second, s.begin, s.last))
 	}
 	slices.Sort(r.RelayBits)
 	slices.Reverse(r.RelayBits)
-	var joins, lags []float64
+	var joins, lags, behind []float64
 	var first []byte
 	for _, v := range s.venue {
 		if v.join > 0 && v.file == "" {
 			joins = append(joins, v.join.Seconds())
 		}
-		lags = append(lags, v.lags...)
+		for _, x := range v.told {
+			lags, behind = append(lags, x.lag), append(behind, x.lag-x.buffer)
+		}
 		if v.gone {
 			continue
 		}
@@ -321,7 +407,6 @@ func (s *set) sum(aired daemon.Aired) error {
 			return v.err
 		}
 		r.Missed += v.missing
-		r.Lacked += r.SetBytes * max(0, r.Sent-v.samples) / r.Sent
 		r.Segments += int64(float64(v.samples) / float64(aired.Tracks[0].Rate) / r.SetSeconds * float64(aired.Segments))
 		if v.file == "" || v.missing > 0 {
 			continue
@@ -337,9 +422,9 @@ func (s *set) sum(aired daemon.Aired) error {
 			r.Unlike++
 		}
 	}
-	r.Lacked += int64((cutTo - cutFrom + lentFrom) * float64(r.SetBytes))
 	r.Joins, r.JoinP50, r.JoinP95 = len(joins), part(joins, .5), part(joins, .95)
 	r.LagP50, r.LagP95, r.LagMax = part(lags, .5), part(lags, .95), part(lags, 1)
+	r.BehindP50, r.BehindP95 = part(behind, .5), part(behind, .95)
 	r.Share = float64(r.Missed) / float64(max(1, r.Segments))
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"playnode/daemon"
@@ -18,24 +19,19 @@ import (
 // set is a set on air, and who hears it.
 type set struct {
 	*cast
-	line  netns.Line
+	boxes netns.Config
 	r     *OnAirReport
 	world *netns.World
+	meter *netns.Meter
 	venue []*listener
 
 	hearing sync.WaitGroup
-	begin   time.Time // when the set went on air
-	last    time.Time // when its last segment did
-	given   int64     // what the DJ's daemon had when it was last asked
-
-	mu    sync.Mutex // guards lines
-	lines []reading  // a second apart
-}
-
-// reading is what all boxes' lines had sent at a time.
-type reading struct {
-	at   time.Time
-	sent []int64
+	begin   time.Time    // when the set went on air
+	last    time.Time    // when its last segment did
+	cut     atomic.Int64 // segments that are on air
+	given   int64        // of blocks by the DJ's daemon, shortly before the end
+	stocked []*stock     // what boxes held then
+	known   int          // how many segments were on air then
 }
 
 // listener is a venue that hears the set.
@@ -44,15 +40,19 @@ type listener struct {
 	box  int
 	file string // what it hears goes there; "" where it comes later
 
-	received int64 // what it had, in bytes of blocks, when it was last asked
-
 	mu      sync.Mutex // guards what follows
 	join    time.Duration
-	lags    []float64
+	told    []telling
 	missing int64
 	samples int64
 	gone    bool // killed or cut off
 	err     error
+}
+
+// telling is what a venue told of how it hears the set, in seconds.
+type telling struct {
+	at          time.Time
+	lag, buffer float64
 }
 
 // record is a track for the playlist, and a set: the demo's mp3s, over and over.
@@ -80,11 +80,7 @@ func (s *set) record(loops int) (track, file string, err error) {
 
 // gather has the DJ publish a track, and the venues have it, and a lease.
 func (s *set) gather(ctx context.Context, track string) error {
-	wc := netns.Config{Boxes: []netns.BoxConfig{{Line: s.line}, {Line: netns.Line{Up: 1_250_000, Down: 1_250_000, Delay: 10 * time.Millisecond}}}, Seed: 1}
-	rnd := rand.New(rand.NewPCG(1, 1))
-	for _, at := range rnd.Perm(s.r.Venues) {
-		wc.Boxes = append(wc.Boxes, netns.BoxConfig{Line: s.line, Undialable: at < s.r.Undialable})
-	}
+	wc, rnd := s.boxes, rand.New(rand.NewPCG(2, 2))
 	var err error
 	if s.world, err = netns.Open(ctx, wc); err != nil {
 		return err
@@ -168,6 +164,7 @@ func (s *set) play(ctx context.Context, file string, begin chan<- time.Time, air
 			begin <- time.Now()
 		}
 		s.last = time.Now()
+		s.cut.Store(int64(news.Segments))
 		return nil
 	}, "live", "bar", file, "--title", "A night on air")
 	if err == nil && (code != 0 || len(aired.Tracks) != 1) {
@@ -194,8 +191,8 @@ func (s *set) hear(ctx context.Context, v *listener) {
 			if v.join == 0 {
 				v.join = time.Since(asked)
 			}
-			if v.missing = e.Missing; !v.gone {
-				v.lags = append(v.lags, float64(*e.Lag)/1000)
+			if v.missing = e.Missing; !v.gone && e.Buffer != nil {
+				v.told = append(v.told, telling{time.Now(), float64(*e.Lag) / 1000, float64(*e.Buffer) / 1000})
 			}
 		}
 		if e.Played != nil {
@@ -211,50 +208,11 @@ func (s *set) hear(ctx context.Context, v *listener) {
 	v.err = err
 }
 
-// read notes what all lines have sent, every second.
-func (s *set) read(ctx context.Context) error {
-	for {
-		x := reading{at: time.Now()}
-		for _, b := range s.world.Boxes {
-			c, err := b.Counters()
-			if err != nil {
-				return err
-			}
-			x.sent = append(x.sent, c.Sent)
-		}
-		s.mu.Lock()
-		s.lines = append(s.lines, x)
-		s.mu.Unlock()
-		if err := pass(ctx, time.Second); err != nil {
-			return err
-		}
-	}
-}
-
-// mean is what a box's line has sent of late, in bits a second.
-func (s *set) mean(box int, over time.Duration) int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return rate(s.lines, box, over)
-}
-
-// rate is what a box's line sent in the last while of lines, in bits a second.
-func rate(lines []reading, box int, over time.Duration) int64 {
-	end := len(lines) - 1
-	begin := end
-	for begin > 0 && lines[end].at.Sub(lines[begin].at) < over {
-		begin--
-	}
-	if begin == end {
-		return 0
-	}
-	return int64(8 * float64(lines[end].sent[box]-lines[begin].sent[box]) / lines[end].at.Sub(lines[begin].at).Seconds())
-}
-
 // busiest is who gives the most to others, of those who are still there.
 func (s *set) busiest() (most *listener, gave int64) {
+	now := time.Now()
 	for _, v := range s.venue {
-		if x := s.mean(v.box, 10*time.Second); !v.gone && x > gave {
+		if x := s.meter.Mean(v.box, now.Add(-10*time.Second), now); !v.gone && x > gave {
 			most, gave = v, x
 		}
 	}
@@ -271,61 +229,6 @@ func (s *set) missed() (n int64) {
 		v.mu.Unlock()
 	}
 	return n
-}
-
-// hold waits until all venues hold the set as a track, and what that cost the
-// DJ's line.
-func (s *set) hold(ctx context.Context) error {
-	ended := time.Now()
-	if err := pass(ctx, time.Until(s.last.Add(time.Second))); err != nil {
-		return err
-	}
-	before, err := s.world.Boxes[onAirDJ].Counters()
-	if err != nil {
-		return err
-	}
-	for _, v := range s.venue { // one by one: the cores are wanted for sound
-		if v.daemon == nil {
-			continue
-		}
-		took, err := when(ctx, ended, time.Minute, func() (bool, string, error) {
-			f, _, err := v.followed(ctx)
-			return f.Held == 2, fmt.Sprintf("%s holds %d tracks and misses %d", v.name, f.Held, f.Missing), err
-		})
-		if err != nil {
-			return err
-		}
-		s.r.HeldMs = took.Milliseconds()
-	}
-	after, err := s.world.Boxes[onAirDJ].Counters()
-	if err != nil {
-		return err
-	}
-	s.r.AfterLine = after.Sent - before.Sent
-	return s.blocks(ctx)
-}
-
-// blocks counts what the DJ's daemon has given since it was last asked, and
-// what those got who hear the whole set.
-func (s *set) blocks(ctx context.Context) error {
-	var st daemon.Status
-	if err := s.roles[onAirDJ].must(ctx, &st, "status"); err != nil {
-		return err
-	}
-	s.given, s.r.AfterBlocks = st.Traffic.Sent, st.Traffic.Sent-s.given
-	s.r.Again = 0
-	for _, v := range s.venue {
-		if v.file == "" || v.gone {
-			continue
-		}
-		st = daemon.Status{}
-		if err := v.must(ctx, &st, "status"); err != nil {
-			return err
-		}
-		s.r.Again = max(s.r.Again, st.Traffic.Received-v.received)
-		v.received = st.Traffic.Received
-	}
-	return nil
 }
 
 // pass lets time pass.

@@ -102,8 +102,9 @@ type LiveReport struct {
 	DelayP50 float64 `json:"delayP50"`
 	DelayP95 float64 `json:"delayP95"`
 	DelayMax float64 `json:"delayMax"`
-	// Begin and Lag are what a listener is told (package ear): from when it
-	// asked until the first sample, and how long ago what it hears was played.
+	// Begin and Lag are a listener's (package ear): from when it asked until the
+	// first sample, where two segments were on air by then, and how long ago
+	// what it hears was played.
 	// Behind is how long ago the newest was that is here, second by second.
 	BeginP50  float64 `json:"beginP50"`
 	BeginP95  float64 `json:"beginP95"`

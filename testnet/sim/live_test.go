@@ -96,15 +96,12 @@ func TestLiveBeside(t *testing.T) {
 	}
 	var results []struct {
 		Report struct {
-			Venues, Undialable   int
-			UpBits, DownBits     int64
-			DelayMs, SetSeconds  float64
-			Segments             int
-			SegmentBytes         int
-			ComeSeconds          []float64
-			SetSegments          int
-			SeedboxUp            int64
-			SeedboxDelayMs, Lent float64
+			Venues, Undialable  int
+			UpBits, DownBits    int64
+			DelayMs, SetSeconds float64
+			SetSegments         int
+			SegmentBytes        int
+			ComeSeconds         []float64
 		}
 	}
 	if err := json.Unmarshal(text, &results); err != nil || len(results) != 1 {

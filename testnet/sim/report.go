@@ -121,9 +121,11 @@ func (s *stage) sum(r *LiveReport) {
 		h := ear.Hear(l.came)
 		all = append(all, heard{h, l.came.Asked})
 		segments, unheard = segments+h.Segments, unheard+len(h.Missed)
-		if h.Join > 0 && l.crowd {
+		switch {
+		case h.Join == 0 || l.edge < 2: // it waited for the set to begin
+		case l.crowd:
 			rushed = append(rushed, h.Join.Seconds())
-		} else if h.Join > 0 {
+		default:
 			begin = append(begin, h.Join.Seconds())
 		}
 		for _, d := range h.Lags {
