@@ -40,7 +40,7 @@ vectors: ## the ISO conformance streams of mp3 (MP3_VECTORS=DIR holds them)
 arm: ## the tests of internal/audio as arm64 and arm, under qemu
 	@scripts/arm
 
-bench: build ## measures this machine against Kubo, age and HTTP: BENCH.md (SECTION=leases,names for those alone)
+bench: build ## measures this machine against Kubo, age and HTTP: BENCH.md (SECTION=leases,on-air for those alone)
 	@scripts/bench $(SECTION)
 
 soak: ## a day of playing with faults thrown in, and seven days offline, on a fast clock (SOAK=24h)
@@ -53,7 +53,7 @@ testnet: ## the lived scenarios (SCENARIO="name ..." for some), by a build whose
 	CGO_ENABLED=0 $(GO) build -trimpath -tags testclock -ldflags '$(LDFLAGS)' -o bin/playnode-testclock ./cmd/playnode
 	bin/playnode-testclock testnet run $(SCENARIO)
 
-swarm: build ## swarms on a virtual clock, up to 400 venues, into BENCH.md, some simulated beside real programs, and sets on air (SWARM='{"Venues":50}', LIVE=...)
+swarm: build ## swarms and sets on air on a virtual clock, up to 1,000 venues, into BENCH.md, and some simulated beside real programs (SWARM='{"Venues":50}', LIVE=...)
 	@scripts/swarm
 
 music: ## renders the demo's tracks anew

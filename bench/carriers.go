@@ -163,7 +163,7 @@ func (k *kubos) start(i int, at *netns.Box) (kubo, error) {
 	if err != nil {
 		return d, err
 	}
-	if i == 0 {
+	if i == 0 && k.root != "" {
 		var root strings.Builder
 		if err := d.add(&root, "-r", k.root); err != nil {
 			return d, err

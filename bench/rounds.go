@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"playnode/testnet"
 	"playnode/testnet/binary"
 	"playnode/testnet/sim"
 )
@@ -30,7 +31,12 @@ type runner struct {
 	mu    sync.Mutex // guards taken, where several measure at once
 	taken map[string][]float64
 
-	swarms []sim.SwarmReport // those that were simulated
+	swarms []sim.SwarmReport    // those that were simulated
+	air    *testnet.OnAirReport // the real set on air; nil before
+	casts  map[string]*cast     // the same, carried by others
+	// besideAir is it simulated, sets are those that are larger.
+	besideAir []sim.LiveReport
+	sets      []sim.LiveReport
 	// dj is the repo of the last round's publish, venue that of its follow.
 	dj, venue binary.Box
 	name      string

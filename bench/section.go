@@ -27,6 +27,8 @@ var sections = []section{
 	{"rest", "At rest", (*runner).rest, (*runner).restPage},
 	{"swarm", "Swarm", (*runner).swarm, (*runner).swarmPage},
 	{"simulated", "Simulated swarms", (*runner).simulated, (*runner).simulatedPage},
+	{"on-air", "On air", (*runner).onAir, (*runner).onAirPage},
+	{"simulated-air", "Simulated sets on air", (*runner).simulatedAir, (*runner).simulatedAirPage},
 }
 
 func sectionNamed(name string) (section, error) {
