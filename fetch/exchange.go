@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"playnode/node"
@@ -16,7 +17,7 @@ import (
 //
 //	frame    type:1  length:3  body:length          integers are big-endian
 //
-//	asker    1 hello   count:1  (size:1 addr:size)*count      once, first
+//	asker    1 hello   count:1  (size:1 text:size)*count      once, first: addresses, and "parts"
 //	         2 ask     base:4  (digest:32)*n         number blocks from base on: which are held?
 //	         3 want    (number:4 class:1 digest:32)*n
 //	         4 cancel  (number:4)*n                 of wants
@@ -29,6 +30,7 @@ import (
 //	         20 not    (number:4)*n                 not held
 //	         21 later  number:4  wait:4  count:1  (size:1 peer:size  count:1 (size:1 addr:size)*)*count
 //	         22 busy                                 nothing yet, and not dead
+//	         23 part   number:4  at:4  size:4  bytes  of a block of that size, from there on
 //
 // A digest is a block's sha2-256, whatever its CID's codec. A class is
 // node.Class, plus 128 when the asker can reach nobody it was referred to, and
@@ -36,8 +38,10 @@ import (
 // would be given here, and which peers have been given it; a want ends with
 // block, not or later, or with the asker's cancel, which a block may cross. A
 // later of number 0, which no block has, names who else is here; with a wait it
-// says that there is no room for the asker, and the stream ends. What is over a
-// bound resets the stream.
+// says that there is no room for the asker, and the stream ends. Who says parts
+// in its hello may be given a block in those, in order, with other frames between
+// them, of two blocks at once at the most; one that is cancelled may end before
+// its last. What is over a bound resets the stream.
 const BlocksProtocol = "/playnode/blocks/1.0.0"
 
 const (
@@ -63,9 +67,14 @@ const (
 	frameNot    = 20
 	frameLater  = 21
 	frameBusy   = 22
+	framePart   = 23
 
 	wantSize  = 4 + 1 + 32
+	partHead  = 4 + 4 + 4
 	aloneFlag = 128
+
+	// inParts is the word of a hello.
+	inParts = "parts"
 )
 
 // longest is each frame's longest body.
@@ -74,6 +83,7 @@ var longest = map[byte]int{
 	frameCancel: 4 * maxNumbers, frameDone: 32 * maxAsk, frameHurry: wantSize * maxOrders, frameGot: 4 * maxNumbers,
 	frameHeld: 4 + 2 + maxAsk/8, frameGain: 4 * maxNumbers, frameBlock: 4 + node.MaxBlock, frameNot: 4 * maxNumbers,
 	frameLater: 4 + 4 + 1 + maxReferred*(1+maxID+1+maxAddrs*(1+maxAddr)), frameBusy: 0,
+	framePart: partHead + node.MaxBlock,
 }
 
 var errFrame = errors.New("malformed frame")
@@ -279,18 +289,26 @@ func parseTexts(b []byte, most, longest int) (out []string, rest []byte, err err
 }
 
 func appendHello(b []byte, addrs []string) []byte {
-	body := appendTexts(nil, addrs, maxAddrs, maxAddr)
+	body := appendTexts(nil, append([]string{inParts}, addrs...), maxAddrs, maxAddr)
 	return append(appendHead(b, frameHello, len(body)), body...)
 }
 
-// parseHello reads the addresses at which peer says it is reached; those that
-// would not prove to be that peer are left out.
-func parseHello(body []byte, peer string) ([]string, error) {
+// parseHello reads the addresses at which peer says it is reached, without those
+// that would not prove to be that peer, and whether it takes blocks in parts.
+func parseHello(body []byte, peer string) (addrs []string, parts bool, err error) {
 	all, rest, err := parseTexts(body, maxAddrs, maxAddr)
 	if err != nil || len(rest) > 0 {
-		return nil, errFrame
+		return nil, false, errFrame
 	}
-	return ofPeer(all, peer), nil
+	return ofPeer(all, peer), slices.Contains(all, inParts), nil
+}
+
+// partFrame is the beginning of a part of n bytes.
+func partFrame(number uint32, at, size, n int) []byte {
+	b := appendHead(make([]byte, 0, 4+partHead+smallBlock), framePart, partHead+n)
+	b = binary.BigEndian.AppendUint32(b, number)
+	b = binary.BigEndian.AppendUint32(b, uint32(at))
+	return binary.BigEndian.AppendUint32(b, uint32(size))
 }
 
 // ofPeer are those of addrs that end in peer.

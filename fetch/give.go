@@ -73,6 +73,9 @@ type client struct {
 	alone   bool      // it has said since that it reaches nobody
 	wrote   time.Time // something was last written
 	writing bool
+	parts   bool                 // it takes blocks in parts
+	part    int                  // how large the next one is; only its writer's
+	handing map[uint32]bool      // what is being given, and whether it was cancelled since
 	granted int                  // turns
 	flying  map[uint32]time.Time // blocks given in turns, since when
 	late    map[uint32]time.Time // those whose turns have ended, and that have not arrived
@@ -152,6 +155,7 @@ func (s *Scheduler) give(peer string, st node.Stream) {
 	now := g.cfg.Now()
 	c := &client{
 		peer: peer, stream: st, kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), gone: make(chan struct{}), since: now, wrote: now, left: askBurst, at: now,
+		part: leastPart, handing: map[uint32]bool{},
 	}
 	if away := g.admit(c, now); away != nil {
 		if g.line.takeAll(node.Now, len(away)) {
@@ -250,13 +254,13 @@ func (g *giver) listen(c *client) error {
 func (g *giver) hear(c *client, kind byte, body []byte) error {
 	switch kind {
 	case frameHello:
-		addrs, err := parseHello(body, c.peer)
+		addrs, parts, err := parseHello(body, c.peer)
 		if err != nil {
 			return err
 		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		g.ledger.guest(c.peer).addrs = addrs
+		g.ledger.guest(c.peer).addrs, c.parts = addrs, parts
 		return nil
 	case frameAsk:
 		base, digests, err := parseAsk(body)
@@ -417,6 +421,8 @@ func (g *giver) cancel(c *client, numbers []uint32) {
 	for _, k := range numbers {
 		if i := slices.IndexFunc(c.orders, func(o order) bool { return o.number == k }); i >= 0 {
 			c.orders = slices.Delete(c.orders, i, i+1)
+		} else if _, now := c.handing[k]; now {
+			c.handing[k] = true
 		}
 	}
 }

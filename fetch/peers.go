@@ -85,6 +85,7 @@ type peer struct {
 	order    []*ask // the same, as asked
 	asked    int64  // bytes of asks
 	crossing int    // blocks that may come though cancelled
+	stray    int    // bytes of parts of such, since the last whole one
 	lag      time.Duration
 	rate     float64  // bytes a second; 0 for not known
 	usual    *float64 // as peers.rate

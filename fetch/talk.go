@@ -76,31 +76,39 @@ func (s *Scheduler) compose(p *peer, b []byte) []byte {
 // listen reads what p says until it ends, or breaks a rule.
 func (s *Scheduler) listen(p *peer) error {
 	var body []byte
+	halves := map[uint32]*half{}
 	for {
 		kind, n, err := readHead(p.stream)
 		if err != nil {
 			return err
 		}
-		if kind == frameBlock {
-			if err := s.readBlock(p, n); err != nil {
-				return err
-			}
-			continue
+		switch kind {
+		case frameBlock:
+			err = s.readBlock(p, n)
+		case framePart:
+			err = s.readPart(p, n, halves)
+		default:
+			body, err = s.readWords(p, kind, n, body)
 		}
-		if cap(body) < n {
-			body = make([]byte, n)
-		}
-		body = body[:n]
-		if !s.coming.takeAll(node.Now, n) {
-			return errClosed
-		}
-		if _, err := io.ReadFull(p.stream, body); err != nil {
-			return err
-		}
-		if err := s.hear(p, kind, body); err != nil {
+		if err != nil {
 			return err
 		}
 	}
+}
+
+// readWords reads a frame other than a block, by what memory there is in body.
+func (s *Scheduler) readWords(p *peer, kind byte, n int, body []byte) ([]byte, error) {
+	if cap(body) < n {
+		body = make([]byte, n)
+	}
+	body = body[:n]
+	if !s.coming.takeAll(node.Now, n) {
+		return body, errClosed
+	}
+	if _, err := io.ReadFull(p.stream, body); err != nil {
+		return body, err
+	}
+	return body, s.hear(p, kind, body)
 }
 
 // hear does what a frame other than a block says.
@@ -281,10 +289,20 @@ func (s *Scheduler) readBlock(p *peer, n int) error {
 		class = min(a.w.Class, node.Later)
 	}
 	s.mu.Unlock()
-	data, err := s.readBody(p, class, n, a)
+	room := min(n, ahead)
+	if a == nil {
+		room = 0
+	}
+	data, err := s.readBody(p, class, make([]byte, 0, room), n, a)
 	if err != nil {
 		return err
 	}
+	return s.whole(p, number, a, data, n)
+}
+
+// whole takes in a block of n bytes that has come whole. Nobody has asked for it,
+// if a is nil.
+func (s *Scheduler) whole(p *peer, number uint32, a *ask, data []byte, n int) error {
 	s.mu.Lock()
 	p.reading = false
 	p.got = append(p.got, number)
@@ -292,8 +310,7 @@ func (s *Scheduler) readBlock(p *peer, n int) error {
 	s.mu.Unlock()
 	if a == nil {
 		s.mu.Lock()
-		s.swarm.Received += int64(n)
-		s.swarm.Duplicate += int64(n)
+		s.vain(n)
 		s.mu.Unlock()
 		return nil
 	}
@@ -310,15 +327,10 @@ const (
 	sip = 64 << 10
 )
 
-// readBody reads n bytes, which take little more memory than have come; unless
-// they answer an ask they take a piece's.
-func (s *Scheduler) readBody(p *peer, class node.Class, n int, a *ask) ([]byte, error) {
+// readBody appends n bytes to data, and takes little more memory than have come.
+// Unless they answer an ask they take a piece's, and are dropped.
+func (s *Scheduler) readBody(p *peer, class node.Class, data []byte, n int, a *ask) ([]byte, error) {
 	piece := min(s.coming.piece(), sip)
-	room := min(n, piece)
-	if a != nil {
-		room = min(n, ahead)
-	}
-	data := make([]byte, 0, room)
 	for got := 0; got < n; {
 		k := min(piece, n-got)
 		if !s.coming.take(class, k) {
@@ -326,7 +338,7 @@ func (s *Scheduler) readBody(p *peer, class node.Class, n int, a *ask) ([]byte, 
 		}
 		at := 0
 		if a != nil {
-			at = got
+			at = len(data)
 		}
 		data = slices.Grow(data[:at], k)[:at+k]
 		if err := s.readPiece(p, a, data[at:]); err != nil {
@@ -361,6 +373,12 @@ func (s *Scheduler) readPiece(p *peer, a *ask, b []byte) error {
 		s.mu.Unlock()
 	}
 	return nil
+}
+
+// vain notes bytes that have come and are of no use. s.mu is held.
+func (s *Scheduler) vain(n int) {
+	s.swarm.Received += int64(n)
+	s.swarm.Duplicate += int64(n)
 }
 
 // brought takes in a block that p was asked for and that verifies.

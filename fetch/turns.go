@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"encoding/binary"
 	"slices"
 	"time"
 
@@ -215,11 +214,7 @@ func (g *giver) speak(c *client) {
 func (g *giver) compose(c *client, b []byte) (_ []byte, next order, any bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	b = append(b, c.small...)
-	b = appendNumbers(b, frameNot, c.nots)
-	b = appendNumbers(b, frameGain, c.gains)
-	c.small, c.nots, c.gains = c.small[:0], c.nots[:0], c.gains[:0]
-	g.did.said(b)
+	b = g.words(c, b)
 	if len(c.orders) == 0 {
 		g.turns.held -= c.granted
 		c.granted = 0
@@ -259,6 +254,16 @@ func (g *giver) compose(c *client, b []byte) (_ []byte, next order, any bool) {
 	return b, next, true
 }
 
+// words appends all small frames. g.mu is held.
+func (g *giver) words(c *client, b []byte) []byte {
+	b = append(b, c.small...)
+	b = appendNumbers(b, frameNot, c.nots)
+	b = appendNumbers(b, frameGain, c.gains)
+	c.small, c.nots, c.gains = c.small[:0], c.nots[:0], c.gains[:0]
+	g.did.said(b)
+	return b
+}
+
 // write writes b, and is seen to.
 func (g *giver) write(c *client, b []byte) bool {
 	if len(b) == 0 {
@@ -293,25 +298,20 @@ func (g *giver) hand(c *client, o order) bool {
 		g.overtake(o.digest, c)
 	}
 	g.mu.Unlock()
-	head := binary.BigEndian.AppendUint32(appendHead(nil, frameBlock, 4+len(data)), o.number)
-	rest := append(head, data[:min(len(data), smallBlock, g.line.piece()-len(head))]...)
-	left := data[len(rest)-len(head):]
-	for len(rest) > 0 {
-		if !g.line.take(o.class, len(rest)) || !g.write(c, rest) {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			g.ledger.undo(o.digest, c.peer)
-			return false
-		}
-		n := min(len(left), g.line.piece())
-		rest, left = left[:n], left[n:]
-	}
+	sent, ok := g.send(c, o, data)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.did.Sent += int64(len(data))
-	if large {
+	g.did.Sent += int64(sent)
+	switch {
+	case !ok:
+		g.ledger.undo(o.digest, c.peer)
+		return false
+	case sent < len(data): // nobody waits for it any more
+		g.ledger.undo(o.digest, c.peer)
+		g.land(c, o.number)
+	case large:
 		g.ledger.gave(o.digest, g.cfg.Now())
-	} else {
+	default:
 		g.land(c, o.number) // it is there as soon as it is heard of
 	}
 	return true
@@ -323,6 +323,7 @@ func (g *giver) land(c *client, number uint32) {
 		delete(c.flying, number)
 		g.turns.held--
 	}
+	delete(c.late, number)
 	g.grant()
 }
 

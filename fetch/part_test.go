@@ -1,0 +1,180 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"playnode/node"
+)
+
+// large is a block of so many bytes.
+func large(size int) node.Block {
+	data := make([]byte, size)
+	for r, i := rand.New(rand.NewPCG(8, uint64(size))), 0; i < size; i++ {
+		data[i] = byte(r.Uint32())
+	}
+	return node.NewBlock(cid.Raw, data)
+}
+
+// TestThePlayheadOvertakesABlock: on a line of 100 kB/s a block of a megabyte is
+// ten seconds on its way, on the same stream, and what is for a playhead goes
+// between its parts, once its own bytes have room. Who takes no parts waits.
+func TestThePlayheadOvertakesABlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		much, urgent := large(1<<20), large(32<<10)
+		from, _ := w.box("giver", func(c *Config) { c.Upload = 100_000 }, much, urgent)
+		n, one := w.box("one", nil)
+		w.Link(n, from)
+		later := make(chan error, 1)
+		one.Ask(t.Context(), much.CID, node.Want{Class: node.Later}, func(_ []byte, err error) { later <- err })
+		<-time.After(3 * time.Second)
+		began := time.Now()
+		must(t, one, urgent, now())
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the playhead's block took %v", took)
+		}
+		select {
+		case err := <-later:
+			t.Errorf("the other was there before: %v", err)
+		default:
+		}
+		if err := <-later; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 9*time.Second {
+			t.Errorf("the other took %v", took)
+		}
+		if k := one.Swarm(); k.Received != 1<<20+32<<10 || k.Duplicate != 0 {
+			t.Errorf("%+v", k)
+		}
+	})
+}
+
+// TestACancelledBlockGoesNoFurther: what nobody waits for any more leaves the
+// line to others, and may be asked for again.
+func TestACancelledBlockGoesNoFurther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		much := large(1 << 20)
+		from, s := w.box("giver", func(c *Config) { c.Upload = 100_000 }, much)
+		n, one := w.box("one", nil)
+		w.Link(n, from)
+		for range 2 {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			if _, err := one.Get(ctx, much.CID, node.Want{Class: node.Later}); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatal(err)
+			}
+			cancel()
+		}
+		<-time.After(30 * time.Second)
+		if k := s.Swarm(); k.Sent < 500_000 || k.Sent > 700_000 {
+			t.Errorf("%d bytes went in six seconds", k.Sent)
+		}
+		must(t, one, much, node.Want{Class: node.Later})
+		if k := one.Swarm(); k.Liars != 0 || one.Counts()[FromSwarm].Blocks != 1 {
+			t.Errorf("%+v", k)
+		}
+	})
+}
+
+// TestHostileParts break a rule each, and their giver is left; or do not, and
+// the block comes.
+func TestHostileParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := leaf(1)
+		size := len(b.Data)
+		part := func(number uint32, at, n int) []byte {
+			return append(partFrame(number, at, size, n), b.Data[at:at+n]...)
+		}
+		for name, c := range map[string]struct {
+			say  func(o order) []byte
+			good bool
+		}{
+			"whole":         {func(o order) []byte { return append(part(o.number, 0, 100), part(o.number, 100, size-100)...) }, true},
+			"anew":          {func(o order) []byte { return append(part(o.number, 0, 100), part(o.number, 0, size)...) }, true},
+			"a hole":        {func(o order) []byte { return append(part(o.number, 0, 100), part(o.number, 101, size-101)...) }, false},
+			"no beginning":  {func(o order) []byte { return part(o.number, 100, size-100) }, false},
+			"twice":         {func(o order) []byte { return append(part(o.number, 0, 200), part(o.number, 100, size-100)...) }, false},
+			"nobody's":      {func(o order) []byte { return part(o.number+9, 0, 100) }, false},
+			"nothing":       {func(o order) []byte { return part(o.number, 0, 0) }, false},
+			"over its size": {func(o order) []byte { return append(partFrame(o.number, 0, 99, 100), b.Data[:100]...) }, false},
+			"over all":      {func(o order) []byte { return append(partFrame(o.number, 0, node.MaxBlock+1, 100), b.Data[:100]...) }, false},
+			"another size": {func(o order) []byte {
+				return append(part(o.number, 0, 100), append(partFrame(o.number, 100, size+1, 1), 0)...)
+			}, false},
+			"an overflow": {func(o order) []byte { return append(partFrame(o.number, 0xffffffff, size, 100), b.Data[:100]...) }, false},
+			"wrong bytes": {func(o order) []byte {
+				return append(part(o.number, 0, size-1), append(partFrame(o.number, size-1, size, 1), b.Data[size-1]+1)...)
+			}, false},
+			"a part of a head": {func(o order) []byte { return appendHead(nil, framePart, partHead-1) }, false},
+		} {
+			w := newStage(t)
+			n, s := w.box("box", nil)
+			x := w.stranger("x", func(st node.Stream, o order) { st.Write(c.say(o)) })
+			w.Link(n, x.Node)
+			done := make(chan error, 1)
+			s.Ask(t.Context(), b.CID, node.Want{Class: node.Next}, func(_ []byte, err error) { done <- err })
+			<-time.After(time.Second)
+			if d := s.Swarm(); (d.Asked == 1) != c.good {
+				t.Errorf("%s: %+v", name, d)
+			}
+			if c.good {
+				if err := <-done; err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+	})
+}
+
+// TestFewHalves: a giver may have two blocks of one stream come in part, and is
+// left at the third.
+func TestFewHalves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for many := range maxHalves + 2 {
+			w := newStage(t)
+			n, s := w.box("box", nil)
+			begun := 0
+			x := w.stranger("x", func(st node.Stream, o order) {
+				if begun++; begun <= many {
+					st.Write(append(partFrame(o.number, 0, 1000, 1), 0))
+				}
+			})
+			w.Link(n, x.Node)
+			for i := range many + 1 {
+				s.Ask(t.Context(), leaf(i).CID, node.Want{Class: node.Later}, func([]byte, error) {})
+			}
+			<-time.After(time.Second)
+			if d := s.Swarm(); (d.Asked == 1) != (many <= maxHalves) {
+				t.Errorf("%d halves: %+v", many, d)
+			}
+		}
+	})
+}
+
+// TestPartsGrow: on a quick line a block is soon given whole, on a slow one in
+// the smallest parts.
+func TestPartsGrow(t *testing.T) {
+	c := &client{part: leastPart}
+	for range 8 {
+		c.paced(c.part, time.Millisecond)
+	}
+	if c.part != freePiece {
+		t.Errorf("on a quick line %d", c.part)
+	}
+	c.paced(c.part, time.Second)
+	if c.part != leastPart {
+		t.Errorf("on a slow one %d", c.part)
+	}
+	c.paced(1, 0) // a rest says nothing
+	if c.part != leastPart {
+		t.Errorf("after a rest %d", c.part)
+	}
+}
