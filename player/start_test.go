@@ -133,14 +133,19 @@ func TestThinTracks(t *testing.T) {
 		s, sizes := store{}, []uint64(nil)
 		var links []cid.Cid
 		for i := range 10 {
-			links, sizes = append(links, s.leaf(make([]byte, 1000+i))), append(sizes, uint64(1000+i))
+			const leaf = 128 << 10
+			links, sizes = append(links, s.leaf(make([]byte, leaf+i))), append(sizes, uint64(leaf+i))
 		}
-		f, err := s.open(t, s.branch(links, sizes), 10_045) // a leaf a second
+		f, err := s.open(t, s.branch(links, sizes), 10*128<<10+45) // a leaf a second
 		if err != nil {
 			t.Fatal(err)
 		}
 		lined := time.Now()
-		wait(3 * time.Second)
+		wait(time.Second)
+		if !new(pace).thin(lined, f, 1) || new(pace).thin(lined, f, 2) { // half of the first is heard before it is needed
+			t.Error("the next leaf is no sooner needed than the last")
+		}
+		wait(2 * time.Second)
 		for i, want := range []bool{false, true, true, false, false} { // unknown; 1, 2 leaves in 3 s; as quick as it sounds
 			if got := new(pace).thin(lined, f, i); got != want {
 				t.Errorf("%d leaves in 3 s: %v", i, got)

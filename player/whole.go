@@ -20,6 +20,12 @@ const (
 	// thinFor is how long a loudspeaker waits for a track that comes more slowly
 	// than it sounds, so that it will not run out.
 	thinFor = time.Minute
+	// caution is the share of a line's rate so far that is counted on for the next
+	// leaf: on a line that loses packets one takes far longer than another.
+	caution = 2. / 3
+	// unread is how much of what has come of a track cannot be heard yet, at the
+	// most, in bytes: a chunk of its cipher that is not whole, and its header.
+	unread = 68 << 10
 )
 
 // lacks is the first leaf of a deck's track, from leaf i on, that is not on
@@ -98,8 +104,8 @@ type pace struct {
 }
 
 // thin tells whether the rest of a track, from leaf i on, comes so slowly that
-// its sound would run out, were it to begin now. lined is since when it is
-// asked for.
+// its sound may run out, were it to begin now: before the next leaf is there, or
+// before the last. lined is since when it is asked for.
 func (l *pace) thin(lined time.Time, f *file, i int) bool {
 	at := f.tree.Leaves[i].At
 	if l.since.IsZero() {
@@ -112,5 +118,9 @@ func (l *pace) thin(lined time.Time, f *file, i int) bool {
 		return false // nobody knows
 	}
 	rate := float64(at-l.from) / took.Seconds()
-	return rate < f.pace && float64(f.tree.Size-at)/rate > float64(f.tree.Size)/f.pace
+	next := f.tree.Size
+	if i+1 < len(f.tree.Leaves) {
+		next = f.tree.Leaves[i+1].At
+	}
+	return float64(next-at)/(caution*rate) > float64(max(0, at-unread))/f.pace || float64(f.tree.Size-at)/rate > float64(f.tree.Size)/f.pace
 }

@@ -36,7 +36,7 @@ var everywhere = []string{
 // nothing, as the only address to listen on, is for a node that only dials.
 const nothing = "none"
 
-func newHost(key crypto.PrivKey, cfg Config, allowed *fleet) (host.Host, error) {
+func newHost(key crypto.PrivKey, cfg Config, allowed *fleet, l *losses) (host.Host, error) {
 	listen := cfg.Listen
 	if len(listen) == 0 {
 		listen = everywhere
@@ -64,7 +64,7 @@ func newHost(key crypto.PrivKey, cfg Config, allowed *fleet) (host.Host, error) 
 		libp2p.DisableMetrics(),
 		libp2p.EnableRelay(), // dials through relays, and is dialled where relays.go has reserved
 	}
-	opts = append(opts, onLine(cfg.Line)...)
+	opts = append(opts, onLine(cfg.Line, l)...)
 	if slices.Equal(listen, []string{nothing}) {
 		opts = append(opts, libp2p.NoListenAddrs)
 	} else {
@@ -120,6 +120,7 @@ type Host struct {
 	subnets subnets
 	owned   owned
 	relays  *relays
+	losses  *losses
 	// reachable is a network.Reachability.
 	reachable atomic.Int32
 	down      sync.Once
@@ -154,7 +155,7 @@ func listen(cfg Config) (*Host, error) {
 	if cfg.Network != Public && cfg.Network != LAN && cfg.Network != None {
 		return nil, fmt.Errorf("network %q is not public, lan or none", cfg.Network)
 	}
-	n := &Host{log: cfg.Log, network: cfg.Network, given: cfg.Peers, slots: slots{by: map[peer.ID]int{}}, small: map[string]bool{}}
+	n := &Host{log: cfg.Log, network: cfg.Network, given: cfg.Peers, slots: slots{by: map[peer.ID]int{}}, small: map[string]bool{}, losses: newLosses(time.Now)}
 	for _, p := range cfg.Small {
 		n.small[p] = true
 	}
@@ -169,7 +170,7 @@ func listen(cfg Config) (*Host, error) {
 	if n.allowed, err = newFleet(cfg.Allow); err != nil {
 		return n, err
 	}
-	if n.host, err = newHost(key, cfg, n.allowed); err != nil {
+	if n.host, err = newHost(key, cfg, n.allowed, n.losses); err != nil {
 		return n, err
 	}
 	if n.topics, err = newTopics(n.ctx, n.host); err != nil {
@@ -181,6 +182,7 @@ func listen(cfg Config) (*Host, error) {
 	if n.relays, err = newRelays(n, cfg); err != nil {
 		return n, err
 	}
+	n.peers.wg.Go(n.watchLosses)
 	return n, n.punch()
 }
 

@@ -20,17 +20,19 @@ import (
 	"playnode/node"
 )
 
-// onLine are the transports of a host whose connections share a line.
-func onLine(line *node.Line) []libp2p.Option {
-	if line == nil {
-		return []libp2p.Option{libp2p.Transport(tcp.NewTCPTransport)}
+// onLine are the transports of a host whose connections share a line, unless it
+// is nil.
+func onLine(line *node.Line, l *losses) []libp2p.Option {
+	byTCP := libp2p.Transport(tcp.NewTCPTransport)
+	if line != nil {
+		byTCP = libp2p.Transport(func(u transport.Upgrader, resources network.ResourceManager, ports *tcpreuse.ConnMgr) (*tcp.TcpTransport, error) {
+			return tcp.NewTCPTransport(lined{u, line}, resources, ports)
+		})
 	}
 	return []libp2p.Option{
-		libp2p.Transport(func(u transport.Upgrader, resources network.ResourceManager, ports *tcpreuse.ConnMgr) (*tcp.TcpTransport, error) {
-			return tcp.NewTCPTransport(lined{u, line}, resources, ports)
-		}),
+		byTCP,
 		libp2p.QUICReuse(func(reset quic.StatelessResetKey, token quic.TokenGeneratorKey, resources network.ResourceManager, life fx.Lifecycle) (*quicreuse.ConnManager, error) {
-			m, err := quicreuse.NewConnManager(reset, token, counted(resources), quicreuse.VerifySourceAddress(resources.VerifySourceAddress), onSockets(line))
+			m, err := quicreuse.NewConnManager(reset, token, counted(resources), quicreuse.VerifySourceAddress(resources.VerifySourceAddress), onSockets(line, l))
 			if err != nil {
 				return nil, err
 			}
@@ -38,17 +40,6 @@ func onLine(line *node.Line) []libp2p.Option {
 			return m, nil
 		}),
 	}
-}
-
-// onSockets has sockets of UDP share the line.
-func onSockets(line *node.Line) quicreuse.Option {
-	return quicreuse.OverrideListenUDP(func(network string, at *net.UDPAddr) (net.PacketConn, error) {
-		c, err := net.ListenUDP(network, at)
-		if err != nil {
-			return nil, err
-		}
-		return line.Packets(c), nil
-	})
 }
 
 // counted has the resource manager judge a connection of QUIC before its

@@ -1,0 +1,264 @@
+package embedded
+
+import (
+	"math"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+)
+
+// QUIC takes each lost packet for a line that is full, and sends less. Where a
+// line loses a tenth of whatever is sent, and an answer takes half a second, 12
+// kB a second are left of any line, and music takes 16. So to where much is lost
+// though nothing queues, datagrams go more than once, a little at a time: QUIC
+// numbers its packets, and whoever receives passes over what has come already.
+const (
+	// lossy is the share of packets lost from which on they go more than once,
+	// and the share of it for one who sends so little, in bytes a second, that
+	// most of it answers what came and is not missed; faint the share from which
+	// on they go once more yet.
+	lossy, little, faint = .02, 8 << 10, .005
+	littleShare          = lossy / 5
+	// clean is the share that is to be left.
+	clean = .002
+	// enough is how much may come through, in bytes a second, for a connection
+	// to be left as it is: six times what music takes.
+	enough = 96 << 10
+	// mostCopies is how often a datagram goes at the most, beside once.
+	mostCopies = 2
+	// mostPace bounds what goes one such way, copies included, in bytes a second:
+	// in half a second there and back QUIC sends in heaps, and three times as much
+	// at once is more than a router has room for. paceBurst is what goes at once.
+	mostPace, leastPace, paceBurst = 256 << 10, 16 << 10, 8 << 10
+	// maxPaced is how many datagrams may wait for their turn on one way.
+	maxPaced = 256
+	// queued is by how much longer than ever an answer must take, at the least,
+	// for the line to be full.
+	queued = 20 * time.Millisecond
+	// looking and round are between two looks at one way, the packets sent in it
+	// at the least, and at the most how long it is counted; chance is how many
+	// must be lost of those that go more than once for it to be no help.
+	looking, round, roundCopied, counting, chance = time.Second, 24, 64, 10 * time.Second, 5
+	// trying is after how long it is tried whether fewer do, spared how long a
+	// way is left alone that it was no help on.
+	trying, spared = 2 * time.Minute, 5 * time.Minute
+	// maxWays bounds the addresses that are known.
+	maxWays = 1024
+)
+
+// losses is what is known of the ways to others by UDP, and how often datagrams
+// go there. Safe for concurrent use.
+type losses struct {
+	now   func() time.Time
+	after func(time.Duration) <-chan time.Time
+	look  chan struct{} // one slot: there may be something to judge
+
+	mu   sync.Mutex // guards what follows
+	ways map[netip.AddrPort]*way
+}
+
+// way is the way to one address. Guarded by losses.mu.
+type way struct {
+	copies int
+	before float64   // the share lost without any
+	since  time.Time // there are so many
+	until  time.Time // there are to be none
+	fresh  bool      // what is lost now went before there were so many
+	pace   float64   // bytes a second, copies included
+	queue  []parcel  // what waits for its turn
+	driven bool      // a goroutine sends it
+
+	sent   int // datagrams since looked
+	looked time.Time
+	conn   *quic.Conn // whose counts these are, as of counted
+	counts quic.ConnectionStats
+	at     time.Time
+}
+
+// parcel is a datagram on its way to a socket.
+type parcel struct {
+	size int
+	send func() error
+}
+
+func newLosses(now func() time.Time) *losses {
+	return &losses{now: now, after: time.After, look: make(chan struct{}, 1), ways: map[netip.AddrPort]*way{}}
+}
+
+// way is the way to an address. l.mu is held.
+func (l *losses) way(to netip.AddrPort, now time.Time) *way {
+	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	w := l.ways[to]
+	if w == nil {
+		for old, o := range l.ways { // any: it is learned anew
+			if len(l.ways) < maxWays {
+				break
+			}
+			if !o.driven {
+				delete(l.ways, old)
+			}
+		}
+		w = &way{looked: now}
+		l.ways[to] = w
+	}
+	return w
+}
+
+// sending notes that so many datagrams go to an address, and tells whether they
+// are to go more than once.
+func (l *losses) sending(to netip.AddrPort, datagrams int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	w := l.way(to, now)
+	if w.sent += datagrams; w.sent >= round && now.Sub(w.looked) >= looking {
+		w.sent, w.looked = 0, now
+		select {
+		case l.look <- struct{}{}:
+		default:
+		}
+	}
+	return w.copies > 0 || len(w.queue) > 0
+}
+
+// again has a datagram sent in its turn as often as the way asks for. Each one's
+// copies follow it at once: after others they would come out of order, and those
+// before them would be taken for lost.
+func (l *losses) again(to netip.AddrPort, p parcel) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := l.way(to, l.now())
+	if len(w.queue) >= maxPaced {
+		return // as a router would
+	}
+	w.queue = append(w.queue, p)
+	if !w.driven {
+		w.driven = true
+		go l.drive(w)
+	}
+}
+
+// drive sends what waits for its turn until nothing does.
+func (l *losses) drive(w *way) {
+	var due time.Time // when what went is through, at the way's pace
+	for {
+		l.mu.Lock()
+		if len(w.queue) == 0 {
+			w.queue, w.driven = nil, false
+			l.mu.Unlock()
+			return
+		}
+		p := w.queue[0]
+		w.queue = w.queue[1:]
+		copies, pace := w.copies, max(w.pace, leastPace)
+		l.mu.Unlock()
+		for range 1 + copies {
+			if p.send() != nil {
+				break
+			}
+		}
+		now := l.now()
+		if due.Before(now) {
+			due = now
+		}
+		due = due.Add(time.Duration(float64((1+copies)*p.size) / pace * float64(time.Second)))
+		if wait := due.Sub(now) - time.Duration(paceBurst/pace*float64(time.Second)); wait > 0 {
+			<-l.after(wait)
+		}
+	}
+}
+
+// judge decides how often datagrams go to an address, by what a connection there
+// has counted so far.
+func (l *losses) judge(to netip.AddrPort, conn *quic.Conn, s quic.ConnectionStats) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := l.ways[netip.AddrPortFrom(to.Addr().Unmap(), to.Port())]
+	if w == nil {
+		return
+	}
+	now := l.now()
+	if w.conn != conn || w.fresh && now.Sub(w.since) >= max(looking, 2*s.SmoothedRTT) {
+		w.conn, w.counts, w.at, w.fresh = conn, s, now, false
+		return
+	}
+	took := now.Sub(w.at)
+	sent := float64(s.PacketsSent - w.counts.PacketsSent)
+	if w.fresh || took < max(looking, 2*s.SmoothedRTT) || sent < round || w.copies > 0 && sent < roundCopied {
+		return
+	}
+	lost := max(0, float64(int64(s.PacketsLost-w.counts.PacketsLost)))
+	was := w.copies
+	w.copies = w.judge(verdict{
+		share: lost / sent, lost: lost,
+		little: float64(s.BytesSent-w.counts.BytesSent)/took.Seconds() < little,
+		full:   s.SmoothedRTT-s.MinRTT > max(s.MinRTT/4, queued),
+		slow:   s.SmoothedRTT > 0 && float64(s.CongestionWindow)/s.SmoothedRTT.Seconds() < enough,
+	}, now)
+	w.pace = min(2*float64(1+w.copies)*float64(s.CongestionWindow)/max(s.SmoothedRTT, time.Millisecond).Seconds(), mostPace)
+	if w.copies != was {
+		w.since, w.fresh = now, true
+	} else if took >= counting || w.copies > 0 {
+		w.counts, w.at = s, now
+	}
+}
+
+// verdict is what was seen of a way for a while.
+type verdict struct {
+	share, lost float64 // of the packets sent
+	little      bool    // little is sent
+	full        bool    // answers take longer than they need to
+	slow        bool    // less may come through than is enough
+}
+
+// judge is how often datagrams go this way from now on, beside once.
+func (w *way) judge(v verdict, now time.Time) int {
+	least := lossy
+	if v.little {
+		least = littleShare
+	}
+	switch {
+	case w.copies == 0:
+		if v.lost < 2 || v.share < least || v.full || !v.slow || now.Before(w.until) {
+			return 0
+		}
+		w.before = v.share
+		return min(max(1, int(math.Ceil(math.Log(clean)/math.Log(v.share)))-1), mostCopies)
+	case v.lost >= chance && v.share > max(w.before/2, lossy):
+		// It is not by chance which are lost: there is no room for more.
+		if w.copies == 1 {
+			w.until = now.Add(spared)
+		}
+		return w.copies - 1
+	case v.full:
+		return w.copies - 1
+	case v.share >= faint && v.slow:
+		return min(w.copies+1, mostCopies)
+	case now.Sub(w.since) >= trying:
+		return w.copies - 1
+	}
+	return w.copies
+}
+
+// watchLosses judges the ways to others whenever something has gone there, for
+// the host's life.
+func (n *Host) watchLosses() {
+	for {
+		select {
+		case <-n.losses.look:
+		case <-n.ctx.Done():
+			return
+		}
+		for _, c := range n.host.Network().Conns() {
+			var q *quic.Conn
+			if !c.As(&q) {
+				continue
+			}
+			if to, ok := addressOf(q); ok {
+				n.losses.judge(to, q, q.ConnectionStats())
+			}
+		}
+	}
+}

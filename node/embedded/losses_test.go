@@ -1,0 +1,217 @@
+package embedded
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quic-go/quic-go"
+)
+
+var elsewhere = netip.MustParseAddrPort("11.0.0.2:4001")
+
+// line is a connection whose counts a test makes, over a way that answers in
+// half a second.
+type line struct {
+	*losses
+	conn   *quic.Conn
+	s      quic.ConnectionStats
+	little bool // its packets are
+}
+
+func newTestLine() *line {
+	return &line{losses: newLosses(time.Now), conn: new(quic.Conn), s: quic.ConnectionStats{
+		MinRTT: 500 * time.Millisecond, SmoothedRTT: 505 * time.Millisecond, CongestionWindow: 10_000,
+	}}
+}
+
+// pass is two seconds in which so many packets go, little ones if so, and so many of them are lost.
+// It returns how often they go from then on, beside once.
+func (l *line) pass(sent, lost uint64) int {
+	<-time.After(2 * time.Second)
+	l.sending(elsewhere, int(sent))
+	size := uint64(1200)
+	if l.little {
+		size = 40
+	}
+	l.s.PacketsSent, l.s.BytesSent, l.s.PacketsLost = l.s.PacketsSent+sent, l.s.BytesSent+size*sent, l.s.PacketsLost+lost
+	l.judge(elsewhere, l.conn, l.s)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ways[elsewhere].copies
+}
+
+// passes are many, of each of which so many packets are lost of a hundred.
+func (l *line) passes(lost ...uint64) (copies []int) {
+	for _, n := range lost {
+		copies = append(copies, l.pass(100, n))
+	}
+	return copies
+}
+
+func TestWhereMuchIsLostDatagramsGoAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, c := range map[string]struct {
+			change func(*line)
+			lost   []uint64
+			want   []int
+		}{
+			"a good line":                  {nil, []uint64{0, 0, 1, 0}, []int{0, 0, 0, 0}},
+			"a tenth is lost":              {nil, []uint64{0, 10, 10, 0, 0}, []int{0, 2, 2, 2, 2}},
+			"three of a hundred":           {nil, []uint64{0, 3, 3, 0, 0}, []int{0, 1, 1, 1, 1}},
+			"more than was thought":        {nil, []uint64{0, 3, 3, 1, 0}, []int{0, 1, 1, 2, 2}},
+			"it is no help":                {nil, []uint64{0, 10, 10, 9, 9, 9, 9, 9, 9}, []int{0, 2, 2, 1, 1, 0, 0, 0, 0}},
+			"what was under way is passed": {nil, []uint64{0, 10, 10, 0}, []int{0, 2, 2, 2}},
+			"the line is full":             {func(l *line) { l.s.SmoothedRTT = 700 * time.Millisecond }, []uint64{0, 10, 10}, []int{0, 0, 0}},
+			"enough comes through":         {func(l *line) { l.s.CongestionWindow = 100_000 }, []uint64{0, 10, 10}, []int{0, 0, 0}},
+		} {
+			l := newTestLine()
+			if c.change != nil {
+				c.change(l)
+			}
+			if got := l.passes(c.lost...); fmt.Sprint(got) != fmt.Sprint(c.want) {
+				t.Errorf("%s: %v lost, %v copies, not %v", name, c.lost, got, c.want)
+			}
+		}
+	})
+}
+
+// TestCopiesAreTakenBack: now and then fewer are tried; who sends little says
+// how much is lost by few; another connection's counts say nothing.
+func TestCopiesAreTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newTestLine()
+		l.passes(0, 10, 10)
+		for range int(trying / (2 * time.Second)) {
+			l.pass(100, 0)
+		}
+		if n := l.pass(100, 0); n != 1 {
+			t.Errorf("after two minutes %d copies", n)
+		}
+		l = newTestLine()
+		l.little = true
+		l.pass(30, 0)
+		if n := l.pass(8, 0) + l.pass(8, 1) + l.pass(8, 0); n != 0 {
+			t.Errorf("one lost: %d copies", n)
+		}
+		if n := l.pass(300, 1); n != 1 {
+			t.Errorf("a second one of many: %d copies", n)
+		}
+		l = newTestLine()
+		l.pass(100, 50)
+		l.conn = new(quic.Conn)
+		if n := l.pass(100, 50); n != 0 {
+			t.Errorf("another connection: %d copies", n)
+		}
+	})
+}
+
+// TestCopiesArePaced: three times as much goes no faster than the way takes it.
+func TestCopiesArePaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newTestLine()
+		l.passes(0, 10)
+		began, went := time.Now(), 0
+		for range 100 {
+			l.again(elsewhere, parcel{1000, func() error { went += 1000; return nil }})
+		}
+		<-time.After(time.Second)
+		pace := 2. * 3 * 10_000 / .505
+		if most := pace + paceBurst + 3000; float64(went) > most || float64(went) < most/2 {
+			t.Errorf("%d bytes in a second, of at most %.0f", went, most)
+		}
+		for l.sending(elsewhere, 0); went < 300_000; {
+			<-time.After(100 * time.Millisecond)
+		}
+		if took := time.Since(began); took < 2*time.Second || took > 3*time.Second {
+			t.Errorf("all took %v", took)
+		}
+		for range 2 * maxPaced {
+			l.again(elsewhere, parcel{1000, func() error { return net.ErrClosed }})
+		}
+		l.mu.Lock()
+		if n := len(l.ways[elsewhere].queue); n > maxPaced {
+			t.Errorf("%d wait", n)
+		}
+		l.mu.Unlock()
+		<-time.After(time.Minute)
+	})
+}
+
+// TestWaysAreBounded: however many addresses there are, few are known.
+func TestWaysAreBounded(t *testing.T) {
+	l := newLosses(time.Now)
+	for i := range 2 * maxWays {
+		l.sending(netip.AddrPortFrom(netip.AddrFrom4([4]byte{11, 1, byte(i >> 8), byte(i)}), 1), 1)
+	}
+	if len(l.ways) > maxWays {
+		t.Errorf("%d ways", len(l.ways))
+	}
+}
+
+// TestCopiesFollowTheirDatagram: on real sockets, of what is sent at once each
+// datagram goes thrice, and then the next.
+func TestCopiesFollowTheirDatagram(t *testing.T) {
+	to, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	l := newLosses(time.Now)
+	at := to.LocalAddr().(*net.UDPAddr)
+	read := func() string {
+		b := make([]byte, 2000)
+		to.SetReadDeadline(time.Now().Add(10 * time.Second))
+		n, err := to.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%c%d", b[0], n)
+	}
+	many := append(append(make([]byte, 0, 2500), bytesOf('a', 1000)...), bytesOf('b', 1000)...)
+	many = append(many, bytesOf('c', 500)...)
+	oob, want := segments(1000), []string{"a1000", "b1000", "c500"}
+	if oob == nil {
+		many, want = many[:1000], want[:1]
+	}
+	for copies := range 3 {
+		l.mu.Lock()
+		w := l.way(at.AddrPort(), time.Now())
+		w.copies, w.pace = copies, mostPace
+		l.mu.Unlock()
+		if n, _, err := (batched{c, l}).WriteMsgUDP(many, oob, at); err != nil || n != len(many) {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+		for _, x := range want {
+			for range 1 + copies {
+				if got := read(); got != x {
+					t.Errorf("%d copies: %s for %s", copies, got, x)
+				}
+			}
+		}
+		if n, err := (single{c, l}).WriteTo([]byte("d"), at); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		for range 1 + copies {
+			if got := read(); got != "d1" {
+				t.Errorf("%d copies: %s for d1", copies, got)
+			}
+		}
+	}
+}
+
+func bytesOf(b byte, n int) []byte {
+	out := make([]byte, n)
+	for i := range out {
+		out[i] = b
+	}
+	return out
+}

@@ -1,0 +1,30 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// segments is a control message that has the system cut what is sent.
+func segments(size uint16) []byte {
+	b := make([]byte, unix.CmsgSpace(2))
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
+	h.Level, h.Type = unix.SOL_UDP, unix.UDP_SEGMENT
+	h.SetLen(unix.CmsgLen(2))
+	binary.NativeEndian.PutUint16(b[unix.CmsgSpace(0):], size)
+	return b
+}
+
+func TestSegment(t *testing.T) {
+	for name, c := range map[string]struct {
+		oob  []byte
+		want int
+	}{"none": {nil, 5000}, "one": {segments(1200), 1200}, "behind another": {append(unix.PktInfo4(&unix.Inet4Pktinfo{}), segments(1200)...), 1200}, "half a one": {segments(1200)[:9], 5000}} {
+		if got := segment(c.oob, 5000); got != c.want {
+			t.Errorf("%s: %d", name, got)
+		}
+	}
+}
