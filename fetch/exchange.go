@@ -17,7 +17,7 @@ import (
 //
 //	frame    type:1  length:3  body:length          integers are big-endian
 //
-//	asker    1 hello   count:1  (size:1 text:size)*count      once, first: addresses, and "parts"
+//	asker    1 hello   count:1  (size:1 text:size)*count      once, first: addresses, "parts", "dialled"
 //	         2 ask     base:4  (digest:32)*n         number blocks from base on: which are held?
 //	         3 want    (number:4 class:1 digest:32)*n
 //	         4 cancel  (number:4)*n                 of wants
@@ -41,7 +41,8 @@ import (
 // says that there is no room for the asker, and the stream ends. Who says parts
 // in its hello may be given a block in those, in order, with other frames between
 // them, of two blocks at once at the most; one that is cancelled may end before
-// its last. What is over a bound resets the stream.
+// its last. Who says dialled has been dialled by others. What is over a bound
+// resets the stream.
 const BlocksProtocol = "/playnode/blocks/1.0.0"
 
 const (
@@ -73,8 +74,8 @@ const (
 	partHead  = 4 + 4 + 4
 	aloneFlag = 128
 
-	// inParts is the word of a hello.
-	inParts = "parts"
+	// inParts and dialled are words of a hello.
+	inParts, dialled = "parts", "dialled"
 )
 
 // longest is each frame's longest body.
@@ -288,19 +289,33 @@ func parseTexts(b []byte, most, longest int) (out []string, rest []byte, err err
 	return out, b, nil
 }
 
-func appendHello(b []byte, addrs []string) []byte {
-	body := appendTexts(nil, append([]string{inParts}, addrs...), maxAddrs, maxAddr)
+// hello is what an asker says of itself.
+type hello struct {
+	addrs   []string
+	parts   bool // it takes blocks in parts
+	dialled bool // others have dialled it
+}
+
+func appendHello(b []byte, h hello) []byte {
+	var texts []string
+	if h.parts {
+		texts = append(texts, inParts)
+	}
+	if h.dialled {
+		texts = append(texts, dialled)
+	}
+	body := appendTexts(nil, append(texts, h.addrs...), maxAddrs, maxAddr)
 	return append(appendHead(b, frameHello, len(body)), body...)
 }
 
-// parseHello reads the addresses at which peer says it is reached, without those
-// that would not prove to be that peer, and whether it takes blocks in parts.
-func parseHello(body []byte, peer string) (addrs []string, parts bool, err error) {
+// parseHello reads what peer says of itself, without addresses that would not
+// prove to be that peer.
+func parseHello(body []byte, peer string) (hello, error) {
 	all, rest, err := parseTexts(body, maxAddrs, maxAddr)
 	if err != nil || len(rest) > 0 {
-		return nil, false, errFrame
+		return hello{}, errFrame
 	}
-	return ofPeer(all, peer), slices.Contains(all, inParts), nil
+	return hello{ofPeer(all, peer), slices.Contains(all, inParts), slices.Contains(all, dialled)}, nil
 }
 
 // partFrame is the beginning of a part of n bytes.

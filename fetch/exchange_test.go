@@ -142,12 +142,6 @@ func frame(r io.Reader) (byte, []byte, error) {
 	return kind, body, err
 }
 
-// wholeHello is the hello of one who takes no parts.
-func wholeHello(addrs []string) []byte {
-	body := appendTexts(nil, addrs, maxAddrs, maxAddr)
-	return append(appendHead(nil, frameHello, len(body)), body...)
-}
-
 func giveBlock(st node.Stream, number uint32, data []byte) {
 	b := appendHead(nil, frameBlock, 4+len(data))
 	b = append(b, byte(number>>24), byte(number>>16), byte(number>>8), byte(number))
@@ -424,7 +418,7 @@ func (w *stage) asker(name string, to *memory.Node) (*memory.Node, node.Stream) 
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { st.Reset() })
-	st.Write(wholeHello(nil))
+	st.Write(appendHello(nil, hello{}))
 	return n, st
 }
 
@@ -456,7 +450,7 @@ func TestOrder(t *testing.T) {
 func FuzzFrames(f *testing.F) {
 	d := digestOf(leaf(1).CID)
 	for _, seed := range [][]byte{
-		appendHello(nil, []string{"/ip4/127.0.0.1/tcp/1/p2p/x"}), appendAsk(nil, 7, []Digest{d, d}),
+		appendHello(nil, hello{[]string{"/ip4/127.0.0.1/tcp/1/p2p/x"}, true, true}), appendAsk(nil, 7, []Digest{d, d}),
 		appendWants(nil, frameWant, []order{{1, node.Now, false, d}, {2, node.Later, true, d}}),
 		appendNumbers(nil, frameCancel, []uint32{1, 2}), appendDone(nil, []Digest{d}), appendHeld(nil, 3, []bool{true, false, true}),
 		appendLater(nil, 1, 500, []referral{{peer: "x", addrs: []string{"/ip4/127.0.0.1/tcp/1/p2p/x"}}, {peer: "y"}}),
@@ -472,8 +466,8 @@ func FuzzFrames(f *testing.F) {
 		var again []byte
 		switch kind {
 		case frameHello:
-			if all, _, err := parseHello(body, "x"); err == nil && len(all) > maxAddrs {
-				t.Fatal(len(all))
+			if h, err := parseHello(body, "x"); err == nil && len(h.addrs) > maxAddrs {
+				t.Fatal(len(h.addrs))
 			}
 			return
 		case frameAsk:

@@ -63,6 +63,9 @@ type Config struct {
 	// Expect tells whether peers may yet connect by themselves that are not
 	// here: what is in no hurry waits for them a little. Nil: always.
 	Expect func() bool
+	// Dialled tells whether others have dialled this box, and costs nothing to
+	// ask: who cannot be dialled is fed first. Nil: not as far as is known.
+	Dialled func() bool
 	// Upload and Download bound what the exchange sends and receives, in
 	// bytes a second; 0 means no bound. Sources are not bounded by them.
 	Upload, Download int64

@@ -254,13 +254,14 @@ func (g *giver) listen(c *client) error {
 func (g *giver) hear(c *client, kind byte, body []byte) error {
 	switch kind {
 	case frameHello:
-		addrs, parts, err := parseHello(body, c.peer)
+		h, err := parseHello(body, c.peer)
 		if err != nil {
 			return err
 		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		g.ledger.guest(c.peer).addrs, c.parts = addrs, parts
+		x := g.ledger.guest(c.peer)
+		x.addrs, x.dialled, c.parts = h.addrs, h.dialled, h.parts
 		return nil
 	case frameAsk:
 		base, digests, err := parseAsk(body)

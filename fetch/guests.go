@@ -17,9 +17,10 @@ const (
 
 // guest is a peer that has asked here.
 type guest struct {
-	addrs []string
-	owes  int // blocks given to it that nobody else has been seen to have
-	gives int // those that somebody has
+	addrs   []string
+	dialled bool // by others, it says
+	owes    int  // blocks given to it that nobody else has been seen to have
+	gives   int  // those that somebody has
 }
 
 // guest is what is known of a peer, from now on.

@@ -94,7 +94,7 @@ func TestOneMoreThanThereIsRoomFor(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			st.Write(wholeHello([]string{"/memory/1/p2p/" + x.ID()}))
+			st.Write(appendHello(nil, hello{addrs: []string{"/memory/1/p2p/" + x.ID()}}))
 		}
 		<-time.After(time.Second)
 		_, st := w.asker("late", giver)

@@ -29,7 +29,7 @@ func TestHostileAskers(t *testing.T) {
 			"an unknown frame": {99, 0, 0, 0},
 			"a long frame":     {frameAsk, 255, 255, 255},
 			"a giver's frame":  appendNumbers(nil, frameNot, []uint32{1}),
-			"a second hello":   appendHello(nil, nil),
+			"a second hello":   appendHello(nil, hello{}),
 			"half a digest":    append(appendHead(nil, frameAsk, 20), make([]byte, 20)...),
 			"a class":          append(appendHead(nil, frameWant, wantSize), append([]byte{0, 0, 0, 1, 9}, make([]byte, 32)...)...),
 		} {

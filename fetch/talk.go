@@ -49,7 +49,7 @@ func (s *Scheduler) speak(p *peer) {
 func (s *Scheduler) compose(p *peer, b []byte) []byte {
 	if !p.greeted {
 		p.greeted = true
-		b = appendHello(b, s.cfg.Peers.Addrs())
+		b = appendHello(b, hello{s.cfg.Peers.Addrs(), true, s.cfg.Dialled != nil && s.cfg.Dialled()})
 	}
 	p.tells = slices.DeleteFunc(p.tells, func(w *want) bool { return w.landed })
 	for len(p.tells) > 0 {

@@ -97,3 +97,35 @@ func TestWhoIsLateAloneIsNotTheLine(t *testing.T) {
 		t.Errorf("%d peers are remembered", len(line.samples))
 	}
 }
+
+// TestWhoCannotBeDialledIsFedFirst: of two who wait for the same class, though
+// not before one who waits for what is more urgent.
+func TestWhoCannotBeDialledIsFedFirst(t *testing.T) {
+	g := newGiver(Config{Now: func() time.Time { return time.Unix(1000, 0) }}, nil, nil)
+	g.turns.held = leastTurns
+	clients := map[string]*client{}
+	for _, x := range []struct {
+		name  string
+		class node.Class
+		hello hello
+	}{
+		{"open", node.Later, hello{dialled: true}}, {"shut", node.Later, hello{}}, {"open and soon", node.Soon, hello{dialled: true}}, {"open and next", node.Next, hello{dialled: true}},
+	} {
+		c := &client{peer: x.name, kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), orders: []order{{number: 1, class: x.class}}}
+		g.hear(c, frameHello, appendHello(nil, x.hello)[4:])
+		clients[x.name] = c
+		g.compose(c, nil)
+	}
+	for _, want := range []string{"open and next", "shut", "open and soon", "open"} {
+		g.mu.Lock()
+		g.turns.held--
+		g.grant()
+		g.mu.Unlock()
+		for name, c := range clients {
+			if (c.granted == 1) != (name == want) {
+				t.Errorf("%s: %d turns, when %s was to be next", name, c.granted, want)
+			}
+			c.granted = 0
+		}
+	}
+}

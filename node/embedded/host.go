@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
@@ -123,6 +124,7 @@ type Host struct {
 	losses  *losses
 	// reachable is a network.Reachability.
 	reachable atomic.Int32
+	dialled   atomic.Bool
 	down      sync.Once
 	downErr   error // of Close's first call
 }
@@ -182,6 +184,7 @@ func listen(cfg Config) (*Host, error) {
 	if n.relays, err = newRelays(n, cfg); err != nil {
 		return n, err
 	}
+	n.host.Network().Notify(&network.NotifyBundle{ConnectedF: n.arrived})
 	n.peers.wg.Go(n.watchLosses)
 	return n, n.punch()
 }

@@ -158,6 +158,25 @@ func (n *Host) Relayed(p string) bool {
 	return err == nil && n.host.Network().Connectedness(id) == network.Limited
 }
 
+// Dialled tells whether somebody who is not near has dialled us, or could, as far
+// as is known.
+func (n *Host) Dialled() bool {
+	switch n.Reachability() {
+	case node.PublicReach:
+		return true
+	case node.PrivateReach:
+		return false
+	}
+	return n.dialled.Load()
+}
+
+// arrived notes who has dialled us from elsewhere.
+func (n *Host) arrived(_ network.Network, c network.Conn) {
+	if s := c.Stat(); s.Direction == network.DirInbound && !s.Limited && !n.subnets.near(c.RemoteMultiaddr()) {
+		n.dialled.Store(true)
+	}
+}
+
 // Reachability is what peers that tried to dial us have told, or Config says.
 func (n *Host) Reachability() node.Reachability {
 	switch network.Reachability(n.reachable.Load()) {

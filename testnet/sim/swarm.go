@@ -138,7 +138,7 @@ func (c *SwarmConfig) complete() {
 		c.Fill = func(n *Node, local *Store, seed uint64) Filler {
 			meet := func(ctx context.Context, addr, _ string) error { return n.Connect(ctx, addr) }
 			return fetch.New(fetch.Config{
-				Local: local, Streams: n, Peers: n, Meet: meet,
+				Local: local, Streams: n, Peers: n, Meet: meet, Dialled: n.Dialled,
 				Now: time.Now, After: time.After, Rand: rand.New(rand.NewPCG(seed, 0)),
 			})
 		}

@@ -96,6 +96,7 @@ type Node struct {
 	// guarded by World.mu
 	gone     bool
 	peers    map[string]bool
+	dialled  bool
 	handlers map[string]func(string, node.Stream)
 	arrivals []func(string)
 	streams  map[*stream]bool
@@ -248,8 +249,16 @@ func (n *Node) Connect(ctx context.Context, addr string) error {
 	if to == nil || to.Undialable && !n.peers[to.id] || to.gone || n.gone {
 		return fmt.Errorf("connect to %s: %w: %w", addr, node.ErrNotFound, errDial)
 	}
+	to.dialled = true
 	n.meet(to)
 	return nil
+}
+
+// Dialled tells whether another node has connected to this one.
+func (n *Node) Dialled() bool {
+	n.world.mu.Lock()
+	defer n.world.mu.Unlock()
+	return n.dialled
 }
 
 // meet connects two nodes. World.mu is held.
