@@ -58,13 +58,15 @@ type islander struct {
 	stop func()
 }
 
-func settle(t *testing.T, w *memory.World, name string, began time.Time) *islander {
+func settle(t *testing.T, w *memory.World, name string, began time.Time, args ...string) *islander {
 	t.Helper()
 	at := w.Node(name)
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	flags.String("network", "none", "")
-	flags.StringArray("allow", []string{at.ID()}, "") // who neighbours here is known to follow
-	if err := flags.Parse([]string{"--network=none", "--allow=" + at.ID()}); err != nil {
+	flags.StringArray("allow", nil, "")
+	flags.StringArray("quiet-hours", nil, "")
+	flags.Bool("metered", false, "")
+	if err := flags.Parse(append(args, "--network=none", "--allow="+at.ID())); err != nil { // who is a neighbour here is known to follow
 		t.Fatal(err)
 	}
 	opt := Options{Dir: filepath.Join(t.TempDir(), name), Flags: flags, Serve: true, Now: time.Now, Clock: uptimes{began},
@@ -176,11 +178,7 @@ func measure(t *testing.T, all []*islander, long time.Duration) (u use) {
 				t.Fatal(err)
 			}
 			u.rows[i] = max(u.rows[i], db.Size())
-			b.n.air.mu.Lock()
-			for _, k := range b.n.air.kept {
-				held += len(k.segments)
-			}
-			b.n.air.mu.Unlock()
+			held += b.kept()
 		}
 		u.heap, u.goroutines, u.held = max(u.heap, m.HeapAlloc), max(u.goroutines, runtime.NumGoroutine()), max(u.held, held)
 		<-time.After(long / 6)
@@ -229,7 +227,7 @@ func TestAChannelRolls(t *testing.T) {
 				}
 			})
 		}
-		<-time.After(2 * time.Second)
+		<-time.After(5 * time.Second) // the playlist is there
 		for _, b := range all[1:] {
 			do(t, b, OpFollow, FollowRequest{Link: name})
 		}
@@ -294,6 +292,87 @@ func TestAChannelRolls(t *testing.T) {
 			t.Errorf("heard %s of %s, %d segments missing", got, long, missing)
 		}
 		for _, b := range all {
+			b.stop()
+		}
+	})
+}
+
+// kept counts the segments that a box has taken in of sets on air, and that are of no track yet.
+func (b *islander) kept() (n int) {
+	b.n.air.mu.Lock()
+	defer b.n.air.mu.Unlock()
+	for _, k := range b.n.air.kept {
+		n += len(k.segments)
+	}
+	return n
+}
+
+// A metered venue hears the set that it has chosen to hear, and gives none of it; an archivist takes nothing in while
+// its line is left to others, and goes on after that.
+func TestASetOnLinesThatAreLeftToOthers(t *testing.T) {
+	data := noise(t)
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		w := memory.NewWorld()
+		w.Delay = 20 * time.Millisecond
+		hours := began.Add(3*time.Minute).Local().Format("15:04") + "-" + began.Add(7*time.Minute).Local().Format("15:04")
+		dj, venue := settle(t, w, "dj", began), settle(t, w, "venue", began, "--metered")
+		archivist, guest := settle(t, w, "archivist", began, "--quiet-hours="+hours), settle(t, w, "guest", began)
+		link := func(a, b *islander) { w.Link(a.n.node.(island).Node, b.n.node.(island).Node) }
+		link(dj, venue)
+		link(dj, archivist)
+		link(venue, guest)
+		name := string(dj.keys.Name())
+		const long = 10 * time.Minute
+		var g sync.WaitGroup
+		g.Go(func() {
+			mouth := &mouthpiece{a: dj.n.air}
+			defer mouth.end()
+			if _, err := dj.n.publisher.OnAir(t.Context(), onLoop(data, long), publisher.SetOptions{Playlist: "bar", Carrier: mouth, Hold: dj.n.follow.Hold}); err != nil {
+				t.Error(err)
+			}
+		})
+		<-time.After(5 * time.Second) // the playlist is there
+		do(t, dj, OpLeaseGrant, GrantRequest{Playlist: "bar", Device: do(t, venue, OpID, struct{}{}).Device, For: 24 * time.Hour})
+		for _, b := range []*islander{venue, archivist, guest} {
+			do(t, b, OpFollow, FollowRequest{Link: name})
+		}
+		for len(venue.venue.Leases()) == 0 {
+			<-time.After(time.Second)
+		}
+		var heard, missing int64
+		g.Go(func() {
+			_, err := Call(t.Context(), venue, OpListen, ListenRequest{Play: PlayRequest{Name: name + "/bar", Sink: "null"}, Wait: true}, func(e Event) {
+				if e.Play != nil {
+					missing = max(missing, e.Play.Missing)
+				}
+				if e.Play != nil && e.Play.Played != nil {
+					heard = e.Play.Played.Samples
+				}
+			})
+			if err != nil {
+				t.Error("listen:", err)
+			}
+		})
+		for _, c := range []struct {
+			from, to time.Duration
+			takes    bool
+		}{{time.Minute, 150 * time.Second, true}, {270 * time.Second, 410 * time.Second, false}, {500 * time.Second, 570 * time.Second, true}} {
+			<-time.After(time.Until(began.Add(c.from)))
+			before := archivist.kept()
+			<-time.After(time.Until(began.Add(c.to)))
+			if took, most := archivist.kept()-before, int((c.to-c.from)/(2*time.Second)); c.takes && took < most-3 || !c.takes && took != 0 {
+				t.Errorf("from %s to %s the archivist takes in %d of %d segments", c.from, c.to, took, most)
+			}
+		}
+		g.Wait()
+		if got := time.Duration(heard) * time.Second / 8000; got < long-20*time.Second || missing > 0 {
+			t.Errorf("heard %s of %s, %d missing", got, long, missing)
+		}
+		if n := guest.kept(); n > 0 {
+			t.Errorf("a metered venue gave %d segments", n)
+		}
+		for _, b := range []*islander{dj, venue, archivist, guest} {
 			b.stop()
 		}
 	})
