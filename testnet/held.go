@@ -28,11 +28,20 @@ func (s *set) during(ctx context.Context, from, to float64, p *OnAirPhase) error
 	if err := s.until(ctx, from); err != nil {
 		return err
 	}
-	missed := s.missed()
+	missed, began := s.missed(), time.Now()
+	before, err := s.roles[onAirDJ].carries(ctx)
+	if err != nil {
+		return err
+	}
 	if err := s.until(ctx, to); err != nil {
 		return err
 	}
-	began, now := s.begin.Add(s.length(from)), time.Now()
+	after, err := s.roles[onAirDJ].carries(ctx)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	p.SourceSaid = int64(8 * float64(after.Sent-before.Sent) / now.Sub(began).Seconds())
 	p.SourceBits, p.SeedboxBits = s.meter.Mean(onAirDJ, began, now), s.meter.Mean(onAirSeedbox, began, now)
 	p.Missed = s.missed() - missed
 	var lags []float64

@@ -54,10 +54,6 @@ type OnAirReport struct {
 	LagP50   float64 `json:"lagP50"`
 	LagP95   float64 `json:"lagP95"`
 	LagMax   float64 `json:"lagMax"`
-	// Behind is how long ago the newest was played that is here, as often as
-	// they told of their lag.
-	BehindP50 float64 `json:"behindP50"`
-	BehindP95 float64 `json:"behindP95"`
 	// Segments counts those that were on air for a listener, Missed those of
 	// them that were not there in time. Who was killed or cut off is left out.
 	Segments int64   `json:"segments"`
@@ -74,9 +70,10 @@ type OnAirReport struct {
 	Killed OnAirLoss `json:"killed"`
 	Cut    OnAirLoss `json:"cut"`
 	// Before and After are how it was for a while before an archivist's box
-	// came, which has no lease, and after.
-	Before OnAirPhase `json:"before"`
-	After  OnAirPhase `json:"after"`
+	// came, which has no lease, after LentSeconds, and at the end.
+	LentSeconds float64    `json:"lentSeconds"`
+	Before      OnAirPhase `json:"before"`
+	After       OnAirPhase `json:"after"`
 	// HeldMs is from when the set had become a track until the last venue held
 	// it, AfterLine what the DJ's line sent until then from a second after the
 	// last segment, which that takes to go out. Of blocks, AfterBlocks is what
@@ -111,6 +108,7 @@ type OnAirBox struct {
 // depths of its end.
 type OnAirPhase struct {
 	SourceBits  int64   `json:"sourceBits"`
+	SourceSaid  int64   `json:"sourceSaid"` // as in all of it
 	SeedboxBits int64   `json:"seedboxBits"`
 	Depth       int     `json:"depth"` // the most boxes between the DJ's and a venue's
 	MeanDepth   float64 `json:"meanDepth"`
@@ -353,6 +351,7 @@ func (s *set) lend(ctx, evening context.Context) error {
 	if err := s.during(ctx, calmFrom, lentFrom, &s.r.Before); err != nil {
 		return err
 	}
+	s.r.LentSeconds = time.Since(s.begin).Seconds()
 	if err := seedbox.startWith(evening, []string{dj.addr()}, "--upload-limit", fmt.Sprint(onAirLent)); err != nil {
 		return err
 	}
@@ -391,14 +390,14 @@ func (s *set) sum(aired daemon.Aired) error {
 	}
 	slices.Sort(r.RelayBits)
 	slices.Reverse(r.RelayBits)
-	var joins, lags, behind []float64
+	var joins, lags []float64
 	var first []byte
 	for _, v := range s.venue {
 		if v.join > 0 && v.file == "" {
 			joins = append(joins, v.join.Seconds())
 		}
 		for _, x := range v.told {
-			lags, behind = append(lags, x.lag), append(behind, x.lag-x.buffer)
+			lags = append(lags, x.lag)
 		}
 		if v.gone {
 			continue
@@ -424,7 +423,6 @@ func (s *set) sum(aired daemon.Aired) error {
 	}
 	r.Joins, r.JoinP50, r.JoinP95 = len(joins), part(joins, .5), part(joins, .95)
 	r.LagP50, r.LagP95, r.LagMax = part(lags, .5), part(lags, .95), part(lags, 1)
-	r.BehindP50, r.BehindP95 = part(behind, .5), part(behind, .95)
 	r.Share = float64(r.Missed) / float64(max(1, r.Segments))
 	return nil
 }

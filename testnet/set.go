@@ -49,10 +49,10 @@ type listener struct {
 	err     error
 }
 
-// telling is what a venue told of how it hears the set, in seconds.
+// telling is the lag that a venue told of, in seconds.
 type telling struct {
-	at          time.Time
-	lag, buffer float64
+	at  time.Time
+	lag float64
 }
 
 // record is a track for the playlist, and a set: the demo's mp3s, over and over.
@@ -191,8 +191,8 @@ func (s *set) hear(ctx context.Context, v *listener) {
 			if v.join == 0 {
 				v.join = time.Since(asked)
 			}
-			if v.missing = e.Missing; !v.gone && e.Buffer != nil {
-				v.told = append(v.told, telling{time.Now(), float64(*e.Lag) / 1000, float64(*e.Buffer) / 1000})
+			if v.missing = e.Missing; !v.gone {
+				v.told = append(v.told, telling{time.Now(), float64(*e.Lag) / 1000})
 			}
 		}
 		if e.Played != nil {

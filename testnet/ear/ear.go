@@ -107,24 +107,6 @@ func (s *Set) Note(seq int, at time.Time, lost bool) {
 	}
 }
 
-// Behind is how long ago the newest was cut that was here, with all before it
-// since the first, at every tick from the first on until the last came.
-func (s *Set) Behind(tick time.Duration) (all []time.Duration) {
-	here := s.inOrder()
-	first := s.first()
-	if first >= len(here) {
-		return nil
-	}
-	i := first
-	for now := here[first]; now.Before(here[len(here)-1]); now = now.Add(tick) {
-		for i+1 < len(here) && !here[i+1].After(now) {
-			i++
-		}
-		all = append(all, now.Sub(s.Cut[i]))
-	}
-	return all
-}
-
 // first is the first segment that came.
 func (s *Set) first() int {
 	for i, c := range s.Came {

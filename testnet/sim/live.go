@@ -105,13 +105,10 @@ type LiveReport struct {
 	// Begin and Lag are a listener's (package ear): from when it asked until the
 	// first sample, where two segments were on air by then, and how long ago
 	// what it hears was played.
-	// Behind is how long ago the newest was that is here, second by second.
-	BeginP50  float64 `json:"beginP50"`
-	BeginP95  float64 `json:"beginP95"`
-	LagP50    float64 `json:"lagP50"`
-	LagP95    float64 `json:"lagP95"`
-	BehindP50 float64 `json:"behindP50"`
-	BehindP95 float64 `json:"behindP95"`
+	BeginP50 float64 `json:"beginP50"`
+	BeginP95 float64 `json:"beginP95"`
+	LagP50   float64 `json:"lagP50"`
+	LagP95   float64 `json:"lagP95"`
 	// Unheard is the share of segments that a listener did not hear, what it
 	// left out to catch up included.
 	Unheard float64 `json:"unheard"`

@@ -102,6 +102,7 @@ func TestLiveBeside(t *testing.T) {
 			SetSegments         int
 			SegmentBytes        int
 			ComeSeconds         []float64
+			LentSeconds         float64
 		}
 	}
 	if err := json.Unmarshal(text, &results); err != nil || len(results) != 1 {
@@ -113,6 +114,7 @@ func TestLiveBeside(t *testing.T) {
 	cfg := sim.LiveConfig{
 		Venues: real.Venues, Undialable: float64(real.Undialable) / float64(real.Venues), Source: line, Venue: line, Unsaid: true,
 		Pace: delay(1000 * real.SetSeconds / float64(real.SetSegments)), Size: real.SegmentBytes, Length: delay(1000 * real.SetSeconds),
+		Seedbox: sim.Line{Up: 12_500_000, Down: 12_500_000, Delay: 10 * time.Millisecond}, Lent: delay(1000 * real.LentSeconds),
 	}
 	for _, s := range real.ComeSeconds {
 		cfg.Come = append(cfg.Come, delay(1000*s))

@@ -68,7 +68,7 @@ func (s *stage) sum(r *LiveReport) {
 	end := s.depths()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var sound, join, crowd, delay, begin, rushed, lag, behind []float64
+	var sound, join, crowd, delay, begin, rushed, lag []float64
 	var all []heard
 	var received, twice, near, inside int64
 	var lent []int64
@@ -131,16 +131,12 @@ func (s *stage) sum(r *LiveReport) {
 		for _, d := range h.Lags {
 			lag = append(lag, d.Seconds())
 		}
-		for _, d := range l.came.Behind(s.cfg.Pace * 61 / 100) { // not at one with the segments
-			behind = append(behind, d.Seconds())
-		}
 	}
 	r.SourceBits, r.SourceMean = int64(8*most(s.source.sent)), mean(s.source.sent, len(s.source.sent)-1)
 	r.SoundP95, r.JoinP50, r.JoinP95, r.JoinMax = quantile(sound, .95), quantile(join, .5), quantile(join, .95), quantile(join, 1)
 	r.CrowdP50, r.CrowdP95, r.CrowdBeginP95 = quantile(crowd, .5), quantile(crowd, .95), quantile(rushed, .95)
 	r.DelayP50, r.DelayP95, r.DelayMax = quantile(delay, .5), quantile(delay, .95), quantile(delay, 1)
 	r.BeginP50, r.BeginP95, r.LagP50, r.LagP95 = quantile(begin, .5), quantile(begin, .95), quantile(lag, .5), quantile(lag, .95)
-	r.BehindP50, r.BehindP95 = quantile(behind, .5), quantile(behind, .95)
 	r.Unheard = float64(unheard) / float64(max(1, segments))
 	r.Missed = float64(r.MissedN) / float64(max(1, r.Heard+r.MissedN))
 	r.Depth, r.MeanDepth = end.most, end.mean
