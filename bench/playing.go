@@ -45,12 +45,15 @@ func (r *runner) playing() error {
 }
 
 // lease gives venue a day of the playlist.
-func (r *runner) lease(venue binary.Box, file string) error {
+func (r *runner) lease(venue binary.Box, file string) error { return r.leaseOf(venue, "main", file) }
+
+// leaseOf leases a playlist to a venue.
+func (r *runner) leaseOf(venue binary.Box, playlist, file string) error {
 	var id struct{ Device string }
 	if err := venue.JSON(r.ctx, &id, "id"); err != nil {
 		return err
 	}
-	if err := r.dj.JSON(r.ctx, nil, "lease", "grant", "main", "--device", id.Device, "--for", "1d", "--out", file); err != nil {
+	if err := r.dj.JSON(r.ctx, nil, "lease", "grant", playlist, "--device", id.Device, "--for", "1d", "--out", file); err != nil {
 		return err
 	}
 	return venue.JSON(r.ctx, nil, "lease", "import", file)

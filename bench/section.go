@@ -24,6 +24,7 @@ var sections = []section{
 	{"fetch", "Fetching", (*runner).fetching, (*runner).fetchingPage},
 	{"search", "Search", (*runner).searching, (*runner).searchingPage},
 	{"starts", "Starts", (*runner).starting, (*runner).startingPage},
+	{"loss", "Lossy lines", (*runner).lossy, (*runner).lossyPage},
 	{"rest", "At rest", (*runner).rest, (*runner).restPage},
 	{"swarm", "Swarm", (*runner).swarm, (*runner).swarmPage},
 	{"simulated", "Simulated swarms", (*runner).simulated, (*runner).simulatedPage},
