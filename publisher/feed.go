@@ -66,7 +66,8 @@ func (f *feed) Next(ctx context.Context) (Cut, error) {
 			}
 			f.now, f.seg = s, segment.New(s, segment.Config{Target: f.cfg.Target, MaxMedia: MaxCut - segment.MaxInit})
 		}
-		stop := context.AfterFunc(ctx, func() { f.now.Close() })
+		now := f.now // what stop did not stop runs on
+		stop := context.AfterFunc(ctx, func() { now.Close() })
 		x, err := f.seg.Next()
 		stop()
 		for _, t := range f.now.Titles() {

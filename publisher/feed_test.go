@@ -40,6 +40,28 @@ func (s *strip) Titles() []string {
 	return t
 }
 
+// last is a stream whose end is what ends its set, too.
+type last struct{ end context.CancelFunc }
+
+func (l last) Read([]byte) (int, error) { l.end(); return 0, io.EOF }
+func (last) Close() error               { return nil }
+func (last) Titles() []string           { return nil }
+
+type once struct{ s Stream }
+
+func (o once) Next(context.Context) (Stream, error) { return o.s, nil }
+
+// A set that is ended in the moment in which its source leaves is ended, and no
+// more: whichever is first.
+func TestASetAndItsSourceEndAtOnce(t *testing.T) {
+	for range 200 {
+		ctx, cancel := context.WithCancel(t.Context())
+		if _, err := NewFeed(FeedConfig{Streams: once{last{cancel}}}).Next(ctx); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Real music goes on air, and the track that it becomes decodes to what the
 // file does, from its beginning and from its middle.
 func TestMusicOnAirIsTheSameTrack(t *testing.T) {
