@@ -133,6 +133,9 @@ func (a *app) pipe(door, password string) {
 	r, err := http.NewRequest(http.MethodPut, "http://"+door+liveMount, io.NopCloser(os.Stdin))
 	if err == nil {
 		r.SetBasicAuth("source", password)
+		// An answer before the first sound would end it: of a source that is slow
+		// to begin there would be nothing.
+		r.Header.Set("Expect", "100-continue")
 		var res *http.Response
 		if res, err = http.DefaultClient.Do(r); err == nil {
 			res.Body.Close()
