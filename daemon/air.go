@@ -34,6 +34,9 @@ type air struct {
 	changed chan struct{}       // closed when known changes
 	kept    map[live.Set]*kept
 	shown   map[live.Set]*Screening
+	visits  map[ipns.Name]int // who is heard by a link, and by how many
+	own     map[live.Set]bool // this box's own that are on air
+	listed  map[live.Set]*noticeboard
 }
 
 // airing is what a set is leased as.
@@ -72,7 +75,8 @@ const endWith = 10 * time.Second
 func (d *Daemon) startCarrying(n *network) error {
 	a := &air{
 		d: d, n: n, chains: map[manifests.DJ]*manifests.Chain{}, names: map[ipns.Name]manifests.DJ{}, watched: map[manifests.DJ]context.CancelFunc{},
-		known: map[airing]live.Set{}, changed: make(chan struct{}), kept: map[live.Set]*kept{}, shown: map[live.Set]*Screening{},
+		known: map[airing]live.Set{}, changed: make(chan struct{}), kept: map[live.Set]*kept{}, shown: map[live.Set]*Screening{}, visits: map[ipns.Name]int{},
+		own: map[live.Set]bool{}, listed: map[live.Set]*noticeboard{},
 	}
 	cfg := live.Config{
 		Streams: n.node, Peers: n.node, Chain: a.chain, Now: d.now, Topics: n.node, Upload: d.repo.Config.UploadLimit, Hush: func() bool { return d.manners().Keep }, Sent: n.fetch.Sent, Keep: n.fetch, Fetch: n.fetch,
@@ -183,6 +187,9 @@ func (a *air) follows(c *follow.Catalogue) {
 func (a *air) leaves(name ipns.Name) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.visits[name] > 0 {
+		return // it is heard still
+	}
 	dj, ok := a.names[name]
 	delete(a.names, name)
 	for _, other := range a.names {
@@ -204,7 +211,7 @@ func (a *air) onAir(set live.Set, l *manifests.Live) {
 	a.mu.Unlock()
 	a.d.log.Info("on air", "dj", set.DJ, "set", set.Live)
 	leases := a.d.venue.Leases()
-	if !slices.ContainsFunc(leases, func(x lease.Lease) bool { return x.DJ == set.DJ && x.Sel == l.Sel }) {
+	if !slices.ContainsFunc(leases, func(x lease.Lease) bool { return x.DJ == set.DJ && x.Sel == l.Sel }) && a.follower(set.DJ) {
 		a.lend(set)
 	}
 }
@@ -415,8 +422,13 @@ func (m *mouthpiece) Record(_ context.Context, record manifests.Signed) (err err
 	if m.set != nil {
 		return m.set.Record(record)
 	}
-	m.set, err = m.a.carrier.Go(record)
-	return err
+	if m.set, err = m.a.carrier.Go(record); err != nil {
+		return err
+	}
+	m.a.mu.Lock()
+	defer m.a.mu.Unlock()
+	m.a.own[m.set.Set()] = true
+	return nil
 }
 
 func (m *mouthpiece) Segment(_ context.Context, head manifests.Signed, segment manifests.Block) error {
@@ -431,6 +443,9 @@ func (m *mouthpiece) end() {
 	if m.set != nil {
 		go func() {
 			m.a.linger()
+			m.a.mu.Lock()
+			delete(m.a.own, m.set.Set())
+			m.a.mu.Unlock()
 			m.set.Close()
 		}()
 	}

@@ -58,6 +58,9 @@ type Options struct {
 	// Pages makes the handler of what is served at the setting http, of the
 	// sets on air that screenings gives; nil serves nothing there.
 	Pages func(screenings func() []*Screening) http.Handler
+	// Open makes the handler of what is served at the gateway below /open/, of
+	// what is on air by listed; nil serves nothing there.
+	Open func(listed func(dj, id string) ([]byte, bool)) http.Handler
 	// Now is the clock; nil means the system's. Another one is for tests, and
 	// keeps off the public network.
 	Now func() time.Time
@@ -375,7 +378,7 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 			return fmt.Errorf("open gateway: %w", err)
 		}
 		r.Gateway = l.Addr().String()
-		g.Go(func() error { return serveHTTP(ctx, n.line.Listener(tally{l, &d.handed}), d.keptFrom(n, d.gateway(n))) })
+		g.Go(func() error { return serveHTTP(ctx, n.line.Listener(tally{l, &d.handed}), d.keptFrom(n, d.public(n))) })
 	}
 	if a := d.repo.Config.HTTP; a != "" && d.opt.Pages != nil {
 		l, err := net.Listen("tcp", a)

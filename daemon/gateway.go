@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"playnode/ipns"
 	nodehttp "playnode/node/http"
@@ -38,6 +39,23 @@ func (d *Daemon) gateway(n *network) http.Handler {
 			}
 			return err
 		},
+	})
+}
+
+// public is what the gateway's listener serves: the trustless gateway, and the
+// page of what is open to all who have a link.
+func (d *Daemon) public(n *network) http.Handler {
+	blocks := d.gateway(n)
+	if d.opt.Open == nil {
+		return blocks
+	}
+	page := d.opt.Open(d.Listed)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/open/") {
+			page.ServeHTTP(w, r)
+			return
+		}
+		blocks.ServeHTTP(w, r)
 	})
 }
 

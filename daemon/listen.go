@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 
+	"playnode/manifests"
 	"playnode/player"
 )
 
@@ -43,13 +44,16 @@ func receptionOf(r *player.Reception) *Reception {
 
 func (d *Daemon) listen(ctx context.Context, req ListenRequest, emit func(Event)) (Played, error) {
 	if req.Play.Name == "" {
-		return Played{}, usage("listen to whom: NAME or NAME/P")
+		return Played{}, usage("listen to whom: NAME, NAME/P or a link")
 	}
 	n, err := d.ready(ctx, &req.Play)
 	if err != nil {
 		return Played{}, err
 	}
 	req.Play.Once, req.Play.Detach = false, false
+	if manifests.IsOpenLink(req.Play.Name) {
+		return d.listenOpen(ctx, n, req, emit)
+	}
 	return d.playNow(ctx, n, req.Play, emit, func(r player.Request, tell func(player.Event)) (*player.Playback, error) {
 		r.Live, r.Wait = player.OnlySets, req.Wait
 		return n.player.Open(r, tell)

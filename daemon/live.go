@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"playnode/internal/audio/segment"
+	"playnode/lease"
 	"playnode/manifests"
 	"playnode/publisher"
 	"playnode/publisher/icecast"
@@ -40,6 +41,11 @@ type LiveRequest struct {
 	// Once ends the set when the first source has left; else its encoder may
 	// come back.
 	Once bool `json:"once,omitempty"`
+	// Open has the set heard by all who have the link that is told first, and
+	// not only by those who lease Playlist. At is the origin of a box whose
+	// gateway serves the page of such links; "" for none.
+	Open bool   `json:"open,omitempty"`
+	At   string `json:"at,omitempty"`
 	// Segment is how long a segment should be; 0 means a second.
 	Segment time.Duration `json:"segment,omitempty"`
 	// Part is how long a track of a long set is; 0 means 12 h, and with Keep an
@@ -63,7 +69,11 @@ type LiveEndRequest struct {
 
 // LiveEvent is news of a set on air.
 type LiveEvent struct {
-	// Door is where sources are taken, told once, before all else.
+	// Link opens the set, Web does in a browser; they are told once, before all
+	// else. They are secrets of whoever is to hear it.
+	Link string `json:"link,omitempty"`
+	Web  string `json:"web,omitempty"`
+	// Door is where sources are taken, told once, before there is a Set.
 	Door     string `json:"door,omitempty"`
 	Password string `json:"password,omitempty"`
 	Set      string `json:"set,omitempty"`
@@ -96,6 +106,10 @@ func (d *Daemon) live(ctx context.Context, req LiveRequest, emit func(Event)) (A
 	if req.Part != 0 && req.Part < leastPart || req.Keep < 0 || req.Keep > 0 && req.Keep < req.Part {
 		return out, usage("a part is %s or longer, and what is kept at least a part", leastPart)
 	}
+	open, err := d.openSet(req)
+	if err != nil {
+		return out, err
+	}
 	n, err := d.net()
 	if err != nil {
 		return out, err
@@ -111,6 +125,10 @@ func (d *Daemon) live(ctx context.Context, req LiveRequest, emit func(Event)) (A
 	if l := d.line(); d.manners().Keep {
 		emit(Event{Note: "your line is left to others (" + l.why() + "): one listener is given the set, and passes it on"})
 	}
+	if open != nil {
+		link, web := d.openLink(*open, req.At)
+		emit(Event{Live: &LiveEvent{Link: link, Web: web}})
+	}
 	streams, serve, err := d.door(ctx, req, emit)
 	if err != nil {
 		return out, err
@@ -125,7 +143,7 @@ func (d *Daemon) live(ctx context.Context, req LiveRequest, emit func(Event)) (A
 		defer stop()
 		var err error
 		tracks, err = n.publisher.OnAir(ctx, publisher.NewFeed(publisher.FeedConfig{Streams: streams, Target: req.Segment, Log: d.log}), publisher.SetOptions{
-			Playlist: req.Playlist, Title: req.Title, Part: req.Part, Keep: req.Keep, Hold: n.follow.Hold, Carrier: mouth,
+			Playlist: req.Playlist, Title: req.Title, Part: req.Part, Keep: req.Keep, Hold: n.follow.Hold, Carrier: mouth, Open: open,
 			Tell: func(e publisher.SetEvent) {
 				out.Set, out.Segments = e.Live.String(), e.Segments
 				emit(Event{Live: &LiveEvent{Set: out.Set, Segments: e.Segments, Ms: e.Length.Milliseconds(), Bytes: e.Bytes, Text: e.Text}})
@@ -144,6 +162,23 @@ func (d *Daemon) live(ctx context.Context, req LiveRequest, emit func(Event)) (A
 	}
 	n.search.changed()
 	return out, d.refresh(context.WithoutCancel(ctx), n, nil, emit)
+}
+
+// openSet draws what opens a set to who has its link, if it is to be open.
+func (d *Daemon) openSet(req LiveRequest) (*lease.SetKey, error) {
+	if !req.Open {
+		if req.At != "" {
+			return nil, usage("a page is of a set that is open")
+		}
+		return nil, nil
+	}
+	if req.At != "" {
+		if err := validOrigin(req.At); err != nil {
+			return nil, err
+		}
+	}
+	k := lease.NewSetKey(d.keys.DJ())
+	return &k, nil
 }
 
 // airs gives a set a context that LiveEnd ends.

@@ -35,6 +35,11 @@ func (d *Daemon) startMeeting(n *network) error {
 					names = append(names, f.Name.String())
 				}
 			}
+			for _, name := range n.visited() {
+				if !slices.Contains(names, name.String()) {
+					names = append(names, name.String())
+				}
+			}
 			return names
 		},
 		Head: func(name string) cid.Cid {

@@ -1,40 +1,25 @@
 package daemon
 
 import (
-	"context"
 	"errors"
 	"slices"
-	"sync"
-	"time"
 
 	"playnode/lease"
 	"playnode/live"
 	"playnode/manifests"
 )
 
-const (
-	// shown is how many segments of a set are held for pages.
-	shown = 40
-	// unwatched is after how long without a request a set is let go of.
-	unwatched = time.Minute
-)
-
 // Screening is a set on air as pages show it: opened by this box's lease, while
 // somebody looks. Safe for concurrent use.
 type Screening struct {
-	a   *air
-	set live.Set
-	of  airing
+	lookout
+	of airing
 
-	mu     sync.Mutex // guards what follows
-	runs   bool
-	asked  time.Time
-	title  string
-	init   *manifests.MediaInit
-	first  uint64
-	parts  []*Shown // nil where one is missing
-	ended  bool
-	closed bool // its lease has ended
+	// What follows is guarded by lookout.mu.
+	title string
+	init  *manifests.MediaInit
+	first uint64
+	parts []*Shown // nil where one is missing
 }
 
 // Shown is an opened segment.
@@ -69,7 +54,7 @@ func (a *air) screenings() (out []*Screening) {
 		}
 		s := a.shown[set]
 		if s == nil {
-			s = &Screening{a: a, set: set, of: of}
+			s = &Screening{lookout: lookout{a: a, set: set}, of: of}
 			a.shown[set] = s
 		}
 		out = append(out, s)
@@ -83,13 +68,6 @@ func (a *air) screenings() (out []*Screening) {
 	}
 	slices.SortFunc(out, func(x, y *Screening) int { return slices.Compare(x.set.Live[:], y.set.Live[:]) })
 	return out
-}
-
-// over tells whether nobody has looked at it for long.
-func (s *Screening) over() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.asked.IsZero() && !s.runs && s.a.d.now().Sub(s.asked) >= unwatched
 }
 
 // ID names the set.
@@ -124,7 +102,7 @@ func (s *Screening) Playlist() string {
 func (s *Screening) Span() (first, next uint64, ended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.look()
+	s.look(s.run)
 	return s.first, s.first + uint64(len(s.parts)), s.ended
 }
 
@@ -133,7 +111,7 @@ func (s *Screening) Span() (first, next uint64, ended bool) {
 func (s *Screening) Part(n uint64) (Shown, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.look()
+	s.look(s.run)
 	switch {
 	case s.closed:
 		return Shown{}, lease.ErrLapsed
@@ -143,58 +121,29 @@ func (s *Screening) Part(n uint64) (Shown, error) {
 	return *s.parts[n-s.first], nil
 }
 
-// look opens the set while somebody looks. mu is held.
-func (s *Screening) look() {
-	s.asked = s.a.d.now()
-	if s.runs || s.ended || s.closed {
-		return
-	}
-	s.runs = true
-	go s.run()
-}
-
+// run opens what comes.
 func (s *Screening) run() {
-	feed := s.a.carrier.Hear(s.set, 0)
-	defer feed.Close()
 	var tuned *lease.Tuned
 	var record *manifests.Live
 	defer func() {
 		if tuned != nil {
 			tuned.Close()
 		}
-		s.mu.Lock()
-		s.runs = false
-		s.mu.Unlock()
 	}()
-	for {
-		ctx, cancel := context.WithTimeout(s.a.d.life, unwatched)
-		it, err := feed.Next(ctx)
-		cancel()
-		now := s.a.d.now()
-		s.mu.Lock()
-		if err != nil {
-			s.ended = true
-			s.mu.Unlock()
-			return
-		}
-		idle := now.Sub(s.asked) >= unwatched
-		s.mu.Unlock()
-		if idle {
-			return
-		}
-		s.a.keep(s.set, it)
+	s.hear(func(it live.Item) bool {
 		if it.Record != nil {
 			record = it.Record
 		}
-		if record != nil && (it.Record != nil || tuned == nil || now.Unix() >= min(tuned.Until, tuned.Period)) {
+		if record != nil && (it.Record != nil || tuned == nil || s.a.d.now().Unix() >= min(tuned.Until, tuned.Period)) {
 			if tuned != nil {
 				tuned.Close()
 			}
+			var err error
 			if tuned, err = s.a.d.venue.Tune(record); err != nil {
 				s.mu.Lock()
-				s.closed, s.parts = true, nil
-				s.mu.Unlock()
-				return
+				defer s.mu.Unlock()
+				s.parts = nil
+				return false
 			}
 		}
 		switch {
@@ -207,7 +156,8 @@ func (s *Screening) run() {
 			}
 			s.take(it.Seq, seg)
 		}
-	}
+		return true
+	})
 }
 
 // take adds an opened segment, or nil for one that does not open.

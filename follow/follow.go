@@ -258,6 +258,35 @@ func (f *Follower) Follow(ctx context.Context, target string) (ipns.Name, error)
 	return name, nil
 }
 
+// Visit finds out who signs for a DJ now, without following her: the roots that
+// the name in a link leads to, verified, and hers. Her catalogue is not fetched,
+// and nothing is pinned. The error wraps ErrNotFound or ErrVerify, or is ctx's.
+func (f *Follower) Visit(ctx context.Context, dj manifests.DJ, link manifests.Link) (*manifests.Chain, error) {
+	name, err := ipns.ParseName(string(link.Name))
+	if err != nil {
+		return nil, fmt.Errorf("visit %.200q: %w", link.Name, err)
+	}
+	f.origins(row{Origins: link.Origins})
+	f.dial(ctx, link.Addrs)
+	defer f.Hold()()
+	rec, err := f.cfg.Names.Ask(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("visit %s: %w", name, kindOf(err))
+	}
+	get := func(ctx context.Context, c cid.Cid) ([]byte, error) {
+		data, err := f.cfg.Fetch.Get(ctx, c, node.Want{Class: node.Now})
+		if err == nil && len(data) > manifests.MaxPayload {
+			err = refuse("record %s has %d bytes", c, len(data))
+		}
+		return data, err
+	}
+	v, err := readHead(ctx, get, f.cfg.Parallel, name, dj.String(), rec.Value)
+	if err != nil {
+		return nil, fmt.Errorf("visit %s: %w", name, kindOf(err))
+	}
+	return v.chain, nil
+}
+
 // origins has the gateways that links gave asked.
 func (f *Follower) origins(r row) {
 	if f.cfg.Origin == nil {

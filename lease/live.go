@@ -22,6 +22,8 @@ type Air struct {
 	LK     seal.Key
 	// Spans are all live keys of the set so far, this record's last.
 	Spans []manifests.Span
+	// Open, when not nil, is what opens the set to who has no lease.
+	Open *SetKey
 }
 
 // GoLive begins a set of this selection: its first record, to be signed. Only
@@ -30,6 +32,14 @@ func (s Selection) GoLive(now int64, rootN uint64) Air {
 	var a Air
 	rand.Read(a.Record.Live[:])
 	a.Record.DJ, a.Record.Sel = s.DJ, s.Sel
+	return s.record(a, now, rootN, 0, nil)
+}
+
+// GoOpen is GoLive for a set that k, which is this DJ's and was never used,
+// opens as well.
+func (s Selection) GoOpen(k SetKey, now int64, rootN uint64) Air {
+	a := Air{Open: &k}
+	a.Record.DJ, a.Record.Sel, a.Record.Live = s.DJ, s.Sel, k.Live
 	return s.record(a, now, rootN, 0, nil)
 }
 
@@ -48,10 +58,12 @@ func (s Selection) Turn(a Air, now int64, rootN, from uint64, prev manifests.Blo
 }
 
 func (s Selection) record(a Air, now int64, rootN, from uint64, prev *[32]byte) Air {
-	a.LK = seal.NewKey()
 	l := &a.Record
 	l.RootN, l.Seq, l.Prev, l.IAT, l.From = rootN, l.Seq+1, prev, now, from
 	l.Unit, l.Cur, l.Gen, l.GID = s.Unit, manifests.Period(now, s.Unit), s.Gen, s.GID()
+	if a.LK = seal.NewKey(); a.Open != nil {
+		a.LK = a.Open.live(l)
+	}
 	l.LID = lid(a.LK, l)
 	l.Lock = nil
 	for i := range manifests.Ahead(s.Unit) + 1 {
@@ -95,6 +107,9 @@ func (a Air) Encode() ([]byte, error) {
 		return nil, fmt.Errorf("encode live set: %w", err)
 	}
 	j := airJSON{Record: record}
+	if a.Open != nil {
+		j.Open = bytes.Clone(a.Open.key[:])
+	}
 	for _, s := range a.Spans {
 		j.Spans = append(j.Spans, spanJSON{s.From, s.Gen, s.Cur, bytes.Clone(s.LK[:])})
 	}
@@ -104,6 +119,7 @@ func (a Air) Encode() ([]byte, error) {
 type airJSON struct {
 	Record []byte
 	Spans  []spanJSON
+	Open   []byte `json:",omitempty"`
 }
 
 type spanJSON struct {
@@ -125,6 +141,12 @@ func DecodeAir(data []byte) (a Air, err error) {
 		return Air{}, fmt.Errorf("decode live set: %w", err)
 	}
 	a.Record = *l
+	if j.Open != nil {
+		if len(j.Open) != len(seal.Key{}) {
+			return Air{}, fmt.Errorf("decode live set: set key of %d bytes", len(j.Open))
+		}
+		a.Open = &SetKey{l.DJ, l.Live, seal.Key(j.Open)}
+	}
 	for _, s := range j.Spans {
 		if len(s.LK) != 32 {
 			return Air{}, fmt.Errorf("decode live set: key of %d bytes", len(s.LK))

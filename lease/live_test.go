@@ -206,6 +206,75 @@ func TestASegmentOpensInItsPlaceOnly(t *testing.T) {
 	}
 }
 
+// Who has a set's key hears it without a lease, through a turn of the period and
+// of the generation, and past what a lease would allow; the key is of no other
+// use, and a live key does not lead to it.
+func TestASetKeyOpensItsSetAlone(t *testing.T) {
+	d := newDJ(t, manifests.Day)
+	d.addTrack("one")
+	m := d.publish()
+	k := NewSetKey(d.chain.DJ())
+	o := &onAir{testDJ: d, air: d.sel.GoOpen(k, d.now, d.chain.Newest().N)}
+	o.publish()
+	other := d.goLive() // of hers too, and closed
+	link := k.Link()
+	link.Name = d.name
+	read, err := manifests.ParseOpenLink(link.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	guest := SetKeyOf(read)
+	var first *manifests.Live
+	for i, turn := range []func(){func() {}, func() { d.now += manifests.Day }, func() { d.sel = d.sel.Revoke() }} {
+		if turn(); i > 0 {
+			o.turn(uint64(i * 10))
+		}
+		seq := uint64(i*10 + 3)
+		h, sealed := o.segment(seq, false, "open")
+		l := o.record()
+		tuned, err := guest.Tune(l)
+		if err != nil {
+			t.Fatalf("record %d: %v", l.Seq, err)
+		}
+		if s, err := tuned.Open(h, sealed); err != nil || string(s.Media) != "open" {
+			t.Errorf("record %d: %v, %v", l.Seq, s, err)
+		}
+		tuned.Close()
+		if first == nil {
+			first = l
+		} else if l.LID == first.LID {
+			t.Error("two records have one key")
+		}
+	}
+	if enc, err := o.air.Encode(); err != nil {
+		t.Fatal(err)
+	} else if again, err := DecodeAir(enc); err != nil || again.Open == nil || !again.Open.key.Equal(k.key) || again.Open.Live != k.Live {
+		t.Errorf("at rest: %+v, %v", again.Open, err)
+	}
+	_, err = guest.Tune(other.record())
+	wantErr(t, "another set", err, ErrRefused)
+	_, err = SetKey{k.DJ, other.record().Live, k.key}.Tune(other.record())
+	wantErr(t, "another set of that name", err, ErrRefused)
+	wrong := guest
+	wrong.key[0] ^= 1
+	_, err = wrong.Tune(first)
+	wantErr(t, "another key", err, ErrRefused)
+	lk := SetKey{k.DJ, k.Live, o.air.LK}
+	_, err = lk.Tune(first)
+	wantErr(t, "a live key", err, ErrRefused)
+	if _, err := (&Unlocked{dj: m.DJ, sel: m.Sel, mk: k.key}).FileKey(d.entries(m)[0]); err == nil {
+		t.Error("a set key is taken for MK")
+	}
+	key, aad := liveLockFor(k.key, first, first.Cur)
+	if _, err := seal.OpenOnce(key, first.Lock[0][:], aad); err == nil {
+		t.Error("a set key is taken for a period key")
+	}
+	h, sealed := other.segment(1, false, "closed")
+	if _, err := OpenSegment(segmentKey(k.key, h.Live, 1), h, sealed); err == nil {
+		t.Error("a set key opens another set's segment")
+	}
+}
+
 // FORMATS 10.2: an excerpt's keys are of no other use.
 func TestAnExcerptOpensNothingElse(t *testing.T) {
 	d := newDJ(t, manifests.Day)

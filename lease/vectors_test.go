@@ -413,9 +413,26 @@ func makeVectors(t *testing.T) map[string][]byte {
 		"segment":    "segment.sealed", "segmentCID": segment.CID.String(), "segmentAAD": hx(at0.aad()), "segmentPlain": "segment.cbor",
 		"recorded": "recorded.info.cbor",
 	})
+
+	v.json("open.json", d.openVector(g.Hints))
 	v.json("signatures.json", sigs)
 	v.json("index.json", v.index)
 	return v.files
+}
+
+// openVector is a set that is open to who has its link.
+func (d *testDJ) openVector(addrs []string) map[string]any {
+	k := NewSetKey(d.chain.DJ())
+	o := d.sel.GoOpen(k, d.now, 1).Record
+	parts := [][]byte{o.DJ[:], o.Sel[:], o.Live[:], seal.U64(o.Gen), seal.U64(o.Cur), seal.U64(o.From)}
+	lk := k.live(&o)
+	link := k.Link()
+	link.Name, link.Addrs, link.Origins = d.name, addrs, []string{"https://archive.example"}
+	return map[string]any{
+		"dj": hx(o.DJ[:]), "sel": hx(o.Sel[:]), "live": hx(o.Live[:]), "gen": o.Gen, "cur": o.Cur, "from": o.From, "key": hx(k.key[:]),
+		"lk": derived(k.key[:], seal.OpenSet, lk[:], parts...), "lid": derived(lk[:], seal.LID, o.LID[:], parts...),
+		"link": link.String(), "web": link.Web("https://archive.example"),
+	}
 }
 
 // entries2 reads the entries out of blocks that are not stored yet.

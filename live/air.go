@@ -88,6 +88,9 @@ func (a *Air) Announce(head manifests.Signed, segment manifests.Block) error {
 	return nil
 }
 
+// Set is which it is.
+func (a *Air) Set() Set { return a.cr.set }
+
 // Stats is how the set is carried.
 func (a *Air) Stats() Stats { return a.cr.c.stats(a.cr) }
 

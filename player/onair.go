@@ -61,6 +61,21 @@ type onAir struct {
 	name  ipns.Name
 	label string
 	sel   manifests.SelID
+	sets  Sets
+	keys  Tuner
+}
+
+// OpenGuest makes a Playback of the one set that sets brings, which a key of its
+// own opens: no lease is needed, or looked at, and nothing but that set is
+// heard. Run's error wraps lease.ErrRefused where the key is another's.
+func (p *Player) OpenGuest(req Request, name ipns.Name, sets Sets, keys Tuner, emit func(Event)) (*Playback, error) {
+	req.Live = OnlySets
+	b, err := p.Open(req, emit)
+	if err != nil {
+		return nil, err
+	}
+	b.dial = func(Request) ([]onAir, error) { return []onAir{{name: name, sets: sets, keys: keys}}, nil }
+	return b, nil
 }
 
 // dial lists the playlists asked for that have a lease here. The error says
@@ -84,7 +99,7 @@ func (p *Player) dial(req Request) (out []onAir, err error) {
 			}
 			found = true
 			if slices.ContainsFunc(leases, func(l lease.Lease) bool { return l.DJ == s.Manifest.DJ && l.Sel == s.ID }) {
-				out = append(out, onAir{n, s.Label, s.ID})
+				out = append(out, onAir{n, s.Label, s.ID, p.cfg.Sets, p.cfg.Leases})
 			} else if len(out) == 0 {
 				err = p.terms(s.Manifest.DJ, s, lease.ErrNoLease)
 			}
@@ -104,7 +119,7 @@ func (b *Playback) hearSets(ctx context.Context) {
 	heard := map[manifests.SelID]bool{}
 	since := time.Now()
 	for {
-		on, err := b.p.dial(b.req)
+		on, err := b.dial(b.req)
 		for _, o := range on {
 			if !heard[o.sel] {
 				heard[o.sel] = true
@@ -147,9 +162,9 @@ func (a *airwaves) missing(err error, none, late bool) {
 func (b *Playback) hear(ctx context.Context, o onAir) {
 	var past *broadcast
 	for ctx.Err() == nil {
-		set, err := b.p.cfg.Sets.OnAir(ctx, o.name, o.sel)
+		set, err := o.sets.OnAir(ctx, o.name, o.sel)
 		if err == nil {
-			x := &broadcast{reception: newReception(b.p.cfg.Leases, b.p.cfg.Now), name: o.name, label: o.label}
+			x := &broadcast{reception: newReception(o.keys, b.p.cfg.Now), name: o.name, label: o.label}
 			b.air.mu.Lock()
 			b.air.found = true
 			b.air.mu.Unlock()

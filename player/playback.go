@@ -68,6 +68,7 @@ type Playback struct {
 	begun    bool       // the first sample was handed out
 	result   Played
 	air      *airwaves // nil where no sets are heard
+	dial     func(Request) ([]onAir, error)
 }
 
 // Open makes a Playback of a Request. emit gets what happens, from one
@@ -105,6 +106,7 @@ func (p *Player) Open(req Request, emit func(Event)) (*Playback, error) {
 		b.air = &airwaves{wake: b.opened}
 	}
 	b.program = func(ctx context.Context) (*program, error) { return p.program(ctx, req) }
+	b.dial = p.dial
 	return b, nil
 }
 

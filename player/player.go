@@ -27,6 +27,12 @@ type Catalogues interface {
 type Leases interface {
 	Unlock(m *manifests.Manifest) (*lease.Unlocked, error)
 	Leases() []lease.Lease
+	Tuner
+}
+
+// Tuner opens a set's records, which the caller has verified; a lease.SetKey is
+// one.
+type Tuner interface {
 	Tune(l *manifests.Live) (*lease.Tuned, error)
 }
 

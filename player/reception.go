@@ -32,13 +32,13 @@ const (
 	askAgain = time.Minute
 )
 
-// reception is one set as it comes in: opened by the lease and kept until it
-// is heard. One goroutine takes, a deck's hears; all methods are safe for
+// reception is one set as it comes in: opened by the lease, or by its own key,
+// and kept until it is heard. One goroutine takes, a deck's hears; all methods are safe for
 // concurrent use.
 type reception struct {
-	leases Leases
-	now    func() time.Time
-	came   chan struct{} // holds one: there is more, or no more
+	keys Tuner
+	now  func() time.Time
+	came chan struct{} // holds one: there is more, or no more
 
 	mu      sync.Mutex // guards what follows
 	id      manifests.LiveID
@@ -90,8 +90,8 @@ type stretch struct {
 
 func (s *stretch) lasts() time.Duration { return length(s.Len, s.init.Rate) }
 
-func newReception(leases Leases, now func() time.Time) *reception {
-	return &reception{leases: leases, now: now, came: make(chan struct{}, 1), least: leastTarget, calm: time.Now()}
+func newReception(keys Tuner, now func() time.Time) *reception {
+	return &reception{keys: keys, now: now, came: make(chan struct{}, 1), least: leastTarget, calm: time.Now()}
 }
 
 // run takes what comes until the set ends or ctx does; each calls offer, when
@@ -230,7 +230,7 @@ func (r *reception) trim(leave time.Duration) {
 func (r *reception) tune(t *tuning) {
 	t.close()
 	t.asked = r.now().Unix()
-	t.tuned, t.err = r.leases.Tune(t.record)
+	t.tuned, t.err = r.keys.Tune(t.record)
 }
 
 // ask tells why a record may not be heard now; it asks the lease anew where

@@ -71,6 +71,9 @@ type SetOptions struct {
 	// called: it is called before blocks are written that no row names for a
 	// while.
 	Hold func() (release func())
+	// Open, when not nil, opens the set to all who have it; it is this DJ's, and
+	// of no other set. What becomes of the set is the playlist's as ever.
+	Open *lease.SetKey
 	// Carrier may be nil: then followers find the set by its name alone.
 	Carrier Carrier
 	// Tell, when set, is told what happens, from one goroutine.
@@ -202,7 +205,9 @@ func (s *set) turn(ctx context.Context) error {
 	}
 	now := max(p.cfg.Now().Unix(), p.cfg.Keys.newest().IAT)
 	if s.row.Record == nil {
-		s.air = sel.GoLive(now, p.cfg.Keys.rootN())
+		if s.air = sel.GoLive(now, p.cfg.Keys.rootN()); s.opt.Open != nil {
+			s.air = sel.GoOpen(*s.opt.Open, now, p.cfg.Keys.rootN())
+		}
 		s.event.Live = s.air.Record.Live
 	} else {
 		s.air = sel.Turn(s.air, now, p.cfg.Keys.rootN(), s.row.Seq, s.latest)

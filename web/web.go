@@ -3,7 +3,7 @@
 // What comes in: requests of anyone who reaches the listener, hostile, and sets
 // from the roles by the interfaces below. What goes out: pages that need nothing
 // from elsewhere, and sound and pictures as HLS, of what this box may play and
-// nothing else. What is trusted: what a Set gives; titles are a stranger's, and
+// nothing else; for who has a key of their own, a page that opens it with them. What is trusted: what a Set gives; titles are a stranger's, and
 // escaped.
 package web
 
@@ -56,7 +56,7 @@ type Config struct {
 	Hosts []string
 }
 
-//go:embed static pages
+//go:embed all:static pages
 var files embed.FS
 
 // New makes the handler of all pages. It answers to addresses, localhost and
@@ -91,24 +91,15 @@ func (p *pages) set(w http.ResponseWriter, r *http.Request) Set {
 	return sets[i]
 }
 
-// careful refuses strange hosts, and tells browsers to trust a page with no
-// more than it needs.
+// careful refuses strange hosts.
 func careful(hosts []string, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return plain(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !known(hosts, r.Host) {
 			http.Error(w, "this box is not called that: use its address", http.StatusMisdirectedRequest)
 			return
 		}
-		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self' blob:; "+
-			"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
-	})
+	}))
 }
 
 func known(hosts []string, host string) bool {

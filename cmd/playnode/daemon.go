@@ -23,7 +23,7 @@ func (a *app) daemonCmd() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			boundMemory(c.Context())
 			d, err := daemon.Open(c.Context(), daemon.Options{
-				Dir: a.dir, Flags: changed(c.Flags()), Version: version, Log: a.err, Serve: true, Now: a.now, Pages: pages,
+				Dir: a.dir, Flags: changed(c.Flags()), Version: version, Log: a.err, Serve: true, Now: a.now, Pages: pages, Open: opened,
 			})
 			if err != nil {
 				return err

@@ -13,16 +13,17 @@ func (a *app) listenCmd() *cobra.Command {
 	var req daemon.ListenRequest
 	var volume int
 	c := &cobra.Command{
-		Use:   "listen NAME[/P]",
+		Use:   "listen NAME[/P] | LINK",
 		Short: "hear the set that is on air, and nothing else",
 		Long: `Hears the set that a name has on air in a playlist that is leased here, or in any,
 and ends with it. --wait waits for one. Who comes into a set hears it from its
-edge on.
+edge on. The LINK of an open set, as its DJ's playnode live --open has printed it,
+is heard without a lease, and without following her.
 
 What is missing is silence of its length. How far behind the DJ it is heard is
 printed when it begins, when something else is on, and every ten seconds with
 --json: {"event":"live","set":...,"lag":MS}.`,
-		Args: exactly(1, "one name, NAME or NAME/P"),
+		Args: exactly(1, "one name, NAME or NAME/P, or a link"),
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Play.Name = args[0]
 			req.Play.Node = node.request()

@@ -30,6 +30,10 @@ address and password that are printed here; with --stdin from a pipe; or from
 FILE, at its own pace. mp3, Ogg Opus, Ogg Vorbis and FLAC become tracks that
 everyone plays; AAC, MPEG-TS, fragmented MP4 and WebM are carried as they come.
 
+With --open everyone hears it who has the link that is printed, by playnode
+listen LINK; with --web URL, the address of a box whose gateway people reach, in
+any browser as well. The link opens this set and nothing else of yours.
+
 A source that is lost may come back: the set goes on. ^C ends it, and it becomes
 a track of the playlist, of which nothing is sent again. A set of more than 12 h,
 or --part, becomes one track after the other while it is on air. With --keep the
@@ -70,6 +74,8 @@ the times before, and all else of it is given up, here and wherever it is held.`
 	f.BoolVar(&stdin, "stdin", false, "the set comes from standard input, and ends with it")
 	f.BoolVar(&req.Once, "once", false, "end the set when the first source has left")
 	f.StringVar(&req.Title, "title", "", "the track's title; the date, where not given")
+	f.BoolVar(&req.Open, "open", false, "let all who have the link hear it, without a lease")
+	f.StringVar(&req.At, "web", "", "with --open: the URL of a box's gateway, such as https://archive.example, whose page plays it to browsers")
 	f.DurationVar(&req.Segment, "segment", time.Second, "how long a segment is, 500ms to 2s: shorter is sooner heard, and costs more")
 	f.Var((*duration)(&req.Part), "part", "how long a track of a long set is, 10m or more; 12h, and with --keep 1h, where not given")
 	f.Var((*duration)(&req.Keep), "keep", "keep so much of what was on air with --keep, the newest; all, where not given")
@@ -97,6 +103,8 @@ func (a *app) onAir(c *cobra.Command, req daemon.LiveRequest, stdin bool) error 
 		switch {
 		case l == nil:
 			a.bar.event(e)
+		case l.Link != "":
+			a.opened(l)
 		case l.Door != "":
 			if stdin {
 				go a.pipe(l.Door, l.Password)
@@ -124,6 +132,23 @@ func (a *app) onAir(c *cobra.Command, req daemon.LiveRequest, stdin bool) error 
 		a.printf("off air: %s\n", plural(int(res.Segments), "segment"))
 		for _, t := range res.Tracks {
 			a.printf("  %s  %s  %s\n", t.CID, clock(t.Ms), clean(t.Title))
+		}
+	})
+}
+
+// opened tells of the link of an open set, before it begins.
+func (a *app) opened(l *daemon.LiveEvent) {
+	link := l.Link
+	if l.Web != "" {
+		link = l.Web
+	}
+	a.result(struct {
+		Link string `json:"link"`
+		Web  string `json:"web,omitempty"`
+	}{l.Link, l.Web}, func() {
+		a.linked(link)
+		if l.Web != "" {
+			a.printf("%s\n", l.Link)
 		}
 	})
 }
@@ -159,7 +184,7 @@ func (a *app) serving(c *cobra.Command) (cl daemon.Client, stop func(), err erro
 		}
 		return cl, func() { cl.Close() }, nil
 	}
-	d, err := daemon.Open(c.Context(), daemon.Options{Dir: a.dir, Flags: changed(c.Flags()), Version: version, Log: a.err, Serve: true, Now: a.now})
+	d, err := daemon.Open(c.Context(), daemon.Options{Dir: a.dir, Flags: changed(c.Flags()), Version: version, Log: a.err, Serve: true, Now: a.now, Open: opened})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -50,7 +50,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "serve": serve, "tone": tone, "get": get, "samples": samples, "flip": flip, "same": sameText,
 			"nocores": nocores, "picture": picture, "plain": plain,
-			"rot": rot, "page": page, "soonpage": soonPage, "soon": soon, "host": host,
+			"rot": rot, "page": page, "soonpage": soonPage, "soon": soon, "host": host, "firstline": firstLine,
 		},
 	})
 }
@@ -220,6 +220,27 @@ func samples(ts *testscript.TestScript, neg bool, args []string) {
 	_, got, _ := strings.Cut(ts.ReadFile(args[0]), "data")
 	if same := got[min(4, len(got)):] == string(want); same == neg {
 		ts.Fatalf("%s: equal is %v (%d bytes, %d)", args[0], same, len(got)-4, len(want))
+	}
+}
+
+// firstline FILE: waits until a program has written a line there, which is
+// stdout from then on.
+func firstLine(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: firstline FILE")
+	}
+	tick, late := time.NewTicker(50*time.Millisecond), time.After(20*time.Second)
+	defer tick.Stop()
+	for {
+		if b, err := os.ReadFile(ts.MkAbs(args[0])); err == nil && bytes.Contains(b, []byte("\n")) {
+			ts.Check(ts.Exec("head", "-n1", args[0]))
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			ts.Fatalf("no line in %s", args[0])
+		}
 	}
 }
 

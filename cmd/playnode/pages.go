@@ -19,6 +19,9 @@ func pages(screenings func() []*daemon.Screening) http.Handler {
 	}})
 }
 
+// opened is the page of links to what is open.
+func opened(listed func(dj, id string) ([]byte, bool)) http.Handler { return web.Open(listed) }
+
 // screened is a set on air as pages take it.
 type screened struct{ *daemon.Screening }
 

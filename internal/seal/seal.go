@@ -50,6 +50,7 @@ const (
 	Mbox     Label = "mbox"     // KDF of a mailbox key: the mailbox's id
 	LID      Label = "lid"      // KDF of LK: public name of a live period
 	LiveLock Label = "livelock" // KDF of K_p; AAD of the LK inside
+	OpenSet  Label = "open"     // KDF of an open set's key: LK
 	Segment  Label = "seg"      // KDF of LK; AAD of a live segment
 )
 

@@ -1,0 +1,128 @@
+package daemon
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+
+	"playnode/live"
+	"playnode/manifests"
+)
+
+// Listing is what a box tells of a set on air to who asks by its DJ and id: its
+// newest records and segments, of which the box need not open any.
+type Listing struct {
+	Records  []ListedRecord  `json:"records"`
+	Segments []ListedSegment `json:"segments"`
+	// First is the first segment's number, Next the one after the last; those
+	// between them that are not listed are not here.
+	First uint64 `json:"first"`
+	Next  uint64 `json:"next"`
+	Ended bool   `json:"ended"`
+}
+
+// ListedRecord is what of a live record who has the set's key needs.
+type ListedRecord struct {
+	Sel  string `json:"sel"` // hexadecimal, as Lid
+	Gen  uint64 `json:"gen"`
+	Cur  uint64 `json:"cur"`
+	From uint64 `json:"from"`
+	Lid  string `json:"lid"`
+}
+
+// ListedSegment is what of a live head.
+type ListedSegment struct {
+	N     uint64 `json:"n"`
+	Gen   uint64 `json:"gen"`
+	Cur   uint64 `json:"cur"`
+	CID   string `json:"cid"`
+	Final bool   `json:"final"`
+}
+
+// noticeboard is the Listing of a set, kept while somebody looks.
+type noticeboard struct {
+	lookout
+
+	// What follows is guarded by lookout.mu.
+	records []ListedRecord
+	parts   []ListedSegment
+	next    uint64
+}
+
+// Listed is the Listing, in JSON, of a set of this box's DJ or of one whom it
+// follows; ok is false where none of that id is on air, or was a moment ago. dj
+// and id are as links have them.
+func (d *Daemon) Listed(dj, id string) (listing []byte, ok bool) {
+	d.mu.Lock()
+	n := d.opened
+	d.mu.Unlock()
+	var set live.Set
+	var err error
+	if set.DJ, err = manifests.ParseDJ(dj); err != nil || n == nil || n.air == nil {
+		return nil, false
+	}
+	if b, err := hex.DecodeString(id); err != nil || copy(set.Live[:], b) != len(set.Live) {
+		return nil, false
+	}
+	l, ok := n.air.listing(set)
+	if !ok {
+		return nil, false
+	}
+	listing, err = json.Marshal(l)
+	return listing, err == nil
+}
+
+// listing is a set's, if it is on air here.
+func (a *air) listing(set live.Set) (Listing, bool) {
+	a.mu.Lock()
+	for other, b := range a.listed {
+		if b.over() {
+			delete(a.listed, other)
+		}
+	}
+	b := a.listed[set]
+	if b == nil {
+		airs := a.own[set]
+		for _, known := range a.known {
+			airs = airs || known == set
+		}
+		if !airs {
+			a.mu.Unlock()
+			return Listing{}, false
+		}
+		b = &noticeboard{lookout: lookout{a: a, set: set}}
+		a.listed[set] = b
+	}
+	a.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.look(func() { b.hear(b.note) })
+	l := Listing{Records: append([]ListedRecord{}, b.records...), Segments: append([]ListedSegment{}, b.parts...), First: b.next, Next: b.next, Ended: b.ended}
+	if len(b.parts) > 0 {
+		l.First = b.parts[0].N
+	}
+	return l, true
+}
+
+// note takes what comes.
+func (b *noticeboard) note(it live.Item) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case it.Record != nil:
+		r := it.Record
+		b.records = append(b.records, ListedRecord{hex.EncodeToString(r.Sel[:]), r.Gen, r.Cur, r.From, hex.EncodeToString(r.LID[:])})
+		if k := len(b.records) - shown; k > 0 {
+			b.records = slices.Delete(b.records, 0, k)
+		}
+	case it.Missing > 0:
+		b.next = it.Seq + uint64(it.Missing)
+	case it.Head != nil:
+		b.parts = append(b.parts, ListedSegment{it.Seq, it.Head.Gen, it.Head.Cur, it.Head.Seg.String(), it.Head.Final})
+		b.next = it.Seq + 1
+		if k := len(b.parts) - shown; k > 0 {
+			b.parts = slices.Delete(b.parts, 0, k)
+		}
+	}
+	return true
+}
