@@ -21,7 +21,7 @@ func (a *app) daemonCmd() *cobra.Command {
 		Short: "run the node: serve, follow, keep names alive, answer the other commands",
 		Args:  exactly(0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			boundMemory(c.Context())
+			fit := boundMemory()
 			d, err := daemon.Open(c.Context(), daemon.Options{
 				Dir: a.dir, Flags: changed(c.Flags()), Version: version, Log: a.err, Serve: true, Now: a.now, Pages: pages, Open: opened,
 			})
@@ -29,6 +29,7 @@ func (a *app) daemonCmd() *cobra.Command {
 				return err
 			}
 			err = d.Run(c.Context(), func(r daemon.Ready) {
+				fit(c.Context())
 				a.result(r, func() {
 					a.printf("playnode is ready: peer %s\n", r.Peer)
 					for _, addr := range r.Addrs {

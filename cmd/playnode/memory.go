@@ -24,15 +24,17 @@ const (
 	memoryPeriod = 2 * time.Second
 )
 
-// boundMemory has this process take little memory until ctx ends, unless its
-// environment says how much it may take.
-func boundMemory(ctx context.Context) {
+// boundMemory has this process take little memory, unless its environment says
+// how much it may take. What it returns does the rest until ctx ends, and is
+// called when the node is open: that takes a limit that it finds for the box's.
+func boundMemory() (fit func(ctx context.Context)) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		go fitMemory(ctx)
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return func(context.Context) {}
 	}
+	return func(ctx context.Context) { go fitMemory(ctx) }
 }
 
 // fitMemory sets the runtime's soft limit anew as what lives grows and

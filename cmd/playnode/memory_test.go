@@ -21,7 +21,12 @@ func TestMemoryIsBound(t *testing.T) {
 			debug.SetMemoryLimit(math.MaxInt64)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			boundMemory(ctx)
+			fit := boundMemory()
+			synctest.Wait()
+			if got := limit(); got != math.MaxInt64 { // the node, which opens now, would take it for the box's
+				t.Errorf("the limit is %d before the node is open", got)
+			}
+			fit(ctx)
 			synctest.Wait()
 			then()
 		})
