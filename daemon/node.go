@@ -15,6 +15,7 @@ import (
 
 	"playnode/internal/repo"
 	"playnode/ipns"
+	"playnode/manifests"
 	"playnode/node"
 	"playnode/node/embedded"
 	"playnode/node/kubo"
@@ -284,29 +285,55 @@ type pinned struct {
 }
 
 // Publish pins what the name is to point at first, and lets go of what it
-// pointed at after.
+// pointed at after. All names of the DJ point at the same, and it is pinned
+// under her first. What ctx's deadline leaves is for the network: a pin of a
+// large catalogue takes its time.
 func (p pinned) Publish(ctx context.Context, key ed25519.PrivateKey, value cid.Cid, seq uint64, eol time.Time) (ipns.Record, int, error) {
-	name, err := ipns.NameOf(key.Public().(ed25519.PublicKey))
-	if err != nil {
-		return ipns.Record{}, 0, err
-	}
-	own := node.Pin{Name: ownPin + name.String(), Root: value}
-	if err := p.pins.Pin(ctx, own); err != nil {
+	longer, end := undue(ctx)
+	defer end()
+	network := longer
+	deadline, bounded := ctx.Deadline()
+	left := time.Until(deadline)
+	own := node.Pin{Name: ownPin + string(p.d.keys.Names()[0]), Root: value}
+	if err := p.pins.Pin(longer, own); err != nil {
 		// Of a catalogue that was restored some may be elsewhere still.
 		p.d.log.Warn("not pinned: what is published may be collected in the Kubo", "err", err)
 	}
-	rec, holders, err := p.Namer.Publish(ctx, key, value, seq, eol)
+	if bounded {
+		var cancel context.CancelFunc
+		network, cancel = context.WithTimeout(longer, left)
+		defer cancel()
+	}
+	rec, holders, err := p.Namer.Publish(network, key, value, seq, eol)
 	if err != nil {
 		return rec, holders, err
 	}
-	all, err := p.pins.Pins(ctx)
+	all, err := p.pins.Pins(longer)
 	for _, old := range all {
-		if err == nil && old.Name == own.Name && old.Root != value {
-			err = p.pins.Unpin(ctx, old)
+		if err == nil && p.isOwn(old.Name) && old != own {
+			err = p.pins.Unpin(longer, old)
 		}
 	}
 	if err != nil {
 		p.d.log.Warn("let go of what was published before", "err", err)
 	}
 	return rec, holders, nil
+}
+
+// isOwn tells whether a pin is of one of this DJ's names.
+func (p pinned) isOwn(pin string) bool {
+	name, own := strings.CutPrefix(pin, ownPin)
+	names := p.d.keys.Names()
+	return own && slices.Contains(names[:], manifests.Name(name))
+}
+
+// undue is ctx without its deadline.
+func undue(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			cancel()
+		}
+	})
+	return longer, func() { stop(); cancel() }
 }

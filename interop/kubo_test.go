@@ -302,7 +302,7 @@ func TestPublishInKubo(t *testing.T) {
 		t.Fatalf("%+v", pub)
 	}
 	got := k.pinLs()
-	if !strings.Contains(got, pub.Manifest+" recursive playnode/own/") || strings.Contains(got, first+" recursive playnode") {
+	if !strings.Contains(got, pub.Manifest+" recursive playnode/own/") || strings.Contains(got, first+" recursive playnode") || strings.Count(got, "playnode/own/") != 1 {
 		t.Errorf("ipfs pin ls --names:\n%s", got)
 	}
 	k.run(nil, "repo", "gc", "--quiet")

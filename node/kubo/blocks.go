@@ -2,10 +2,9 @@ package kubo
 
 import (
 	"context"
-	"encoding/json"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multicodec"
@@ -13,43 +12,81 @@ import (
 	"playnode/node"
 )
 
-// putting is how many bytes of blocks one call carries, about.
-const putting = 8 << 20
+const (
+	// putting is how many bytes of blocks one call carries, about.
+	putting = 8 << 20
+	// many is how many blocks go as one CAR. Fewer are put one by one, which
+	// tells the peers that have asked for them: an import tells nobody.
+	many = 8
+)
 
 // Put has Kubo store what it has not yet; see node.Putter. It is as durable as
 // Kubo's own datastore makes it.
 func (n *Node) Put(ctx context.Context, batch ...node.Block) error {
+	seen := map[cid.Cid]bool{}
+	var all []node.Block
 	for _, b := range batch {
 		if err := node.Verify(b.CID, b.Data); err != nil {
 			return fmt.Errorf("put: %w", err)
 		}
+		if !seen[b.CID] {
+			seen[b.CID] = true
+			all = append(all, b)
+		}
 	}
-	// A call is of one codec: what peers ask for by CID, they hear of by it.
+	fresh, err := n.lacking(ctx, all)
+	if err != nil {
+		return fmt.Errorf("put: %w", err)
+	}
+	for len(fresh) > 0 {
+		size, end := 0, 0
+		for ; end < len(fresh) && size < putting; end++ {
+			size += len(fresh[end].Data)
+		}
+		if err := n.store(ctx, fresh[:end]); err != nil {
+			return fmt.Errorf("put %d blocks: %w", end, err)
+		}
+		n.mended(ctx)
+		fresh = fresh[end:]
+	}
+	return nil
+}
+
+// lacking are those of some blocks that Kubo is to be sent. Where it lacks the
+// first it is not asked for the others, which are as new: to be sent what it has
+// costs it less than a question a block.
+func (n *Node) lacking(ctx context.Context, all []node.Block) (fresh []node.Block, err error) {
+	for i, b := range all {
+		has, err := n.Has(ctx, b.CID)
+		switch {
+		case err != nil:
+			return nil, err
+		case has:
+		case i == 0:
+			return all, nil
+		default:
+			fresh = append(fresh, b)
+		}
+	}
+	return fresh, nil
+}
+
+// store has Kubo write blocks in one call, or in one for each codec.
+func (n *Node) store(ctx context.Context, some []node.Block) error {
+	if len(some) >= many {
+		err := n.load(ctx, some)
+		if f := (*failure)(nil); !errors.As(err, &f) || errors.Is(err, node.ErrNoSpace) {
+			return err
+		}
+		// What is not of its codec Kubo does not import, and puts.
+	}
 	calls := map[string][]node.Block{}
-	sizes := map[string]int{}
-	seen := map[cid.Cid]bool{}
-	for _, b := range batch {
-		if seen[b.CID] {
-			continue
-		}
-		seen[b.CID] = true
-		if has, err := n.Has(ctx, b.CID); err != nil {
-			return fmt.Errorf("put: %w", err)
-		} else if has {
-			continue
-		}
-		how := codec(b.CID)
-		calls[how], sizes[how] = append(calls[how], b), sizes[how]+len(b.Data)
-		if sizes[how] >= putting {
-			if err := n.put(ctx, how, calls[how]); err != nil {
-				return err
-			}
-			delete(calls, how)
-			delete(sizes, how)
-		}
+	for _, b := range some {
+		how := codec(b.CID) // what peers ask for by CID, they hear of by it
+		calls[how] = append(calls[how], b)
 	}
-	for how, some := range calls {
-		if err := n.put(ctx, how, some); err != nil {
+	for how, same := range calls {
+		if err := n.put(ctx, how, same); err != nil {
 			return err
 		}
 	}
@@ -65,39 +102,42 @@ func codec(c cid.Cid) string {
 }
 
 func (n *Node) put(ctx context.Context, how string, some []node.Block) error {
-	ctx, cancel := context.WithTimeout(ctx, answering)
-	defer cancel()
 	data := make([][]byte, len(some))
 	want := map[string]bool{}
 	for i, b := range some {
 		data[i], want[b.CID.String()] = b.Data, true
 	}
-	kind, body, err := file("data", data...)
-	if err != nil {
-		return fmt.Errorf("put %d blocks: %w", len(some), err)
-	}
-	res, err := n.rpc.send(ctx, "block/put", how, kind, body, maxAnswer)
-	if err != nil {
-		return fmt.Errorf("put %d blocks: %w", len(some), full(err))
-	}
-	defer res.Body.Close()
-	for dec := json.NewDecoder(res.Body); ; {
-		var line struct{ Key string }
-		if err := dec.Decode(&line); err == io.EOF {
-			break
-		} else if err != nil {
-			return fmt.Errorf("put %d blocks: %w", len(some), err)
-		}
-		delete(want, line.Key)
-	}
-	if late := res.Trailer.Get("X-Stream-Error"); late != "" {
-		return fmt.Errorf("put %d blocks: %w", len(some), full(&failure{late}))
+	if err := give(ctx, n.rpc, "block/put", how, "data", data, func(l struct{ Key string }) { delete(want, l.Key) }); err != nil {
+		return err
 	}
 	if len(want) > 0 {
-		return fmt.Errorf("put %d blocks: Kubo did not answer for %d of them", len(some), len(want))
+		return fmt.Errorf("no answer from Kubo for %d of them", len(want))
 	}
+	return nil
+}
+
+// carHeader begins a CAR that is of no root: {"roots": [], "version": 1}.
+const carHeader = "\x11\xa2eroots\x80gversion\x01"
+
+// load has Kubo import blocks as one CAR. It verifies them, and writes them side
+// by side.
+func (n *Node) load(ctx context.Context, some []node.Block) error {
+	size := len(carHeader)
 	for _, b := range some {
-		n.mended(ctx, b.CID)
+		size += binary.MaxVarintLen32 + b.CID.ByteLen() + len(b.Data)
+	}
+	car := append(make([]byte, 0, size), carHeader...)
+	for _, b := range some {
+		car = binary.AppendUvarint(car, uint64(b.CID.ByteLen()+len(b.Data)))
+		car = append(append(car, b.CID.Bytes()...), b.Data...)
+	}
+	taken := 0
+	how := args("pin-roots", "false", "fast-provide-root", "false", "stats", "true")
+	if err := give(ctx, n.rpc, "dag/import", how, "car", [][]byte{car}, func(l struct{ Stats struct{ BlockCount int } }) { taken += l.Stats.BlockCount }); err != nil {
+		return err
+	}
+	if taken != len(some) {
+		return fmt.Errorf("of them Kubo has imported %d", taken)
 	}
 	return nil
 }
@@ -150,7 +190,7 @@ func (n *Node) Get(ctx context.Context, c cid.Cid, _ node.Want) ([]byte, error) 
 		// What Kubo's peers send it has verified itself: its disk has rotted.
 		return nil, fmt.Errorf("get: %w", errors.Join(err, n.drop(ctx, c)))
 	}
-	n.mended(ctx, c)
+	n.mended(ctx)
 	return data, nil
 }
 

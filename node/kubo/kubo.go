@@ -85,7 +85,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err := n.remember(ctx); err != nil {
 		return nil, fmt.Errorf("use Kubo: %w", err)
 	}
-	n.mended(ctx, cid.Undef)
+	n.mended(ctx)
 	return n, nil
 }
 

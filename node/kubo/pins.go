@@ -235,8 +235,8 @@ func (n *Node) loosen(ctx context.Context, p pinned, damaged cid.Cid, kind strin
 	return nil
 }
 
-// mended tries, now that a block is here, to pin wholly what was loosened.
-func (n *Node) mended(ctx context.Context, _ cid.Cid) {
+// mended tries, now that blocks are here, to pin wholly what was loosened.
+func (n *Node) mended(ctx context.Context) {
 	n.pinning.Lock()
 	defer n.pinning.Unlock()
 	for root, p := range n.loose {

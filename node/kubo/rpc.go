@@ -157,6 +157,26 @@ func lines[T any](ctx context.Context, r *rpc, what, query string, f func(T) err
 	if err != nil {
 		return err
 	}
+	return each(r, what, res, f)
+}
+
+// give sends files, and hands each document of the answer to f.
+func give[T any](ctx context.Context, r *rpc, what, query, name string, files [][]byte, f func(T)) error {
+	ctx, cancel := context.WithTimeout(ctx, answering)
+	defer cancel()
+	kind, body, err := file(name, files...)
+	if err != nil {
+		return err
+	}
+	res, err := r.send(ctx, what, query, kind, body, maxAnswer)
+	if err == nil {
+		err = each(r, what, res, func(line T) error { f(line); return nil })
+	}
+	return full(err)
+}
+
+// each decodes an answer of many documents, and closes it.
+func each[T any](r *rpc, what string, res *http.Response, f func(T) error) error {
 	defer res.Body.Close()
 	for dec := json.NewDecoder(res.Body); ; {
 		var line T
@@ -178,6 +198,11 @@ func lines[T any](ctx context.Context, r *rpc, what, query string, f func(T) err
 // file is a form of files, as calls take them that write.
 func file(name string, files ...[]byte) (kind string, body io.Reader, err error) {
 	var b bytes.Buffer
+	size := 0
+	for _, data := range files {
+		size += len(data) + 1<<8
+	}
+	b.Grow(size)
 	form := multipart.NewWriter(&b)
 	for _, data := range files {
 		part, err := form.CreateFormFile(name, name)
