@@ -182,7 +182,7 @@ func TestRoom(t *testing.T) {
 		{1 << 30, 300, 1 << 30, 300, 150, 4 << 20},
 	} {
 		r := Room{c.memory, c.files}.orBox()
-		if r.Memory != c.wantMemory || r.Files != c.wantFiles || r.high() != c.high || r.window() != c.widthWindow || r.low() >= r.high() {
+		if r.Memory != c.wantMemory || r.Files != c.wantFiles || r.high() != c.high || r.window() != c.widthWindow || r.low() >= r.high() || r.full() <= r.high() || r.full() > r.Files {
 			t.Errorf("%+v is a room of %+v, %d connections, a window of %d", c, r, r.high(), r.window())
 		}
 	}

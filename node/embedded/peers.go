@@ -20,6 +20,9 @@ const (
 	maxKept = 256
 	// soonest and latest bound the wait between two dials of one peer.
 	soonest, latest = 250 * time.Millisecond, 30 * time.Second
+	// lasting is how long a connection stands that was no dial in vain: one who
+	// is full lets in, and drops soon after.
+	lasting = time.Minute
 	// dialing bounds one dial.
 	dialing = 15 * time.Second
 )
@@ -142,11 +145,14 @@ func (p *peers) hold(id peer.ID, lost <-chan struct{}) {
 	wait := soonest
 	for {
 		if p.dial(id) {
-			wait = soonest
+			began := time.Now()
 			select {
 			case <-lost:
 			case <-p.ctx.Done():
 				return
+			}
+			if time.Since(began) >= lasting {
+				wait = soonest
 			}
 		}
 		select {

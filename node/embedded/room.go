@@ -49,7 +49,13 @@ func (r Room) orBox() Room {
 // keep are dropped: a connection to each MiB, 96 to 512.
 func (r Room) high() int { return int(min(max(r.Memory>>20, 96), 512, int64(r.Files)/2)) }
 
-func (r Room) low() int { return r.high() / 2 }
+// Whoever is dropped comes again: so few are at a time.
+func (r Room) low() int { return r.high() - r.high()/8 }
+
+// full is at how many that have come none is let in any more, before anything is
+// said: a handshake costs both sides some 4 kB, and who comes when high is
+// reached drops somebody 20 s later.
+func (r Room) full() int { return r.high() + r.high()/8 }
 
 // window is the first receive window of a yamux stream, in bytes, 256 KiB to
 // 4 MiB: each bitswap message opens a fresh stream, and at 50 ms a window of
@@ -68,7 +74,7 @@ func (r Room) manager() (network.ResourceManager, error) {
 	sys, more := &limits.SystemBaseLimit, &limits.SystemLimitIncrease
 	sys.Memory, more.Memory = r.Memory, 0
 	sys.Conns, more.Conns = 2*r.high(), 0
-	sys.ConnsInbound, more.ConnsInbound = 3*r.high()/2, 0
+	sys.ConnsInbound, more.ConnsInbound = r.full(), 0
 	sys.ConnsOutbound, more.ConnsOutbound = 3*r.high()/2, 0
 	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Scale(r.Memory, r.Files)), rcmgr.WithMetricsDisabled(),
 		rcmgr.WithLimitPerSubnet([]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: building}},
