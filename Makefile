@@ -40,7 +40,7 @@ vectors: ## the ISO conformance streams of mp3 (MP3_VECTORS=DIR holds them)
 arm: ## the tests of internal/audio as arm64 and arm, under qemu
 	@scripts/arm
 
-bench: build ## measures this machine against Kubo, age and HTTP: BENCH.md (SECTION=leases,on-air for those alone)
+bench: build ## measures this machine against Kubo, age and HTTP: BENCH.md (SECTION=leases,import,on-air for those alone)
 	@scripts/bench $(SECTION)
 
 soak: ## a day of playing with faults thrown in, and seven days offline, on a fast clock (SOAK=24h)

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,7 +31,7 @@ const (
 )
 
 // fetching measures what it takes to have a catalogue, disk to disk and from
-// afar, and what it takes to seal one.
+// afar.
 func (r *runner) fetching() error {
 	for _, s := range []struct {
 		name          string
@@ -42,13 +41,7 @@ func (r *runner) fetching() error {
 			return err
 		}
 	}
-	if err := r.fromAfar(); err != nil {
-		return err
-	}
-	if err := r.sealing(); err != nil {
-		return err
-	}
-	return r.throughKubo()
+	return r.fromAfar()
 }
 
 // makeNoise writes n WAV files of which no two blocks are alike.
@@ -257,109 +250,6 @@ func (r *runner) fromAfar() error {
 	return nil
 }
 
-// sealing measures seal and DAG alone beside `ipfs add` of the same bytes.
-func (r *runner) sealing() error {
-	dir := filepath.Join(r.dir, "seal")
-	defer os.RemoveAll(dir)
-	files, err := makeNoise(dir, 10)
-	if err != nil {
-		return err
-	}
-	for i := range diskRounds {
-		k, err := r.kubo(filepath.Join(dir, "kubo"+strconv.Itoa(i)))
-		if err != nil {
-			return err
-		}
-		if err := r.time("import kubo", func() error { return k.add(nil, append([]string{"--pin=false"}, files...)...) }); err != nil {
-			return err
-		}
-		cmd := exec.CommandContext(r.ctx, "go", "test", "./publisher", "-run", "^$", "-bench", "^BenchmarkSeal$", "-benchtime", "1x")
-		cmd.Env = append(os.Environ(), "PLAYNODE_BENCH_FILES="+strings.Join(files, string(filepath.ListSeparator)))
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("measure sealing: %w: %s", err, out)
-		}
-		found := false
-		for line := range strings.Lines(string(out)) {
-			f := strings.Fields(line)
-			if len(f) < 4 || !strings.HasPrefix(f[0], "BenchmarkSeal") || f[3] != "ns/op" {
-				continue
-			}
-			ns, err := strconv.ParseFloat(f[2], 64)
-			if err != nil {
-				return err
-			}
-			found = true
-			r.keep("import ours", ns/1e9)
-			fmt.Fprintf(os.Stderr, "  %-28s %8.3f s\n", "import ours", ns/1e9)
-		}
-		if !found {
-			return fmt.Errorf("measure sealing: %s", out)
-		}
-	}
-	return nil
-}
-
-// throughKubo measures a whole publish into the repo's own store and into a
-// running Kubo, beside `ipfs add` at that Kubo.
-func (r *runner) throughKubo() error {
-	dir := filepath.Join(r.dir, "through")
-	defer os.RemoveAll(dir)
-	files, err := makeNoise(dir, 10)
-	if err != nil {
-		return err
-	}
-	for i := range diskRounds {
-		k, err := r.kubo(filepath.Join(dir, "kubo"+strconv.Itoa(i)))
-		if err != nil {
-			return err
-		}
-		stop, _, _, err := k.daemon()
-		if err != nil {
-			return err
-		}
-		rpc, err := k.rpc()
-		if err == nil {
-			err = r.published("publish", filepath.Join(dir, "own"+strconv.Itoa(i)), files)
-		}
-		if err == nil {
-			err = r.published("publish through kubo", filepath.Join(dir, "attached"+strconv.Itoa(i)), files, "--kubo", rpc)
-		}
-		if err == nil {
-			err = r.time("add to kubo", func() error { return k.add(nil, files...) })
-		}
-		stop()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// published times a new DJ's publish.
-func (r *runner) published(what, repo string, files []string, flags ...string) error {
-	dj := box.Box{Program: r.Playnode, Repo: repo}
-	if err := dj.JSON(r.ctx, nil, "init", "--network", "none"); err != nil {
-		return err
-	}
-	return r.time(what, func() error {
-		return dj.JSON(r.ctx, nil, slices.Concat([]string{"publish"}, flags, files)...)
-	})
-}
-
-// rpc is where a running daemon's RPC is.
-func (k kubo) rpc() (url string, err error) {
-	addr, err := os.ReadFile(filepath.Join(k.repo, "api"))
-	if err != nil {
-		return "", err
-	}
-	port, ok := strings.CutPrefix(strings.TrimSpace(string(addr)), "/ip4/127.0.0.1/tcp/")
-	if !ok {
-		return "", fmt.Errorf("kubo's RPC is at %s", addr)
-	}
-	return "http://127.0.0.1:" + port, nil
-}
-
 func (r *runner) fetchingPage(b *bytes.Buffer) {
 	fmt.Fprintf(b, "Files of noise, 10 MiB each, sealed or plain; the venue's disk is synced as it is in use. The contenders took turns: %d rounds of 100 MiB, one of 1 GiB.\n\n", diskRounds)
 	fmt.Fprintf(b, "| disk to disk, loopback, seconds | 100 MiB | 1 GiB |\n|---|---:|---:|\n")
@@ -378,13 +268,6 @@ func (r *runner) fetchingPage(b *bytes.Buffer) {
 			fmt.Fprintf(b, "| %s | %.2f |\n", row[1], r.median(row[0]))
 		}
 	}
-	fmt.Fprintf(b, "\n| import of 100 MiB | seconds |\n|---|---:|\n")
-	for _, row := range [][2]string{
-		{"import ours", "sealed, cut into blocks and stored, as `publish` does after its analysis"}, {"import kubo", "`ipfs add` of the plain files, stock Kubo"},
-		{"publish", "`playnode publish`, its analysis too"}, {"publish through kubo", "`playnode publish --kubo`, into a running Kubo"}, {"add to kubo", "`ipfs add` at that Kubo, pinned"},
-	} {
-		fmt.Fprintf(b, "| %s | %.2f |\n", row[1], r.median(row[0]))
-	}
 	var goals []goal
 	atMost := func(what, ours, theirs string, times float64) {
 		ratio := r.median(ours) / r.median(theirs)
@@ -401,6 +284,5 @@ func (r *runner) fetchingPage(b *bytes.Buffer) {
 		}
 		atMost("10 MiB at 50 ms in at most 1.3 times the time of plain HTTP", best, "far http", 1.3)
 	}
-	atMost("sealing in at most the time of `ipfs add`", "import ours", "import kubo", 1)
 	writeGoals(b, goals...)
 }

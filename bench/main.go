@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
 )
 
@@ -44,12 +43,8 @@ func main() {
 		}
 		return
 	}
-	if len(os.Args) == 4 && os.Args[1] == "peers" { // a child of rest's
-		n, err := strconv.Atoi(os.Args[2])
-		if err == nil {
-			err = peers(context.Background(), n, os.Args[3])
-		}
-		fmt.Fprintln(os.Stderr, "bench:", err)
+	if len(os.Args) > 2 && (os.Args[1] == "peers" || os.Args[1] == "venues") { // a child of rest's
+		fmt.Fprintln(os.Stderr, "bench:", accompany(context.Background(), os.Args[1], os.Args[2:]))
 		os.Exit(1)
 	}
 	var c Config

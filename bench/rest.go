@@ -3,37 +3,59 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"time"
 
-	"playnode/node/embedded"
 	box "playnode/testnet/binary"
 	"playnode/testnet/netns"
 )
 
 const (
 	// settling is how long a world is left alone before its rest is measured,
-	// resting how long it is measured; restingBeside is that beside peers.
-	settling, resting, restingBeside = 20 * time.Second, 40 * time.Second, 20 * time.Second
-	// restPort is where everyone listens.
-	restPort = 4001
+	// resting how long it is measured.
+	settling, resting = 20 * time.Second, 30 * time.Second
+	// home is how many peers that only stand for others have one address.
+	home = 25
+	// narrow is how many files a box may open that stands for one of 1 GB: it
+	// has room for 128 connections, as that has.
+	narrow = 512
 )
 
-// besides are how many peers one daemon is connected with, besideEach how many
-// of them have one address.
-var besides = []int{10, 100, 500}
+var (
+	// restVenues are how many venues a DJ has, one of which is measured beside
+	// her.
+	restVenues = []int{10, 50, 200, 400}
+	// restPeers are how many peers one daemon is asked by.
+	restPeers = []int{10, 100, 500}
+	// restTracks are how many tracks a catalogue has.
+	restTracks = []int{100, 1_000, 10_000}
+)
 
-const besideEach = 25
+// rested is what a process took while it had nothing to do.
+type rested struct {
+	table, what string
+	// peers is how many it was connected with at the end.
+	peers int
+	// up and down are in MB an hour, cpu in percent of a core, memory in MB.
+	up, down, cpu, memory float64
+}
 
-// rest measures what daemons do when there is nothing to do.
+// sleeper is a process that is measured at rest: what it is, where it runs, and
+// who says with how many it is connected.
+type sleeper struct {
+	table, what string
+	at          *netns.Box
+	pid         int
+	peers       func() (int, error)
+}
+
+// rest measures what daemons do when there is nothing to do, as a DJ has more
+// venues, a box more peers, a catalogue more tracks.
 func (r *runner) rest() error {
-	w, err := netns.Open(r.ctx, netns.Config{Boxes: make([]netns.BoxConfig, 13), Seed: 1})
+	probe, err := netns.Open(r.ctx, netns.Config{})
 	if errors.Is(err, netns.ErrUnsupported) {
 		fmt.Fprintln(os.Stderr, "rest is not measured here:", err)
 		return nil
@@ -41,43 +63,118 @@ func (r *runner) rest() error {
 	if err != nil {
 		return err
 	}
-	defer w.Close()
-	if err := r.restOfWorld(w); err != nil {
-		return fmt.Errorf("rest: %w", err)
-	}
-	for _, n := range besides {
-		if err := r.restBeside(n); err != nil {
-			return fmt.Errorf("rest beside %d peers: %w", n, err)
+	probe.Close()
+	r.restLoad = load()
+	for _, table := range []struct {
+		what    string
+		measure func() error
+	}{{"venues", r.restOfVenues}, {"peers", r.restOfPeers}, {"catalogues", r.restOfCatalogues}} {
+		if err := table.measure(); err != nil {
+			return fmt.Errorf("rest, %s: %w", table.what, err)
 		}
 	}
 	return nil
 }
 
-// restIn begins a daemon in a box.
-func (r *runner) restIn(w *netns.World, i int, dir string, args ...string) (box.Box, *box.Daemon, error) {
-	b := box.Box{Program: r.Playnode, Repo: filepath.Join(dir, fmt.Sprint("rest", i)), Within: w.Boxes[i].Within()}
-	if err := b.JSON(r.ctx, nil, "init", "--network", "none"); err != nil {
-		return b, nil, err
+// pause waits, unless the run ends.
+func (r *runner) pause(d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-r.ctx.Done():
+		return r.ctx.Err()
 	}
-	d, err := b.Start(r.ctx, append([]string{fmt.Sprintf("--listen=/ip4/%s/tcp/%d", w.Boxes[i].Addr(), restPort)}, args...)...)
-	return b, d, err
 }
 
-// restOfWorld is a venue with its DJ and an archivist, and with ten more.
-func (r *runner) restOfWorld(w *netns.World) error {
-	dir, err := os.MkdirTemp(r.dir, "rest")
+// atRest lets a world settle, and then measures some of its processes for a
+// while, all at once.
+func (r *runner) atRest(all ...sleeper) error {
+	if err := r.pause(settling); err != nil {
+		return err
+	}
+	lines, used := make([]netns.Counters, len(all)), make([]float64, len(all))
+	for i, s := range all {
+		var err error
+		if lines[i], err = s.at.Counters(); err != nil {
+			return err
+		}
+		used[i] = cpu(s.pid)
+	}
+	began := time.Now()
+	if err := r.pause(resting); err != nil {
+		return err
+	}
+	hours := time.Since(began).Hours()
+	for i, s := range all {
+		after, err := s.at.Counters()
+		if err != nil {
+			return err
+		}
+		row := rested{
+			table: s.table, what: s.what, cpu: 100 * (cpu(s.pid) - used[i]) / 3600 / hours, memory: memory(s.pid, "VmRSS"),
+			up: float64(after.Sent-lines[i].Sent) / hours / 1e6, down: float64(after.Received-lines[i].Received) / hours / 1e6,
+		}
+		if row.peers, err = s.peers(); err != nil {
+			return err
+		}
+		r.restRows = append(r.restRows, row)
+		fmt.Fprintf(os.Stderr, "  %-60s %3d peers, %.2f and %.2f MB an hour, %.2f %% of a core, %.0f MB\n", row.what, row.peers, row.up, row.down, row.cpu, row.memory)
+	}
+	return nil
+}
+
+// resident is a daemon of ours in a world.
+type resident struct {
+	box.Box
+	daemon *box.Daemon
+	at     *netns.Box
+}
+
+// moveIn begins a daemon in a box, behind words that become it.
+func (r *runner) moveIn(at *netns.Box, repo string, before []string, args ...string) (*resident, error) {
+	b := box.Box{Program: r.Playnode, Repo: repo, Within: append(at.Within(), before...)}
+	if err := b.JSON(r.ctx, nil, "init", "--network", "none"); err != nil {
+		return nil, err
+	}
+	d, err := b.Start(r.ctx, append([]string{"--listen", fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(at), port)}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	return &resident{b, d, at}, nil
+}
+
+// asleep is the resident as a sleeper.
+func (d *resident) asleep(ctx context.Context, table, what string) sleeper {
+	return sleeper{table, what, d.at, d.daemon.PID(), func() (int, error) {
+		var s struct{ Peers int }
+		err := d.JSON(ctx, &s, "status")
+		return s.Peers, err
+	}}
+}
+
+// restOfVenues is a DJ and a venue of hers while she has ever more venues. Those
+// are whole daemons, a building's in one process.
+func (r *runner) restOfVenues() error {
+	most := restVenues[len(restVenues)-1]
+	w, err := netns.Open(r.ctx, netns.Config{Boxes: make([]netns.BoxConfig, 2+(most+home-1)/home), Seed: 1})
 	if err != nil {
 		return err
 	}
+	defer w.Close()
+	dir, err := os.MkdirTemp(r.dir, "venues")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
 	music := filepath.Join(dir, "noise")
 	if err := box.Noise(music, 1<<20); err != nil {
 		return err
 	}
-	dj, djd, err := r.restIn(w, 0, dir)
+	dj, err := r.moveIn(w.Boxes[0], filepath.Join(dir, "dj"), nil)
 	if err != nil {
 		return err
 	}
-	defer djd.Kill()
+	defer dj.daemon.Kill()
 	if err := dj.JSON(r.ctx, nil, "publish", music); err != nil {
 		return err
 	}
@@ -85,76 +182,53 @@ func (r *runner) restOfWorld(w *netns.World) error {
 	if err := dj.JSON(r.ctx, &id, "id"); err != nil {
 		return err
 	}
-	var venue *box.Daemon
-	for i, verb := range []string{1: "archive", 2: "follow"} {
-		if verb == "" {
-			continue
-		}
-		b, d, err := r.restIn(w, i, dir, "--peer="+djd.Addrs[0])
-		if err != nil {
-			return err
-		}
-		defer d.Kill()
-		if err := b.JSON(r.ctx, nil, verb, id.Name, "--once"); err != nil {
-			return err
-		}
-		venue = d
-	}
-	if err := r.restFor(w.Boxes[2], venue.PID(), "rest in a world of 3", resting); err != nil {
-		return err
-	}
-	for i := 3; i < len(w.Boxes); i++ {
-		b, d, err := r.restIn(w, i, dir, "--peer="+djd.Addrs[0])
-		if err != nil {
-			return err
-		}
-		defer d.Kill()
-		if err := b.JSON(r.ctx, nil, "follow", id.Name, "--once"); err != nil {
-			return err
-		}
-	}
-	return r.restFor(w.Boxes[2], venue.PID(), "rest in a world of 13", resting)
-}
-
-// restFor measures one daemon for a while: bytes an hour each way, the share of
-// a core, and memory.
-func (r *runner) restFor(b *netns.Box, pid int, key string, long time.Duration) error {
-	wait := func(d time.Duration) error {
-		select {
-		case <-time.After(d):
-			return nil
-		case <-r.ctx.Done():
-			return r.ctx.Err()
-		}
-	}
-	if err := wait(settling); err != nil {
-		return err
-	}
-	before, err := b.Counters()
+	venue, err := r.moveIn(w.Boxes[1], filepath.Join(dir, "venue"), nil, "--peer", dj.daemon.Addrs[0])
 	if err != nil {
 		return err
 	}
-	used, began := cpu(pid), time.Now()
-	if err := wait(long); err != nil {
+	defer venue.daemon.Kill()
+	if err := venue.JSON(r.ctx, nil, "follow", id.Name, "--once"); err != nil {
 		return err
 	}
-	after, err := b.Counters()
-	if err != nil {
-		return err
+	here, homes := 1, w.Boxes[2:]
+	for _, n := range restVenues {
+		for here < n {
+			some := min(home, n-here)
+			c, err := r.company(homes[0], "venues", fmt.Sprint(some), listenAt(homes[0]), dj.daemon.Addrs[0], id.Name, filepath.Join(dir, fmt.Sprint("home", here)))
+			if err != nil {
+				return err
+			}
+			defer c.end()
+			here, homes = here+some, homes[1:]
+		}
+		if err := r.atRest(venue.asleep(r.ctx, "venues", fmt.Sprintf("a venue, of %d", n)), dj.asleep(r.ctx, "venues", fmt.Sprintf("the DJ of %d venues", n))); err != nil {
+			return err
+		}
 	}
-	hours := time.Since(began).Hours()
-	r.keep(key+", up", float64(after.Sent-before.Sent)/hours/1e6)
-	r.keep(key+", down", float64(after.Received-before.Received)/hours/1e6)
-	r.keep(key+", cpu", 100*(cpu(pid)-used)/3600/hours)
-	r.keep(key+", memory", memory(pid, "VmRSS"))
-	fmt.Fprintf(os.Stderr, "%s: %.2f and %.2f MB an hour, %.2f %% of a core, %.0f MB\n", key, r.median(key+", up"), r.median(key+", down"), r.median(key+", cpu"), r.median(key+", memory"))
 	return nil
 }
 
-// restBeside is a daemon with n peers of libp2p, which children of ours have.
-func (r *runner) restBeside(n int) error {
-	homes := (n + besideEach - 1) / besideEach
-	w, err := netns.Open(r.ctx, netns.Config{Boxes: make([]netns.BoxConfig, 1+homes), Seed: 1})
+// restOfPeers is a daemon that ever more peers ask, and a small one that most of
+// them ask at once.
+func (r *runner) restOfPeers() error {
+	most := restPeers[len(restPeers)-1]
+	for _, b := range []struct {
+		what   string
+		before []string
+		asked  []int
+	}{
+		{"a box", nil, restPeers},
+		{"a box of 1 GB", []string{"prlimit", fmt.Sprint("--nofile=", narrow)}, []int{most}},
+	} {
+		if err := r.restBeside(b.what, b.before, b.asked); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *runner) restBeside(what string, before []string, asked []int) error {
+	w, err := netns.Open(r.ctx, netns.Config{Boxes: make([]netns.BoxConfig, 1+len(asked)+asked[len(asked)-1]/home), Seed: 1})
 	if err != nil {
 		return err
 	}
@@ -163,83 +237,48 @@ func (r *runner) restBeside(n int) error {
 	if err != nil {
 		return err
 	}
-	b, d, err := r.restIn(w, 0, dir)
+	defer os.RemoveAll(dir)
+	d, err := r.moveIn(w.Boxes[0], filepath.Join(dir, "box"), before)
 	if err != nil {
 		return err
 	}
-	defer d.Kill()
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	for i := range homes {
-		within := w.Boxes[1+i].Within()
-		child := exec.CommandContext(r.ctx, within[0], append(within[1:], self, "peers", strconv.Itoa(min(besideEach, n-i*besideEach)), d.Addrs[0])...)
-		child.Stderr = os.Stderr
-		if err := child.Start(); err != nil {
+	defer d.daemon.Kill()
+	here, homes := 0, w.Boxes[1:]
+	for _, n := range asked {
+		for here < n {
+			some := min(home, n-here)
+			c, err := r.company(homes[0], "peers", fmt.Sprint(some), d.daemon.Addrs[0])
+			if err != nil {
+				return err
+			}
+			defer c.end()
+			here, homes = here+some, homes[1:]
+		}
+		if err := r.atRest(d.asleep(r.ctx, "peers", fmt.Sprintf("%s that %d want to be connected with", what, n))); err != nil {
 			return err
 		}
-		defer func() {
-			child.Process.Kill()
-			child.Wait()
-		}()
 	}
-	for ends := time.After(patience); ; {
-		var s struct{ Peers int }
-		if err := b.JSON(r.ctx, &s, "status"); err != nil {
-			return err
-		}
-		if s.Peers >= n {
-			break
-		}
-		select {
-		case <-time.After(500 * time.Millisecond):
-		case <-ends:
-			fmt.Fprintf(os.Stderr, "%d of %d peers are connected: not measured\n", s.Peers, n) // a busy machine
-			return nil
-		}
-	}
-	return r.restFor(w.Boxes[0], d.PID(), fmt.Sprintf("rest beside %d", n), restingBeside)
-}
-
-// peers is n peers of one daemon, until the process is ended.
-func peers(ctx context.Context, n int, addr string) error {
-	for range n {
-		_, key, err := ed25519.GenerateKey(nil)
-		if err != nil {
-			return err
-		}
-		h, err := embedded.OpenHost(embedded.Config{
-			Identity: key, Listen: []string{"none"}, Peers: []string{addr}, Network: embedded.None, Room: embedded.Room{Memory: 64 << 20, Files: 256},
-		})
-		if err != nil {
-			return err
-		}
-		defer h.Close()
-	}
-	<-ctx.Done()
 	return nil
 }
 
 // restPage writes the tables.
 func (r *runner) restPage(b *bytes.Buffer) {
-	if len(r.taken["rest in a world of 3, up"]) == 0 {
+	if len(r.restRows) == 0 {
 		fmt.Fprint(b, "Not measured: it takes Linux and root.\n")
 		return
 	}
-	fmt.Fprintf(b, "Daemons that have nothing to do, each in a namespace: %s after the last has come, for %s (%s beside peers), at their lines' counters, headers included.\nThe peers are libp2p hosts of ours without blocks, on TCP.\n\n",
-		settling, resting, restingBeside)
-	fmt.Fprint(b, "| a daemon beside | up, MB an hour | down, MB an hour | CPU, % of a core | resident, MB |\n|---|---:|---:|---:|---:|\n")
-	row := func(what, key string) {
-		if len(r.taken[key+", up"]) == 0 {
-			fmt.Fprintf(b, "| %s | not measured | | | |\n", what)
-			return
+	fmt.Fprintf(b, "What has nothing to do, each in a namespace of its own: %s after the last has come, for %s, at its line's counters, headers included. When it began %.0f processes wanted the cores (load average of a minute).\n", settling, resting, r.restLoad)
+	for _, t := range []struct{ table, words string }{
+		{"venues", fmt.Sprintf("All venues follow one DJ and hold what she has published. Those that are not measured are whole daemons too, %d in a process and at an address.", home)},
+		{"peers", fmt.Sprintf("The peers are libp2p hosts without blocks, on TCP, %d at an address, and each dials again whenever it is not connected. The box of 1 GB has room for 128.", home)},
+		{"catalogues", fmt.Sprintf("A catalogue in a small swarm: a DJ and %d venues, one of them measured, which has a lease; and a Kubo that has pinned the same blocks.", restSwarm)},
+	} {
+		fmt.Fprintf(b, "\n%s\n\n| | connected | up, MB an hour | down, MB an hour | CPU, %% of a core | resident, MB |\n|---|---:|---:|---:|---:|---:|\n", t.words)
+		for _, row := range r.restRows {
+			if row.table == t.table {
+				fmt.Fprintf(b, "| %s | %d | %.2f | %.2f | %.2f | %.0f |\n", row.what, row.peers, row.up, row.down, row.cpu, row.memory)
+			}
 		}
-		fmt.Fprintf(b, "| %s | %.2f | %.2f | %.2f | %.0f |\n", what, r.median(key+", up"), r.median(key+", down"), r.median(key+", cpu"), r.median(key+", memory"))
 	}
-	row("its DJ and an archivist: a venue", "rest in a world of 3")
-	row("them and ten more venues", "rest in a world of 13")
-	for _, n := range besides {
-		row(fmt.Sprintf("%d peers", n), fmt.Sprintf("rest beside %d", n))
-	}
+	r.cataloguesPage(b)
 }

@@ -37,6 +37,13 @@ type runner struct {
 	// besideAir is it simulated, sets are those that are larger.
 	besideAir []sim.LiveReport
 	sets      []sim.LiveReport
+	// importLoad is the machine's when importing began.
+	importLoad float64
+	// What was measured at rest, in order, and of whole catalogues; restLoad is
+	// the machine's when that began.
+	restRows []rested
+	larges   []large
+	restLoad float64
 	// dj is the repo of the last round's publish, venue that of its follow.
 	dj, venue binary.Box
 	name      string

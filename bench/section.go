@@ -22,6 +22,7 @@ var sections = []section{
 	{"names", "Names", (*runner).names, (*runner).namesPage},
 	{"sound", "Sound", (*runner).sound, (*runner).soundPage},
 	{"fetch", "Fetching", (*runner).fetching, (*runner).fetchingPage},
+	{"import", "Import", (*runner).importing, (*runner).importingPage},
 	{"search", "Search", (*runner).searching, (*runner).searchingPage},
 	{"starts", "Starts", (*runner).starting, (*runner).startingPage},
 	{"loss", "Lossy lines", (*runner).lossy, (*runner).lossyPage},

@@ -15,7 +15,7 @@ import (
 // and an archivist's.
 var (
 	distant = sim.Line{Up: 250_000, Down: 1_250_000, Delay: 25 * time.Millisecond}
-	narrow  = sim.Line{Up: 18_000, Down: 1_250_000, Delay: 25 * time.Millisecond}
+	thinAir = sim.Line{Up: 18_000, Down: 1_250_000, Delay: 25 * time.Millisecond}
 	archive = sim.Line{Up: 12_500_000, Down: 12_500_000, Delay: 10 * time.Millisecond}
 )
 
@@ -31,7 +31,7 @@ var airs = []struct {
 	{"50, 5 relays a minute killed", sim.LiveConfig{Venues: 50, Venue: distant, Within: 10 * time.Second, Length: 5 * time.Minute, Kills: 5, Silent: .5}},
 	{"the same, and 50 more within 5 s", sim.LiveConfig{Venues: 50, Crowd: 50, Venue: distant, Within: 10 * time.Second, Length: 2 * time.Minute, Kills: 5, Silent: .5}},
 	{"50, an archivist's box comes", sim.LiveConfig{Venues: 50, Venue: distant, Within: 10 * time.Second, Length: 3 * time.Minute, Seedbox: archive, Lent: time.Minute}},
-	{"50 on lines of 144 kbit/s up, which carry for nobody, an archivist's box comes", sim.LiveConfig{Venues: 50, Venue: narrow, Within: 10 * time.Second, Length: 3 * time.Minute, Seedbox: archive, Lent: time.Minute}},
+	{"50 on lines of 144 kbit/s up, which carry for nobody, an archivist's box comes", sim.LiveConfig{Venues: 50, Venue: thinAir, Within: 10 * time.Second, Length: 3 * time.Minute, Seedbox: archive, Lent: time.Minute}},
 	{"50, HTTP from the source", sim.LiveConfig{Venues: 50, Venue: distant, Within: 10 * time.Second, Length: 2 * time.Minute, Plain: true}},
 	{"1,000, 5 relays a minute killed, 50 more within 5 s, an archivist's box comes", sim.LiveConfig{Venues: 1000, Crowd: 50, Venue: distant, Within: 40 * time.Second, Length: 140 * time.Second, Kills: 5, Silent: .5, Seedbox: archive, Lent: 90 * time.Second}},
 	{"1,000, HTTP from the source", sim.LiveConfig{Venues: 1000, Venue: distant, Within: 40 * time.Second, Length: 2 * time.Minute, Plain: true}},

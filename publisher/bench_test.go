@@ -16,7 +16,9 @@ import (
 	"playnode/ipns"
 	"playnode/lease"
 	"playnode/manifests"
+	"playnode/node"
 	"playnode/node/embedded"
+	"playnode/node/kubo"
 )
 
 // bench is a DJ's laptop: the store, the node and the records are the real
@@ -164,9 +166,16 @@ func BenchmarkOneTrack(b *testing.B) {
 }
 
 // BenchmarkSeal seals the files of PLAYNODE_BENCH_FILES, or one of its own,
-// into the store, as publish does beside its analysis.
+// into the store, as publish does beside its analysis; or into the Kubo whose RPC
+// PLAYNODE_BENCH_KUBO is, where they are pinned.
 func BenchmarkSeal(b *testing.B) {
 	w := newBench(b, 1, 0)
+	var pins node.Pinner
+	if rpc := os.Getenv("PLAYNODE_BENCH_KUBO"); rpc != "" {
+		k, err := kubo.Open(b.Context(), kubo.Config{RPC: rpc})
+		w.ok(err)
+		w.p.cfg.Blocks, pins = k, k
+	}
 	files := filepath.SplitList(os.Getenv("PLAYNODE_BENCH_FILES"))
 	if len(files) == 0 {
 		files = []string{filepath.Join(b.TempDir(), "noise.wav")}
@@ -200,7 +209,10 @@ func BenchmarkSeal(b *testing.B) {
 					return err
 				}
 				defer src.Close()
-				_, _, _, err = w.p.sealBytes(b.Context(), src, to, func(int64) {})
+				root, _, _, err := w.p.sealBytes(b.Context(), src, to, func(int64) {})
+				if err == nil && pins != nil {
+					err = pins.Pin(b.Context(), node.Pin{Name: "bench", Root: root})
+				}
 				return err
 			})
 		}
