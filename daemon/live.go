@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,6 +82,20 @@ type LiveEvent struct {
 	Ms       int64  `json:"ms"`
 	Bytes    int64  `json:"bytes"`
 	Text     string `json:"text,omitempty"`
+	// Levels is how loud it comes in; null where it cannot be decoded here.
+	Levels *Levels `json:"levels,omitempty"`
+}
+
+// Levels is how loud a set comes in.
+type Levels struct {
+	// Peak is the highest sample of the last segment in dBFS, -100 for none, LUFS the
+	// loudness of the last three seconds, -70 for less.
+	Peak float64 `json:"peak"`
+	LUFS float64 `json:"lufs"`
+	// Clipped counts the places where the sound is cut off at full scale,
+	// SilentMs is how long there has been none.
+	Clipped  int64 `json:"clipped"`
+	SilentMs int64 `json:"silentMs"`
 }
 
 // Aired is a set that has ended.
@@ -146,7 +161,7 @@ func (d *Daemon) live(ctx context.Context, req LiveRequest, emit func(Event)) (A
 			Playlist: req.Playlist, Title: req.Title, Part: req.Part, Keep: req.Keep, Hold: n.follow.Hold, Carrier: mouth, Open: open,
 			Tell: func(e publisher.SetEvent) {
 				out.Set, out.Segments = e.Live.String(), e.Segments
-				emit(Event{Live: &LiveEvent{Set: out.Set, Segments: e.Segments, Ms: e.Length.Milliseconds(), Bytes: e.Bytes, Text: e.Text}})
+				emit(Event{Live: &LiveEvent{Set: out.Set, Segments: e.Segments, Ms: e.Length.Milliseconds(), Bytes: e.Bytes, Text: e.Text, Levels: levelsOf(e.Levels)}})
 			},
 		})
 		return err
@@ -179,6 +194,14 @@ func (d *Daemon) openSet(req LiveRequest) (*lease.SetKey, error) {
 	}
 	k := lease.NewSetKey(d.keys.DJ())
 	return &k, nil
+}
+
+func levelsOf(l *publisher.Levels) *Levels {
+	if l == nil {
+		return nil
+	}
+	tenth := func(v float64) float64 { return math.Round(v*10) / 10 }
+	return &Levels{Peak: tenth(l.Peak), LUFS: tenth(l.LUFS), Clipped: l.Clipped, SilentMs: l.Silent.Milliseconds()}
 }
 
 // airs gives a set a context that LiveEnd ends.

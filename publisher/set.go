@@ -87,6 +87,7 @@ type SetEvent struct {
 	Length   time.Duration // of what they hold
 	Bytes    int64         // of their media
 	Text     string        // what is on
+	Levels   *Levels       // nil where it cannot be decoded here
 	// Tracks are what the set has become, once it is closed.
 	Tracks []Track
 }
@@ -140,7 +141,7 @@ func (p *Publisher) OnAir(ctx context.Context, src Source, opt SetOptions) (trac
 		}
 		if s == nil {
 			s = &set{p: p, opt: opt, row: setRow{Began: p.cfg.Now().Unix(), Title: manifests.Clean(opt.Title, 480), Keep: opt.Keep}}
-			s.event.Text = s.row.Title
+			s.event.Text, s.levels.opt = s.row.Title, p.cfg.Audio
 			if err := s.turn(whole); err != nil {
 				return fail(err)
 			}
@@ -182,7 +183,8 @@ type set struct {
 	ripe    time.Duration // Length when tracks were last made of it
 	parting sync.WaitGroup
 	busy    atomic.Bool // tracks are being made of what was on air
-	made    []Track     // what it has become so far; parting guards it
+	levels  levels
+	made    []Track // what it has become so far; parting guards it
 }
 
 // initShare bounds what telling how media begins costs, again and again for who
@@ -270,9 +272,9 @@ func (s *set) add(ctx context.Context, c Cut) error {
 	case first && c.Init == nil:
 		return errors.New("the source does not say what it is")
 	case anew:
-		s.begin(c.Init)
+		s.begin(c.Init, true)
 	case long:
-		s.begin(s.run.Init)
+		s.begin(s.run.Init, false)
 	}
 	if long {
 		s.part(ctx)
@@ -287,13 +289,17 @@ func (s *set) add(ctx context.Context, c Cut) error {
 	return s.put(ctx, c, false)
 }
 
-// begin has the next segment be the first of a run.
-func (s *set) begin(init *manifests.MediaInit) {
+// begin has the next segment be the first of a run, whose stream is anew or
+// goes on.
+func (s *set) begin(init *manifests.MediaInit, anew bool) {
 	if s.run.Init != nil {
 		s.run.N++
 	}
 	s.run.From, s.run.Init = s.row.Seq, init
 	s.runDue, s.initDue = true, true
+	if anew {
+		s.levels.begin(init)
+	}
 }
 
 // part makes tracks of what lies before the run that now begins, meanwhile.
@@ -371,6 +377,7 @@ func (s *set) put(ctx context.Context, c Cut, final bool) error {
 			return err
 		}
 	}
+	s.event.Levels = s.levels.take(c.Media) // listeners have it by now
 	s.event.Segments, s.event.Bytes = s.row.Seq, s.event.Bytes+int64(len(c.Media))
 	if text != "" {
 		s.event.Text = text

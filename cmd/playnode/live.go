@@ -98,6 +98,7 @@ func (a *app) onAir(c *cobra.Command, req daemon.LiveRequest, stdin bool) error 
 	})
 	defer ended()
 	var last uint64
+	meter := levels{b: &a.bar}
 	res, err := daemon.Call(whole, cl, daemon.OpLive, req, func(e daemon.Event) {
 		l := e.Live
 		switch {
@@ -113,17 +114,19 @@ func (a *app) onAir(c *cobra.Command, req daemon.LiveRequest, stdin bool) error 
 			a.say("on air soon. In Mixxx, butt or ffmpeg: Icecast 2, server %s, any mount, user source, password %s", l.Door, l.Password)
 		case a.json && l.Segments > last:
 			a.result(struct {
-				Set      string `json:"set"`
-				Segments uint64 `json:"segments"`
-				Ms       int64  `json:"ms"`
-				Text     string `json:"text,omitempty"`
-			}{l.Set, l.Segments, l.Ms, l.Text}, func() {})
+				Set      string         `json:"set"`
+				Segments uint64         `json:"segments"`
+				Ms       int64          `json:"ms"`
+				Text     string         `json:"text,omitempty"`
+				Levels   *daemon.Levels `json:"levels,omitempty"`
+			}{l.Set, l.Segments, l.Ms, l.Text, l.Levels}, func() {})
 			last = l.Segments
 		case l.Segments > last:
-			a.bar.event(daemon.Event{Progress: &daemon.Progress{What: "on air", Done: l.Ms / 1000, Total: l.Ms/1000 + 1, Unit: "s"}})
+			meter.event(l, time.Now())
 			last = l.Segments
 		}
 	})
+	a.bar.line("", false)
 	a.bar.close()
 	if err != nil {
 		return err

@@ -59,6 +59,23 @@ func (b *bar) note(s string) {
 	}
 }
 
+// line writes over the line before on a terminal, and elsewhere one of its own
+// if it is due; it tells whether it did.
+func (b *bar) line(s string, due bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.off || b.w == nil:
+	case b.tty:
+		fmt.Fprintf(b.w, "\r%s\x1b[K", s)
+		return true
+	case due && s != "":
+		fmt.Fprintln(b.w, s)
+		return true
+	}
+	return false
+}
+
 func (b *bar) progress(p daemon.Progress) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

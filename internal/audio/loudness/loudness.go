@@ -208,6 +208,16 @@ func (m *Meter) Loudness() float64 {
 	return lufs(mean)
 }
 
+// ShortTerm is the loudness of the last 3 s that are whole, or of what there is before, in LUFS; Silence
+// where that is less.
+func (m *Meter) ShortTerm() float64 {
+	n := min(m.step, shortTerm)
+	if n == 0 {
+		return Silence
+	}
+	return max(Silence, lufs(m.mean(n)))
+}
+
 // Range is the loudness range in LU.
 func (m *Meter) Range() float64 {
 	n, mean := m.shorts.above(Silence)
