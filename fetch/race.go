@@ -312,7 +312,7 @@ func (s *Scheduler) spoken(w *want, now time.Time) time.Time {
 		until = w.since.Add(bear[node.Soon])
 	}
 	for _, a := range w.asks {
-		if a.peer != nil && a.peer.heard.After(a.sent) {
+		if a.peer != nil && (a.peer.heard.After(a.sent) || a.peer.spoke && !w.urgent(now)) {
 			if t := a.peer.heard.Add(stalled); t.After(until) {
 				until = t
 			}

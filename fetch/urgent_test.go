@@ -195,3 +195,22 @@ func TestComing(t *testing.T) {
 		}
 	})
 }
+
+// TestABusyPeerBringsNoCompany: what is in no hurry, and asked of a peer that is
+// slow to answer, is not sought another way as well: it would come twice.
+func TestABusyPeerBringsNoCompany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		company := &counted{b: leaf(1)}
+		n, s := w.box("box", func(c *Config) { c.Sources = []Source{{Name: "company", Getter: company, Company: true}} })
+		w.Link(n, w.stranger("busy", func(st node.Stream, o order) {
+			<-time.After(4 * time.Second)
+			giveBlock(st, o.number, leaf(1).Data)
+		}).Node)
+		<-time.After(time.Second)
+		must(t, s, leaf(1), node.Want{Class: node.Next})
+		if company.asked.Load() != 0 {
+			t.Errorf("the company was asked %d times", company.asked.Load())
+		}
+	})
+}

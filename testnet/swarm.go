@@ -41,6 +41,13 @@ type SwarmReport struct {
 	SourceSent float64 `json:"sourceSent"`
 	SourceLine float64 `json:"sourceLine"`
 	Duplicates float64 `json:"duplicates"`
+	// ByBitswap is what of SourceSent went by bitswap; Rescued and Referred
+	// are of all: blocks asked of one more, and wants that
+	// were sent elsewhere; BySource is what venues received, by where from.
+	ByBitswap float64            `json:"byBitswap"`
+	Rescued   int64              `json:"rescued"`
+	Referred  int64              `json:"referred"`
+	BySource  map[string]float64 `json:"bySource"`
 }
 
 const (
@@ -171,12 +178,17 @@ func (c *cast) swarm(ctx context.Context, x crowd, r *SwarmReport) error {
 		return err
 	}
 	var received, twice int64
+	by := map[string]int64{}
 	for _, v := range venues {
 		var s daemon.Status
 		if err := v.must(ctx, &s, "status"); err != nil {
 			return err
 		}
 		received, twice = received+s.Traffic.Received, twice+s.Traffic.Duplicate
+		r.Rescued, r.Referred = r.Rescued+s.Traffic.Rescued, r.Referred+s.Traffic.Referred
+		for from, n := range s.Traffic.BySource {
+			by[from] += n
+		}
 		r.Catalogue = s.Storage.Used
 	}
 	var s daemon.Status
@@ -188,6 +200,11 @@ func (c *cast) swarm(ctx context.Context, x crowd, r *SwarmReport) error {
 	slices.Sort(took)
 	r.Seconds, r.P50Seconds = took[len(took)-1], took[len(took)/2]
 	r.OverFloor = r.Seconds / r.FloorSeconds
+	r.ByBitswap, r.Referred = float64(s.Traffic.ByWay["bitswap"])/whole, r.Referred+s.Traffic.Referred
+	r.BySource = map[string]float64{}
+	for from, n := range by {
+		r.BySource[from] = float64(n) / whole
+	}
 	r.SourceSent, r.SourceLine = float64(s.Traffic.Sent)/whole, float64(after.Sent-before.Sent)/whole
 	r.Duplicates = float64(twice) / float64(max(1, received))
 	return nil

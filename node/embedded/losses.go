@@ -35,8 +35,8 @@ const (
 	// maxPaced is how many datagrams may wait for their turn on one way.
 	maxPaced = 256
 	// queued is by how much longer than ever an answer must take, at the least,
-	// for the line to be full.
-	queued = 20 * time.Millisecond
+	// for the line to be full, and not only uneven; by half, where that is more.
+	queued = 100 * time.Millisecond
 	// looking and round are between two looks at one way, the packets sent in it
 	// at the least, and at the most how long it is counted; chance is how many
 	// must be lost of those that go more than once for it to be no help.
@@ -194,7 +194,7 @@ func (l *losses) judge(to netip.AddrPort, conn *quic.Conn, s quic.ConnectionStat
 	w.copies = w.judge(verdict{
 		share: lost / sent, lost: lost,
 		little: float64(s.BytesSent-w.counts.BytesSent)/took.Seconds() < little,
-		full:   s.SmoothedRTT-s.MinRTT > max(s.MinRTT/4, queued),
+		full:   s.SmoothedRTT-s.MinRTT > max(s.MinRTT/2, queued),
 		slow:   s.SmoothedRTT > 0 && float64(s.CongestionWindow)/s.SmoothedRTT.Seconds() < enough,
 	}, now)
 	w.pace = min(2*float64(1+w.copies)*float64(s.CongestionWindow)/max(s.SmoothedRTT, time.Millisecond).Seconds(), mostPace)

@@ -65,7 +65,7 @@ func TestWhereMuchIsLostDatagramsGoAgain(t *testing.T) {
 			"more than was thought":        {nil, []uint64{0, 3, 3, 1, 0}, []int{0, 1, 1, 2, 2}},
 			"it is no help":                {nil, []uint64{0, 10, 10, 9, 9, 9, 9, 9, 9}, []int{0, 2, 2, 1, 1, 0, 0, 0, 0}},
 			"what was under way is passed": {nil, []uint64{0, 10, 10, 0}, []int{0, 2, 2, 2}},
-			"the line is full":             {func(l *line) { l.s.SmoothedRTT = 700 * time.Millisecond }, []uint64{0, 10, 10}, []int{0, 0, 0}},
+			"the line is full":             {func(l *line) { l.s.SmoothedRTT = 800 * time.Millisecond }, []uint64{0, 10, 10}, []int{0, 0, 0}},
 			"enough comes through":         {func(l *line) { l.s.CongestionWindow = 100_000 }, []uint64{0, 10, 10}, []int{0, 0, 0}},
 		} {
 			l := newTestLine()
