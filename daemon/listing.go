@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"slices"
 
+	"github.com/ipfs/go-cid"
+
 	"playnode/live"
 	"playnode/manifests"
 )
@@ -49,9 +51,10 @@ type noticeboard struct {
 	next    uint64
 }
 
-// Listed is the Listing, in JSON, of a set of this box's DJ or of one whom it
-// follows; ok is false where none of that id is on air, or was a moment ago. dj
-// and id are as links have them.
+// Listed is what there is of what an open link leads to, in JSON: the Listing of a
+// set on air, or where the block of an excerpt is found; of this box's DJ or of
+// one whom it follows. ok is false where there is nothing. dj and id are as links
+// have them.
 func (d *Daemon) Listed(dj, id string) (listing []byte, ok bool) {
 	d.mu.Lock()
 	n := d.opened
@@ -64,12 +67,41 @@ func (d *Daemon) Listed(dj, id string) (listing []byte, ok bool) {
 	if b, err := hex.DecodeString(id); err != nil || copy(set.Live[:], b) != len(set.Live) {
 		return nil, false
 	}
-	l, ok := n.air.listing(set)
-	if !ok {
-		return nil, false
+	if l, ok := n.air.listing(set); ok {
+		listing, err = json.Marshal(l)
+		return listing, err == nil
 	}
-	listing, err = json.Marshal(l)
-	return listing, err == nil
+	if block, ok := n.excerpt(d.keys.DJ(), set); ok {
+		listing, err = json.Marshal(struct {
+			Excerpt string `json:"excerpt"`
+		}{block.String()})
+		return listing, err == nil
+	}
+	return nil, false
+}
+
+// excerpt is the block of an excerpt that a card here leads to: this box's DJ's,
+// or that of one whom it follows.
+func (n *network) excerpt(own manifests.DJ, of live.Set) (cid.Cid, bool) {
+	var cards []*manifests.Card
+	if of.DJ == own {
+		if c, err := n.publisher.Card(); err == nil {
+			cards = append(cards, &c.Card)
+		}
+	}
+	for _, f := range n.follow.Follows() {
+		if c, err := n.follow.Newest(f.Name); err == nil && c.DJ == of.DJ && c.Card != nil {
+			cards = append(cards, c.Card)
+		}
+	}
+	for _, c := range cards {
+		for _, o := range c.Open {
+			if o.ID == of.Live {
+				return o.Block, true
+			}
+		}
+	}
+	return cid.Undef, false
 }
 
 // listing is a set's, if it is on air here.

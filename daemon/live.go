@@ -141,7 +141,7 @@ func (d *Daemon) live(ctx context.Context, req LiveRequest, emit func(Event)) (A
 		emit(Event{Note: "your line is left to others (" + l.why() + "): one listener is given the set, and passes it on"})
 	}
 	if open != nil {
-		link, web := d.openLink(*open, req.At)
+		link, web := d.openLink(open.Link(), req.At)
 		emit(Event{Live: &LiveEvent{Link: link, Web: web}})
 	}
 	streams, serve, err := d.door(ctx, req, emit)

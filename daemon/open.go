@@ -17,10 +17,9 @@ import (
 // IsOpenLink tells whether s is a link to a set that is open to who has it.
 func IsOpenLink(s string) bool { return manifests.IsOpenLink(s) }
 
-// openLink is the link of what k opens, and its form for browsers at a box that
-// serves such pages, where one is named.
-func (d *Daemon) openLink(k lease.SetKey, at string) (link, web string) {
-	l := k.Link()
+// openLink is a link with where it is found, and its form for browsers at a box
+// that serves such pages, where one is named.
+func (d *Daemon) openLink(l manifests.OpenLink, at string) (link, web string) {
 	l.Name, l.Addrs = d.keys.Name(), d.hints()
 	if at != "" {
 		l.Origins = []string{at} // playnodes find her by it, too

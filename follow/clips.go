@@ -11,14 +11,23 @@ import (
 	"playnode/node"
 )
 
-// clips has a card's previews here. The card bounds their sizes, and together
-// with the one small node that each may have that is all that is fetched.
+// clips has a card's previews and excerpts here. The card bounds the sizes of the
+// ones, with a small node each, and the number of the others, a small block each:
+// that is all that is fetched.
 func (w *walk) clips(ctx context.Context, card *manifests.Card) error {
 	if card == nil {
 		return nil
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(w.f.cfg.Parallel)
+	for _, o := range card.Open {
+		g.Go(func() error {
+			if _, err := w.record(ctx, o.Block); err != nil {
+				return fmt.Errorf("excerpt %s: %w", o.Block, err)
+			}
+			return nil
+		})
+	}
 	for _, k := range card.Clips() {
 		g.Go(func() error {
 			if err := w.clip(ctx, k); err != nil {

@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"io"
@@ -77,35 +78,47 @@ func TestABrowserListens(t *testing.T) {
 
 	var met struct {
 		complaints
-		Heard []struct {
-			complaints
-			Playlist, Title, State, Element string
-			Images, Width                   int
-			Seconds                         float64
-			Sound, Frames                   []int
-		}
+		Heard []hearing
 	}
-	b.ok(json.Unmarshal(b.npm("browser.mjs", nil, program, s.URL+"/", "7", os.Getenv("PLAYNODE_PICTURE")), &met))
-	met.check(t, "the list", s)
+	b.ok(json.Unmarshal(b.npm("browser.mjs", nil, program, "7", os.Getenv("PLAYNODE_PICTURE"), s.URL+"/"), &met))
+	met.check(t, "the list", s.refused)
 	if len(met.Heard) != len(aired) {
 		t.Errorf("%d sets were heard, of %d", len(met.Heard), len(aired))
 	}
 	for _, h := range met.Heard {
-		t.Logf("%s: %.1f s, %d bytes of sound, %d pictures, %q", h.Playlist, h.Seconds, h.Sound[1], h.Frames[1], h.State)
-		h.check(t, h.Playlist, s)
+		h.check(t, h.Playlist, s.refused)
 		set, ok := aired[h.Playlist]
-		if !ok || h.Title != set.title || h.Images != 0 || h.State != "Playing." {
-			t.Errorf("the page of %q says %q and %q, with %d images", h.Playlist, h.Title, h.State, h.Images)
+		if !ok {
+			t.Errorf("a page of %q", h.Playlist)
 		}
-		if h.Seconds < 7 || h.Sound[0] == 0 || h.Sound[1] <= h.Sound[0] {
-			t.Errorf("%s: %.1f s, bytes of sound %d", h.Playlist, h.Seconds, h.Sound)
-		}
-		if set.film && (h.Element != "video" || h.Width != 640 || h.Frames[0] == 0 || h.Frames[1] <= h.Frames[0]) || !set.film && h.Element != "audio" {
-			t.Errorf("%s: <%s>, %d wide, pictures %d", h.Playlist, h.Element, h.Width, h.Frames)
-		}
+		h.sounds(t, h.Playlist, set.title, set.film)
 	}
 	if got := s.spoilt(); len(got) != len(aired) {
 		t.Errorf("spoilt were %v, want one segment of each set", got)
+	}
+}
+
+// hearing is what a browser met on the page of a set.
+type hearing struct {
+	complaints
+	Playlist, Title, State, Element string
+	Images, Width                   int
+	Seconds                         float64
+	Sound, Frames                   []int
+}
+
+// sounds wants a set heard, and seen where it is a film.
+func (h hearing) sounds(t *testing.T, name, title string, film bool) {
+	t.Helper()
+	t.Logf("%s: %.1f s, %d bytes of sound, %d pictures, %q", name, h.Seconds, h.Sound[1], h.Frames[1], h.State)
+	if h.Title != title || h.Images != 0 || h.State != "Playing." {
+		t.Errorf("the page of %q says %q and %q, with %d images", name, h.Title, h.State, h.Images)
+	}
+	if h.Seconds < 7 || h.Sound[0] == 0 || h.Sound[1] <= h.Sound[0] {
+		t.Errorf("%s: %.1f s, bytes of sound %d", name, h.Seconds, h.Sound)
+	}
+	if film && (h.Element != "video" || h.Width != 640 || h.Frames[0] == 0 || h.Frames[1] <= h.Frames[0]) || !film && h.Element != "audio" {
+		t.Errorf("%s: <%s>, %d wide, pictures %d", name, h.Element, h.Width, h.Frames)
 	}
 }
 
@@ -116,10 +129,11 @@ type complaints struct {
 	Strange, Axe []string
 }
 
-func (c complaints) check(t *testing.T, page string, s *spoiler) {
+// check has none but of what was refused on purpose.
+func (c complaints) check(t *testing.T, page string, refused func(path string) bool) {
 	t.Helper()
 	for _, e := range c.Errors {
-		if u, err := neturl.Parse(e.URL); err == nil && s.refused(u.Path) {
+		if u, err := neturl.Parse(e.URL); err == nil && refused(u.Path) {
 			continue // that a browser says so is right
 		}
 		t.Errorf("%s: %s: %s", page, e.URL, e.Text)
@@ -129,25 +143,40 @@ func (c complaints) check(t *testing.T, page string, s *spoiler) {
 	}
 }
 
-// air puts on a set of playlist that ffmpeg makes, until the test ends.
-func (b *bench) air(dj drive.Box, playlist, title string, args []string) {
+// air puts on a set of playlist that ffmpeg makes, until the test ends. It gives
+// what live says first, where flags have it say something.
+func (b *bench) air(dj drive.Box, playlist, title string, args []string, flags ...string) (first []byte) {
 	b.Helper()
 	source := exec.CommandContext(b.ctx, "ffmpeg", append(append([]string{"-v", "error", "-re"}, args...), "-metadata", "title="+title, "-flush_packets", "1", "-")...)
-	live := dj.Command(b.ctx, "live", playlist, "--stdin")
+	live := dj.Command(b.ctx, append([]string{"live", playlist, "--stdin"}, flags...)...)
 	var said bytes.Buffer
 	live.Stderr = &said
+	says, err := live.StdoutPipe()
+	b.ok(err)
 	out, err := source.StdoutPipe()
 	b.ok(err)
 	live.Stdin = out
 	b.ok(source.Start())
 	b.ok(live.Start())
+	r := bufio.NewReader(says)
+	if len(flags) > 0 {
+		first, err = r.ReadBytes('\n')
+		b.ok(err)
+	}
+	rest := make(chan struct{})
+	go func() {
+		defer close(rest)
+		io.Copy(io.Discard, r)
+	}()
 	b.Cleanup(func() {
 		source.Process.Kill()
 		source.Wait()
+		<-rest
 		if err := live.Wait(); err != nil {
 			b.Errorf("live %s: %v: %s", playlist, err, said.Bytes())
 		}
 	})
+	return first
 }
 
 // listed waits until the page at base lists n sets.

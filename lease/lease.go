@@ -41,6 +41,8 @@ var (
 	ErrNotYours = errors.New("grant is for another device")
 	// ErrOld says that a newer grant of the same lease is here.
 	ErrOld = errors.New("a newer grant of this lease is here")
+	// ErrBeyond says that a set has not what was asked for of it.
+	ErrBeyond = errors.New("beyond what there is")
 	// ErrRefused says that a grant or manifest breaks a rule of its format.
 	ErrRefused = errors.New("refused")
 	// ErrWhole says that a revision cannot be made of the last one's blocks:

@@ -14,6 +14,8 @@ const (
 	// more than one leaf has.
 	MaxClipLeaves = 64
 	MaxClipNode   = 8 << 10
+	// MaxOpen is how many excerpts a card leads to.
+	MaxOpen = 256
 	// MaxPicture is the largest picture, in bytes.
 	MaxPicture = 64 << 10
 )
@@ -32,8 +34,15 @@ const (
 type Card struct {
 	Name    string
 	About   string
-	Picture []byte    // JPEG, empty where there is none
-	Sels    []CardSel // sorted by Sel
+	Picture []byte     // JPEG, empty where there is none
+	Sels    []CardSel  // sorted by Sel
+	Open    []CardOpen // sorted by ID
+}
+
+// CardOpen is where an excerpt is found that is open to who has its link.
+type CardOpen struct {
+	ID    LiveID // as the link has it
+	Block cid.Cid
 }
 
 // CardSel is what the card says of one selection.
@@ -65,9 +74,17 @@ type Clip struct {
 }
 
 func (k *Card) code(c *coder) {
-	c.fields(4, func() {
+	c.fieldsOr(4, len(k.Open) > 0, func(opens bool) {
 		c.key("name")
 		c.text(&k.Name, 0, MaxCardName)
+		if opens { // left out where there is none: cards of before stay as they are
+			c.key("open")
+			list(c, &k.Open, 1, MaxOpen, func(o *CardOpen) {
+				c.tuple(2)
+				c.fixed(o.ID[:])
+				c.link(&o.Block, codecRaw)
+			})
+		}
 		c.key("sels")
 		list(c, &k.Sels, 0, 1024, func(s *CardSel) { s.code(c) })
 		c.key("about")
@@ -118,6 +135,9 @@ func (k *Card) check() error {
 	}
 	if !ascending(k.Sels, func(s *CardSel) []byte { return s.Sel[:] }) {
 		return invalid("card's selections are not sorted")
+	}
+	if !ascending(k.Open, func(o *CardOpen) []byte { return o.ID[:] }) {
+		return invalid("card's excerpts are not sorted")
 	}
 	for _, s := range k.Sels {
 		texts = append(texts, s.Words)

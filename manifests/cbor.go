@@ -130,6 +130,25 @@ func (c *coder) fields(n int, f func()) {
 	c.key0 = c.key0[:len(c.key0)-1]
 }
 
+// fieldsOr opens a map of n fields, or of one more. Whether there is one more is
+// more's to say in writing, and the record's in reading; f has to refuse what
+// could be left out, so that there is one form of everything.
+func (c *coder) fieldsOr(n int, more bool, f func(more bool)) {
+	if !c.reading && more {
+		n++
+	}
+	got := c.head(majMap, uint64(n))
+	if c.reading {
+		more = got == uint64(n)+1
+	}
+	if !more && got != uint64(n) {
+		c.fail("record has %d fields, not %d", got, n)
+	}
+	c.key0 = append(c.key0, "")
+	f(more)
+	c.key0 = c.key0[:len(c.key0)-1]
+}
+
 // key codes the name of the next field. Keys come in dag-cbor's order,
 // shorter first; a list of fields that breaks it is our own mistake.
 func (c *coder) key(k string) {

@@ -49,10 +49,11 @@ func FuzzOffer(f *testing.F)     { fuzzRecord(f, "offer") }
 func FuzzRequest(f *testing.F)   { fuzzRecord(f, "request") }
 
 func FuzzRequestFile(f *testing.F) { fuzzRecord(f, "requestfile") }
-func FuzzCard(f *testing.F)        { fuzzRecord(f, "card") }
+func FuzzCard(f *testing.F)        { fuzzRecord(f, "card", "opencard") }
 func FuzzLive(f *testing.F)        { fuzzRecord(f, "live") }
 func FuzzLiveHead(f *testing.F)    { fuzzRecord(f, "livehead") }
 func FuzzSegment(f *testing.F)     { fuzzRecord(f, "segment") }
+func FuzzExcerpt(f *testing.F)     { fuzzRecord(f, "excerpt") }
 
 // FuzzText wants of the text forms that what parses prints as it came.
 func FuzzText(f *testing.F) {

@@ -132,6 +132,9 @@ func kinds() map[string][2]record {
 		"segment": {&Segment{Init: &MediaInit{"opus", 48000, []byte("OggS")}, At: 48_000, Len: 24_000, UTC: 1_800_000_000_000, Open: true,
 			Text: "Trió – Ísta", Media: []byte{1, 2, 3}}, new(Segment)},
 		"recorded": {recorded, new(Info)},
+		"excerpt": {&Excerpt{Live: LiveID{1}, First: 7, Final: true, Init: MediaInit{"mp3", 44100, []byte{1}}, Text: "Augnablik",
+			Parts: []Part{{[32]byte{2}, [32]byte{3}, 44_100, 4, 5}, {[32]byte{6}, [32]byte{7}, 0, 4, 6}}}, new(Excerpt)},
+		"opencard": {&Card{Name: "Ísta", Open: []CardOpen{{LiveID{1}, testLink(codecRaw, 4)}}}, new(Card)},
 	}
 }
 

@@ -3,6 +3,7 @@ package publisher
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"slices"
 
@@ -23,6 +24,7 @@ type cardRow struct {
 	Name, About string              `json:",omitempty"`
 	Picture     []byte              `json:",omitempty"` // as it is published
 	Lists       map[string]cardList `json:",omitempty"` // by label
+	Open        map[string]cid.Cid  `json:",omitempty"` // excerpts' blocks, by their ids
 }
 
 // cardList is what she says of one playlist.
@@ -137,7 +139,15 @@ func (p *Publisher) Card() (Card, error) {
 // end: a card is for choosing, and its readers hold all of it.
 func (p *Publisher) card(row cardRow, lists []*listRow) (Card, error) {
 	c := Card{Card: manifests.Card{Name: row.Name, About: row.About, Picture: row.Picture}}
-	room := manifests.MaxBlock - len(c.Name) - len(c.About) - len(c.Picture) - 1024
+	for id, block := range row.Open {
+		o := manifests.CardOpen{Block: block}
+		if _, err := hex.Decode(o.ID[:], []byte(id)); err != nil {
+			return c, err
+		}
+		c.Open = append(c.Open, o)
+	}
+	slices.SortFunc(c.Open, func(a, b manifests.CardOpen) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	room := manifests.MaxBlock - len(c.Name) - len(c.About) - len(c.Picture) - 64*len(c.Open) - 1024
 	tracks, sound := manifests.MaxCardTracks, uint64(manifests.MaxClips)
 	for _, l := range lists {
 		says := row.Lists[l.Label]
@@ -225,7 +235,7 @@ func (p *Publisher) card(row cardRow, lists []*listRow) (Card, error) {
 // cardBlock is the card's block, nil where nothing is said.
 func (p *Publisher) cardBlock(row cardRow, lists []*listRow) (*manifests.Block, error) {
 	c, err := p.card(row, lists)
-	if err != nil || c.Name == "" && c.About == "" && len(c.Picture) == 0 && len(c.Sels) == 0 {
+	if err != nil || c.Name == "" && c.About == "" && len(c.Picture) == 0 && len(c.Sels) == 0 && len(c.Open) == 0 {
 		return nil, err
 	}
 	data, err := c.Encode()

@@ -29,6 +29,13 @@ func (p *Publisher) Roots() (roots []cid.Cid, err error) {
 	if head.Defined() {
 		roots = append(roots, head)
 	}
+	card, err := p.cardRow()
+	if err != nil {
+		return nil, err
+	}
+	for _, excerpt := range card.Open {
+		roots = append(roots, excerpt)
+	}
 	err = p.cfg.Store.Each(rowTrack, func(_ string, value []byte) error {
 		var t trackRow
 		if err := json.Unmarshal(value, &t); err != nil {

@@ -51,6 +51,7 @@ const (
 	LID      Label = "lid"      // KDF of LK: public name of a live period
 	LiveLock Label = "livelock" // KDF of K_p; AAD of the LK inside
 	OpenSet  Label = "open"     // KDF of an open set's key: LK
+	Excerpt  Label = "excerpt"  // KDF of an excerpt's key; AAD of the excerpt
 	Segment  Label = "seg"      // KDF of LK; AAD of a live segment
 )
 

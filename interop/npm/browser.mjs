@@ -1,12 +1,14 @@
-// A listener with a phone: opens the box's page in the Chromium that argv[2]
-// names, goes from the list at argv[3] to each set on it, presses play, listens
-// on until argv[4] seconds of each were heard, and prints what it met as JSON.
-// A picture of a set with one goes to argv[5].
+// A listener with a phone: opens pages in the Chromium that argv[2] names, presses
+// play, listens on until argv[3] seconds of each were heard, and prints what it
+// met as JSON. A picture of a set with one goes to argv[4]. Of one page more, the
+// list of a box's sets, it goes to each of them; of several, which are links, it
+// opens each, and of those after "silent" only reads what they say.
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { chromium } from 'playwright-core'
 
-const [program, base, length, picture] = process.argv.slice(2)
+const [program, length, picture, ...pages] = process.argv.slice(2)
+const base = new URL('/', pages[0]).href
 const seconds = Number(length)
 const patience = 60000 // ms
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
@@ -16,7 +18,7 @@ const browser = await chromium.launch({
 })
 
 // open is a page whose every complaint is written down.
-async function open () {
+async function open (url) {
   const page = await browser.newPage({ viewport: { width: 390, height: 480 } })
   page.setDefaultTimeout(patience)
   const met = { errors: [], strange: [] }
@@ -27,7 +29,7 @@ async function open () {
   await page.addInitScript(() => {
     document.addEventListener('securitypolicyviolation', e => console.error('policy: ' + e.violatedDirective + ' ' + e.blockedURI))
   })
-  await page.goto(base)
+  await page.goto(url)
   return [page, met]
 }
 
@@ -43,9 +45,10 @@ const counts = page => page.evaluate(() => {
   return { time: p.currentTime, sound: p.webkitAudioDecodedByteCount, frames: p.webkitDecodedFrameCount ?? 0, width: p.videoWidth ?? 0 }
 })
 
-async function listen (i) {
-  const [page, met] = await open()
-  await page.locator('main li a').nth(i).click()
+// listen hears the set of a page, or the i-th of those that it lists.
+async function listen (url, i) {
+  const [page, met] = await open(url)
+  if (i !== undefined) await page.locator('main li a').nth(i).click()
   await page.locator('#player').focus()
   await page.keyboard.press('Space')
   // heard is whether so many seconds have sounded since: a jump does not count, and
@@ -57,15 +60,17 @@ async function listen (i) {
     return n >= s && !p.paused && p.webkitAudioDecodedByteCount > 0
   }, s)
   const at = [await counts(page)]
+  let state = ''
   try {
     await heard(seconds)
     at.push(await counts(page))
     // On from here, and more of it decoded than then.
-    await page.waitForFunction(([time, sound, frames]) => {
-      const p = document.getElementById('player')
+    const says = await page.waitForFunction(([time, sound, frames]) => {
+      const p = document.getElementById('player'); const state = document.getElementById('state').textContent
       return p.currentTime > time && p.webkitAudioDecodedByteCount > sound && (p.videoWidth > 0 ? p.webkitDecodedFrameCount > frames : true) &&
-        document.getElementById('state').textContent === 'Playing.'
+        state === 'Playing.' && state
     }, [at[1].time, at[1].sound, at[1].frames])
+    state = await says.jsonValue()
     at.push(await counts(page))
   } catch (e) {
     met.errors.push({ text: String(e), url: page.url() })
@@ -81,7 +86,7 @@ async function listen (i) {
     axe: await violations(page),
     playlist: await page.locator('h1').textContent(),
     title: await page.locator('#title').textContent(),
-    state: await page.locator('#state').textContent(),
+    state: state || await page.locator('#state').textContent(),
     images: await page.locator('img').count(),
     element: await page.locator('#player').evaluate(e => e.localName),
     seconds: await page.evaluate(() => { const p = document.getElementById('player').played; let n = 0; for (let i = 0; i < p.length; i++) n += p.end(i) - p.start(i); return n }),
@@ -91,11 +96,24 @@ async function listen (i) {
   }
 }
 
+// read is what a page says that plays nothing.
+async function read (url) {
+  const [page, met] = await open(url)
+  await page.waitForFunction(() => document.getElementById('state').textContent !== 'Opening.')
+  return { ...met, axe: await violations(page), state: await page.locator('#state').textContent(), players: await page.locator('#player').count() }
+}
+
 try {
-  const [list, met] = await open()
-  const sets = await list.locator('main li a').count()
-  const heard = await Promise.all(Array.from({ length: sets }, (_, i) => listen(i)))
-  console.log(JSON.stringify({ ...met, axe: await violations(list), heard }))
+  if (pages.length === 1) {
+    const [list, met] = await open(pages[0])
+    const sets = await list.locator('main li a').count()
+    const heard = await Promise.all(Array.from({ length: sets }, (_, i) => listen(pages[0], i)))
+    console.log(JSON.stringify({ ...met, axe: await violations(list), heard }))
+  } else {
+    const silent = pages.indexOf('silent')
+    const heard = await Promise.all(pages.slice(0, silent).map(url => listen(url)))
+    console.log(JSON.stringify({ heard, silent: await Promise.all(pages.slice(silent + 1).map(read)) }))
+  }
 } finally {
   await browser.close()
 }

@@ -13,6 +13,7 @@ import { Chacha20Poly1305 } from '@hpke/chacha20poly1305'
 import { CipherSuite, HkdfSha256 } from '@hpke/core'
 import { XWing } from '@hpke/hybridkem-x-wing'
 import { xchacha20poly1305 } from '@noble/ciphers/chacha.js'
+import { base32 } from 'multiformats/bases/base32'
 import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
 
@@ -240,5 +241,20 @@ for (const [kind, text, block] of [['device', links.deviceLink, Buffer.from(link
   assert.equal(text, `playnode://${kind}/${rawCID(block)}#${links.addrs.join(',')}`)
   held('link')
 }
+
+// The link of an open set: the key behind its #, from which LK comes, which has
+// the record's name.
+const open = json('open.json')
+const [where, secret] = open.link.split('#')
+const keyed = base32.decode('b' + secret.slice('pnopen1'.length))
+same(keyed.subarray(0, 32), hex(open.key), 'key of the link')
+same(keyed.subarray(32), sha256(keyed.subarray(0, 32)).subarray(0, 4), 'checksum of the key')
+assert.ok(where.startsWith(`playnode://open/${CID.createV1(cbor.code, Digest.create(0x12, hex(open.dj)))}/${open.live}?n=`))
+assert.equal(open.web, open.link.replace('playnode:/', 'https://archive.example'))
+same(derived(open.lk), hex(open.lid.secret), 'LK of an open set')
+assert.deepEqual(open.lid.parts, open.lk.parts)
+same(hex(open.lk.secret), hex(open.key), 'secret of LK')
+derived(open.lid)
+held('open link')
 
 console.log(JSON.stringify(counts))

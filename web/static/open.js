@@ -1,7 +1,7 @@
 // Plays what the link of this page opens. The key is in the link's fragment,
 // which a browser sends to nobody; this box gives sealed bytes, as it gives them
 // to anyone, and they are opened here.
-import { OpenSet, digest, keyOf, unhex } from './sealed.js'
+import { OpenSet, digest, keyOf, openExcerpt, unhex } from './sealed.js'
 import { wraps } from './wrap.js'
 
 /* global Hls */
@@ -23,9 +23,18 @@ async function bytes (cid) {
   return new Uint8Array(await res.arrayBuffer())
 }
 
+// listing is what this box tells of what the link leads to; null where it has
+// nothing.
+async function listing () {
+  const res = await fetch(location.pathname.split('/').pop() + '.json')
+  if (res.status === 404) return null
+  if (!res.ok) throw new Error('the box does not say')
+  return await res.json()
+}
+
 // Air is a set on air, as this box tells of it.
 class Air {
-  constructor (set) { Object.assign(this, { set, keys: new Map(), parts: new Map(), failed: new Map(), text: '', ended: false }) }
+  constructor (set) { Object.assign(this, { set, keys: new Map(), parts: new Map(), failed: new Map(), text: '', kind: '', ended: false }) }
 
   // key is the live key that segment x is sealed under.
   key (x, records) {
@@ -40,10 +49,8 @@ class Air {
 
   // look opens what is new. It tells whether anything of the set is here.
   async look () {
-    const res = await fetch(location.pathname.split('/').pop() + '.json')
-    if (res.status === 404) return false
-    if (!res.ok) throw new Error('the box does not say')
-    const now = await res.json()
+    const now = await listing()
+    if (!now?.segments) return false
     await Promise.all(now.segments.map(async x => {
       if (this.parts.has(x.n) || this.failed.get(x.n) >= tries) return
       try {
@@ -93,7 +100,7 @@ class Air {
       out += `#EXTINF:${last.toFixed(6)},\n${n}.${k.ext}\n`
       parts++
     }
-    return `#EXTM3U\n#EXT-X-VERSION:8\n#EXT-X-TARGETDURATION:${Math.ceil(longest)}\n#EXT-X-MEDIA-SEQUENCE:${first}\n${out}${ended ? '#EXT-X-ENDLIST\n' : ''}`
+    return `#EXTM3U\n#EXT-X-VERSION:8\n${this.kind}#EXT-X-TARGETDURATION:${Math.ceil(longest)}\n#EXT-X-MEDIA-SEQUENCE:${first}\n${out}${ended ? '#EXT-X-ENDLIST\n' : ''}`
   }
 
   // part is what a playlist calls name: a segment, or what goes before it.
@@ -107,6 +114,29 @@ class Air {
 
   // newest is one that tells how the set is to be shown.
   newest () { return [...this.parts.values()].findLast(x => x.init && x.len > 0) }
+}
+
+// Excerpt is a stretch of a set that was on air. Its playlist grows as it is
+// opened, some segments at a time.
+class Excerpt extends Air {
+  constructor (dj, e) {
+    super(new OpenSet(dj, e.live))
+    Object.assign(this, { e, left: [...e.parts], first: e.parts[0].n, next: e.parts[0].n, text: e.text, kind: '#EXT-X-PLAYLIST-TYPE:EVENT\n' })
+  }
+
+  async look () {
+    await Promise.all(this.left.splice(0, 8).map(async x => {
+      for (let i = 0; i < tries; i++) {
+        try {
+          return this.parts.set(x.n, { ...this.set.open(x.key, x, await bytes(x.cid)), init: this.e.init })
+        } catch { await wait(300) }
+      }
+      this.failed.set(x.n, tries)
+    }))
+    this.ended = this.left.length === 0
+    this.next = this.ended ? this.e.parts.at(-1).n + 1 : this.left[0].n
+    return true
+  }
 }
 
 // from makes a loader for hls.js of what give gives for a name.
@@ -161,9 +191,7 @@ function play (source, x) {
       enableID3MetadataCues: false,
       enableEmsgMetadataCues: false,
       enableDateRangeMetadataCues: false,
-      liveSyncDurationCount: 2,
-      liveMaxLatencyDurationCount: 8,
-      maxLiveSyncPlaybackRate: 1.05,
+      ...source.kind ? { startPosition: 0, liveSyncDurationCount: 3, liveMaxLatencyDurationCount: Infinity } : { liveSyncDurationCount: 2, liveMaxLatencyDurationCount: 8, maxLiveSyncPlaybackRate: 1.05 },
       fLoader: from(name => source.part(name)),
       pLoader: from(async () => {
         await source.look()
@@ -192,15 +220,21 @@ function play (source, x) {
 }
 
 async function begin () {
-  const [dj, id] = location.pathname.split('/').slice(-2)
+  const [who, id] = location.pathname.split('/').slice(-2)
   const key = keyOf(location.hash)
   if (location.hash.length < 2) throw new Sorry('This link has no key: all of it is needed, with the part behind the #.')
   if (!key) throw new Sorry('The key in this link is damaged or was cut: all of the link is needed, to its end.')
-  const source = new Air(new OpenSet(digest(dj), unhex(id), key))
+  const dj = digest(who)
+  let source = new Air(new OpenSet(dj, unhex(id), key))
   for (;;) {
     try {
+      const { excerpt } = await listing() ?? {}
+      if (excerpt && !source.kind) {
+        const block = await bytes(excerpt)
+        try { source = new Excerpt(dj, openExcerpt(dj, unhex(id), key, excerpt, block)) } catch { throw new Sorry('The key in this link does not open this excerpt. Ask for the link again.') }
+      }
       if (!await source.look()) say('Nothing of this set is here now: it has not begun, or it is over. This page looks again.')
-      else if (source.newest()) return play(source, source.newest())
+      else if (source.newest()) break
       else say('Waiting for the set.')
     } catch (e) {
       if (e instanceof Sorry) throw e
@@ -208,6 +242,7 @@ async function begin () {
     }
     await wait(1000)
   }
+  play(source, source.newest())
 }
 
 // Another key in the same page's link is another page.

@@ -33,6 +33,16 @@ export function base32 (s) {
   return Uint8Array.from(out)
 }
 
+// rawCID is the CID of a raw block with a sha2-256 digest, in base32.
+export function rawCID (digest) {
+  let out = 'b'; let bits = 0; let n = 0
+  for (const v of [1, 0x55, 0x12, 32, ...digest]) {
+    n = n << 8 | v
+    for (bits += 8; bits >= 5; n &= (1 << bits) - 1) { bits -= 5; out += 'abcdefghijklmnopqrstuvwxyz234567'[n >> bits] }
+  }
+  return bits > 0 ? out + 'abcdefghijklmnopqrstuvwxyz234567'[n << 5 - bits] : out
+}
+
 // digest is the sha2-256 digest in a CIDv1 of base32.
 export function digest (cid) {
   const b = base32(cid.slice(1))
@@ -105,6 +115,18 @@ export function cbor (bytes) {
   const out = value(0)
   if (at !== bytes.length) throw new Error('more than CBOR')
   return out
+}
+
+// openExcerpt opens the block that a CID names: a stretch of a set, with the key
+// of each of its segments.
+export function openExcerpt (dj, id, key, cid, block) {
+  if (!equal(sha256(block), digest(cid))) throw new Error('another block')
+  const e = cbor(unseal(kdf(key, 'excerpt', dj, id), block, ctx('excerpt', dj, id)))
+  const [codec, rate, head] = e.get('init')
+  const parts = e.get('parts').map(([digest, key, len, gen, cur], i, all) => ({
+    n: e.get('first') + i, cid: rawCID(digest), key, len, gen, cur, final: e.get('final') && i === all.length - 1
+  }))
+  return { live: e.get('live'), text: e.get('text'), init: { codec, rate, head }, parts }
 }
 
 // OpenSet is a set by the key that opens it.
