@@ -5,6 +5,7 @@ package interop
 import (
 	"bytes"
 	"crypto/ed25519"
+	"errors"
 	"io"
 	"maps"
 	"net/http/httptest"
@@ -323,7 +324,7 @@ func TestPublishInKubo(t *testing.T) {
 // calls are all that an attached Kubo is ever asked.
 var calls = []string{
 	"version", "id", "stats/bitswap", "repo/stat", "swarm/connect", "swarm/peering/add", "refs",
-	"block/put", "block/get", "block/stat", "block/rm", "pin/add", "pin/ls", "pin/rm", "name/put", "name/get",
+	"block/put", "block/get", "block/stat", "block/rm", "dag/import", "pin/add", "pin/ls", "pin/rm", "pin/update", "name/put", "name/get",
 }
 
 // archived is what archive and follow print.
@@ -352,5 +353,41 @@ func (k *kubo) overheard() (rpc string, asked func() map[string][]byte) {
 		mu.Lock()
 		defer mu.Unlock()
 		return maps.Clone(said)
+	}
+}
+
+// What has grown is pinned by what is new in it alone, and with a hole in that
+// not at all; the version before stays pinned until it is let go.
+func TestKuboPinsWhatHasGrown(t *testing.T) {
+	b := newBench(t)
+	k := b.kubo("kubo")
+	rpc, asked := k.overheard()
+	n, err := kuborpc.Open(b.ctx, kuborpc.Config{RPC: rpc})
+	b.ok(err)
+	leaf := func(s string) node.Block { return node.NewBlock(cid.Raw, []byte(s)) }
+	old, twin, fresh := leaf("old"), leaf("twin"), leaf("fresh")
+	kept, was, is := node.NewBlock(cid.DagCBOR, list(old.CID, twin.CID)), node.NewBlock(cid.DagCBOR, list(old.CID)), node.NewBlock(cid.DagCBOR, list(old.CID, fresh.CID))
+	one, two := node.NewBlock(cid.DagCBOR, list(kept.CID, was.CID)), node.NewBlock(cid.DagCBOR, list(kept.CID, is.CID))
+	b.ok(n.Put(b.ctx, old, twin, kept, was, one))
+	b.ok(n.Pin(b.ctx, node.Pin{Name: "a", Root: one.CID}))
+	b.ok(n.Put(b.ctx, is, two))
+	if err := n.Pin(b.ctx, node.Pin{Name: "a", Root: two.CID}); !errors.Is(err, node.ErrNotFound) {
+		t.Fatalf("pinned with a hole: %v", err)
+	}
+	b.ok(n.Put(b.ctx, fresh))
+	before := bytes.Count(asked()["refs"], []byte("arg="))
+	b.ok(n.Pin(b.ctx, node.Pin{Name: "a", Root: two.CID}))
+	if walked := bytes.Count(asked()["refs"], []byte("arg=")) - before; walked != 0 || len(asked()["pin/update"]) == 0 {
+		t.Errorf("%d graphs were walked", walked)
+	}
+	b.ok(n.Unpin(b.ctx, node.Pin{Name: "a", Root: one.CID}))
+	if pins, err := n.Pins(b.ctx); err != nil || len(pins) != 1 || pins[0] != (node.Pin{Name: "a", Root: two.CID}) {
+		t.Errorf("%v, %v", pins, err)
+	}
+	// Under another name as well it is pinned as ever, and what grows out of it too.
+	b.ok(n.Pin(b.ctx, node.Pin{Name: "b", Root: two.CID}))
+	b.ok(n.Pin(b.ctx, node.Pin{Name: "b", Root: one.CID}))
+	if got := k.pinLs(); !strings.Contains(got, two.CID.String()+" recursive playnode/a + playnode/b") || !strings.Contains(got, one.CID.String()+" recursive playnode/b") {
+		t.Errorf("ipfs pin ls --names:\n%s", got)
 	}
 }

@@ -159,19 +159,28 @@ func (n *Node) Has(ctx context.Context, c cid.Cid) (bool, error) {
 // Read reads a block from Kubo's disk, verified; see node.Blocks. Kubo is told
 // not to ask its peers, as it would.
 func (n *Node) Read(ctx context.Context, c cid.Cid) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, answering)
-	defer cancel()
-	data, err := n.rpc.call(ctx, "block/get", args("arg", c.String(), "offline", "true"), "", nil, node.MaxBlock)
-	if lacks(err) {
-		return nil, fmt.Errorf("read %s: %w: %w", c, node.ErrNotFound, err)
+	data, err := n.look(ctx, c)
+	if errors.Is(err, node.ErrVerify) {
+		err = errors.Join(err, n.drop(ctx, c))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", c, err)
 	}
-	if err := node.Verify(c, data); err != nil {
-		return nil, fmt.Errorf("read: %w: %w", errors.Join(node.ErrNotFound, err), n.drop(ctx, c))
-	}
 	return data, nil
+}
+
+// look is Read that leaves what is damaged where it is.
+func (n *Node) look(ctx context.Context, c cid.Cid) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, answering)
+	defer cancel()
+	data, err := n.rpc.call(ctx, "block/get", args("arg", c.String(), "offline", "true"), "", nil, node.MaxBlock)
+	if err == nil {
+		err = node.Verify(c, data)
+	}
+	if lacks(err) || errors.Is(err, node.ErrVerify) {
+		err = errors.Join(node.ErrNotFound, err)
+	}
+	return data, err
 }
 
 // Get has Kubo fetch a block from its peers, and keep it; see node.Getter.

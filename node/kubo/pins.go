@@ -24,6 +24,8 @@ const (
 	// maxRoots bounds the roots that are let go for one damaged block below
 	// them.
 	maxRoots = 256
+	// maxDeep is how far down two versions are compared.
+	maxDeep = 32
 )
 
 // pinned is a root that Kubo pins, by all its names; of one without a name,
@@ -42,6 +44,9 @@ func (n *Node) Pin(ctx context.Context, p node.Pin) error {
 	n.pinning.Lock()
 	defer n.pinning.Unlock()
 	old, err := n.pinnedAs(ctx, "recursive", p.Root)
+	if err == nil && len(old) == 0 && n.grow(ctx, p) {
+		old, err = n.pinnedAs(ctx, "recursive", p.Root)
+	}
 	if err == nil && !slices.Contains(old, ours+p.Name) {
 		err = n.pin(ctx, pinned{p.Root, append(old, ours+p.Name)}, true)
 	}
@@ -49,6 +54,78 @@ func (n *Node) Pin(ctx context.Context, p node.Pin) error {
 		return fmt.Errorf("pin %s: %w", p.Root, err)
 	}
 	return nil
+}
+
+// grow has Kubo pin what has grown out of a root that it pins under the same name
+// and no other: of the new graph only what is new is walked, where a pin walks
+// all. false says that this cannot be; n.pinning is held.
+func (n *Node) grow(ctx context.Context, p node.Pin) bool {
+	name := ours + p.Name
+	like, err := n.list(ctx, "recursive", "name", name)
+	i := slices.IndexFunc(like, func(q pinned) bool { return len(q.names) == 1 && q.names[0] == name })
+	if err != nil || i < 0 {
+		return false
+	}
+	// Kubo would wait for what is missing as for a pin.
+	if err = n.beyond(ctx, like[i].root, p.Root, 0); err == nil {
+		err = n.rpc.ask(ctx, "pin/update", args("arg", like[i].root.String(), "arg", p.Root.String(), "unpin", "false"), nil)
+	}
+	if err != nil {
+		n.log.Debug("pin what has grown", "root", p.Root, "from", like[i].root, "err", err)
+	}
+	return err == nil
+}
+
+// beyond looks whether all is here that to reaches and from, which is whole, does
+// not. Where they link to others, those are compared in their order.
+func (n *Node) beyond(ctx context.Context, from, to cid.Cid, deep int) error {
+	if deep == maxDeep {
+		return n.whole(ctx, to)
+	}
+	var links [2][]cid.Cid
+	var has [2]map[cid.Cid]bool
+	for i, c := range []cid.Cid{from, to} {
+		data, err := n.look(ctx, c)
+		if err == nil {
+			links[i], err = node.Links(c, data)
+		}
+		if err != nil {
+			return err
+		}
+		has[i] = map[cid.Cid]bool{}
+		for _, l := range links[i] {
+			has[i][l] = true
+		}
+	}
+	before := slices.DeleteFunc(links[0], func(c cid.Cid) bool { return has[1][c] })
+	for _, c := range links[1] {
+		if has[0][c] {
+			continue
+		}
+		has[0][c] = true // it may be linked twice
+		var err error
+		if len(before) > 0 && c.Type() != cid.Raw && before[0].Type() != cid.Raw {
+			err = n.beyond(ctx, before[0], c, deep+1)
+		} else {
+			err = n.whole(ctx, c)
+		}
+		if err != nil {
+			return err
+		}
+		before = before[min(1, len(before)):]
+	}
+	return nil
+}
+
+// whole looks whether all is here that root reaches, and root.
+func (n *Node) whole(ctx context.Context, root cid.Cid) error {
+	if has, err := n.Has(ctx, root); err != nil || !has {
+		return errors.Join(err, node.ErrNotFound)
+	}
+	if root.Type() == cid.Raw {
+		return nil
+	}
+	return n.below(ctx, root, func(cid.Cid) error { return nil })
 }
 
 // Unpin takes one name off a root, and its pin with the last.
@@ -88,9 +165,10 @@ func (n *Node) Pins(ctx context.Context) (all []node.Pin, err error) {
 	return all, nil
 }
 
-// list is all that Kubo pins, so or so.
-func (n *Node) list(ctx context.Context, mode string) (all []pinned, err error) {
-	err = lines(ctx, n.rpc, "pin/ls", args("type", mode, "names", "true", "stream", "true"), func(l struct{ Cid, Name string }) error {
+// list is all that Kubo pins, so or so, of which more pairs of arguments may ask
+// for some.
+func (n *Node) list(ctx context.Context, mode string, more ...string) (all []pinned, err error) {
+	err = lines(ctx, n.rpc, "pin/ls", args(append([]string{"type", mode, "names", "true", "stream", "true"}, more...)...), func(l struct{ Cid, Name string }) error {
 		c, err := cid.Decode(l.Cid)
 		if err != nil {
 			return fmt.Errorf("a pin of %.100q: %w", l.Cid, err)
@@ -137,13 +215,12 @@ func (n *Node) pin(ctx context.Context, p pinned, whole bool) error {
 	}
 	// Kubo would fetch what is missing, however long that takes, and forget the
 	// pin that it has first.
-	if has, err := n.Has(ctx, p.root); err != nil || !has {
-		return errors.Join(err, node.ErrNotFound)
-	}
-	if whole {
-		if err := n.below(ctx, p.root, func(cid.Cid) error { return nil }); err != nil {
-			return err
+	if !whole {
+		if has, err := n.Has(ctx, p.root); err != nil || !has {
+			return errors.Join(err, node.ErrNotFound)
 		}
+	} else if err := n.whole(ctx, p.root); err != nil {
+		return err
 	}
 	return n.rpc.ask(ctx, "pin/add", args("arg", p.root.String(), "name", name, "recursive", fmt.Sprint(whole)), nil)
 }
