@@ -156,7 +156,7 @@ func (d *resident) asleep(ctx context.Context, table, what string) sleeper {
 // are whole daemons, a building's in one process.
 func (r *runner) restOfVenues() error {
 	most := restVenues[len(restVenues)-1]
-	w, err := netns.Open(r.ctx, netns.Config{Boxes: make([]netns.BoxConfig, 2+(most+home-1)/home), Seed: 1})
+	w, err := netns.Open(r.ctx, netns.Config{Boxes: make([]netns.BoxConfig, 2+len(restVenues)+most/home), Seed: 1})
 	if err != nil {
 		return err
 	}
