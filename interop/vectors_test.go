@@ -15,7 +15,8 @@ import (
 const vectors = "../testdata/vectors"
 
 // npm's libraries open every vector: records, signatures, derivations, locks,
-// wraps, metadata, a grant, a mailbox, a request, a live segment and an open link.
+// wraps, metadata, a grant, a mailbox, a request, a live segment, an open link
+// and an excerpt.
 func TestNpmOpensTheVectors(t *testing.T) {
 	b := newBench(t)
 	dir, err := filepath.Abs(vectors)
@@ -25,7 +26,7 @@ func TestNpmOpensTheVectors(t *testing.T) {
 	t.Log(counts)
 	for kind, least := range map[string]int{
 		"record": 20, "signature": 5, "derivation": 8, "lock": 1, "wrap": 1, "info": 2, "mailbox": 64, "grant": 1, "opened mailbox": 1,
-		"request": 1, "live segment": 1, "card": 1, "preview": 1, "link": 2, "open link": 1,
+		"request": 1, "live segment": 1, "card": 1, "preview": 1, "link": 2, "open link": 1, "excerpt": 1,
 	} {
 		if counts[kind] < least {
 			t.Errorf("npm checked %d of kind %s, want at least %d", counts[kind], kind, least)

@@ -414,7 +414,25 @@ func makeVectors(t *testing.T) map[string][]byte {
 		"recorded": "recorded.info.cbor",
 	})
 
-	v.json("open.json", d.openVector(g.Hints))
+	open := d.openVector(g.Hints)
+	x := &manifests.Excerpt{Live: l.Live, Final: true, Init: *seg.Init, Text: "Vector moment",
+		Parts: []manifests.Part{{Digest: manifests.Digest(segment.CID), Key: segKey, Len: seg.Len, Gen: l.Gen, Cur: l.Cur}}}
+	xp, err := x.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.record("excerpt", manifests.NewBlock(xp))
+	xk := NewExcerptKey(dj)
+	xb, err := xk.Seal(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.files["excerpt.sealed"] = xb.Data
+	xkey, xaad := xk.context()
+	open["excerpt"] = map[string]any{
+		"id": hx(xk.ID[:]), "key": derived(xk.key[:], seal.Excerpt, xkey[:], dj[:], xk.ID[:]), "aad": hx(xaad), "sealed": "excerpt.sealed", "plain": "excerpt.cbor",
+	}
+	v.json("open.json", open)
 	v.json("signatures.json", sigs)
 	v.json("index.json", v.index)
 	return v.files

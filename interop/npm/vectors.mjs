@@ -257,4 +257,18 @@ same(hex(open.lk.secret), hex(open.key), 'secret of LK')
 derived(open.lid)
 held('open link')
 
+// An excerpt: its key opens its block, and a key in it the segment.
+const x = open.excerpt
+const excerptAAD = context('excerpt', hex(open.dj), hex(x.id))
+same(excerptAAD, hex(x.aad), 'context of an excerpt')
+const excerptPlain = xchacha(derived(x.key), excerptAAD, file(x.sealed), 1024)
+same(excerptPlain, file(x.plain), 'excerpt')
+const excerpt = cbor.decode(excerptPlain)
+const [[partDigest, partKey, partLen, partGen, partCur]] = excerpt.parts
+same(partDigest, sha256(segment), 'the segment of an excerpt')
+const partAAD = context('seg', hex(open.dj), excerpt.live, u64(partGen), u64(partCur), u64(excerpt.first), [excerpt.final ? 1 : 0])
+same(xchacha(partKey, partAAD, segment, 1024), file(air.segmentPlain), 'segment of an excerpt')
+assert.equal(partLen, cbor.decode(file(air.segmentPlain)).len)
+held('excerpt')
+
 console.log(JSON.stringify(counts))
