@@ -13,7 +13,7 @@ import (
 )
 
 // restSwarm is how many venues want a catalogue at once whose rest is measured.
-const restSwarm = 4
+const restSwarm = 2
 
 // large is what a catalogue's size came to.
 type large struct {
@@ -191,7 +191,7 @@ func (r *runner) swarmOf(l *large, w *netns.World, dj, venue *resident, name, di
 	began := time.Now()
 	var g errgroup.Group
 	g.Go(func() (err error) {
-		others, err = r.company(w.Boxes[2], "venues", fmt.Sprint(restSwarm-1), listenAt(w.Boxes[2]), dj.daemon.Addrs[0], name, filepath.Join(dir, "others"))
+		others, err = r.company(w.Boxes[2], "daemons", fmt.Sprint(restSwarm-1), listenAt(w.Boxes[2]), dj.daemon.Addrs[0], name, filepath.Join(dir, "others"))
 		return err
 	})
 	g.Go(func() error { return venue.JSON(r.ctx, nil, "--quiet", "follow", name, "--once", "--timeout", "10m") })

@@ -17,6 +17,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"playnode/daemon"
+	"playnode/ipns"
+	"playnode/meet"
 	"playnode/node/embedded"
 	"playnode/testnet/netns"
 )
@@ -29,6 +31,9 @@ const (
 	// here is what a company says when all have come.
 	here = "here"
 )
+
+// isCompany tells whether there is such a kind.
+func isCompany(kind string) bool { return kind == "daemons" || kind == "venues" || kind == "peers" }
 
 // company is a process of ours with many peers, that stand for as many boxes.
 type company struct{ cmd *exec.Cmd }
@@ -50,7 +55,7 @@ func (r *runner) company(at *netns.Box, kind string, args ...string) (*company, 
 		return nil, fmt.Errorf("begin %s: %w", kind, err)
 	}
 	c := &company{cmd}
-	late := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	late := time.AfterFunc(stuck, func() { cmd.Process.Kill() })
 	defer late.Stop()
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 		c.end()
@@ -76,17 +81,19 @@ func accompany(ctx context.Context, kind string, args []string) error {
 		return err
 	}
 	switch {
-	case kind == "venues" && len(args) == 5:
-		return venues(ctx, n, args[1], args[2], args[3], args[4])
+	case kind == "daemons" && len(args) == 5:
+		return daemons(ctx, n, args[1], args[2], args[3], args[4])
+	case kind == "venues" && len(args) == 4:
+		return venues(ctx, n, args[1], args[2], args[3])
 	case kind == "peers" && len(args) == 2:
 		return peers(ctx, n, args[1])
 	}
 	return fmt.Errorf("%s of %q", kind, args)
 }
 
-// venues are n whole daemons that listen at an address, know a peer, and hold all
+// daemons are n whole daemons that listen at an address, know a peer, and hold all
 // that is under a name.
-func venues(ctx context.Context, n int, addr, peer, name, dir string) error {
+func daemons(ctx context.Context, n int, addr, peer, name, dir string) error {
 	g, ctx := errgroup.WithContext(ctx)
 	come, some := errgroup.WithContext(ctx)
 	come.SetLimit(arriving)
@@ -122,16 +129,58 @@ func venues(ctx context.Context, n int, addr, peer, name, dir string) error {
 	return g.Wait()
 }
 
-// peers are n libp2p hosts that want to be connected with the peer at addr.
-func peers(ctx context.Context, n int, addr string) error {
+// venues are what is heard at rest of n venues at an address that know a peer and
+// follow a name: hosts, names and meetings, without blocks.
+func venues(ctx context.Context, n int, addr, peer, name string) error {
+	followed, err := ipns.ParseName(name)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
 	for range n {
-		_, key, err := ed25519.GenerateKey(nil)
+		h, err := newPeer("/ip4/"+addr+"/tcp/0", peer)
 		if err != nil {
 			return err
 		}
-		h, err := embedded.OpenHost(embedded.Config{
-			Identity: key, Listen: []string{"none"}, Network: embedded.None, Room: embedded.Room{Memory: 64 << 20, Files: 256},
-		})
+		defer h.Close()
+		names, err := ipns.New(ipns.Config{Store: &rows{m: map[string][]byte{}}, Now: time.Now, Peers: h, Topics: h})
+		if err != nil {
+			return err
+		}
+		defer names.Close()
+		names.Watch(followed, nil)
+		others, err := meet.New(meet.Config{Streams: h, Peers: h, Records: h, Company: h, Reach: h, Names: func() []string { return []string{name} }, Now: time.Now})
+		if err != nil {
+			return err
+		}
+		g.Go(func() error { return names.Run(ctx) })
+		g.Go(func() error { return others.Run(ctx) })
+		try, cancel := context.WithTimeout(ctx, patience)
+		_, err = names.Ask(try, followed)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("a venue: %w", err)
+		}
+	}
+	fmt.Println(here)
+	return g.Wait()
+}
+
+// newPeer is a host with an identity of its own, of a small box.
+func newPeer(listen string, peers ...string) (*embedded.Host, error) {
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return nil, err
+	}
+	return embedded.OpenHost(embedded.Config{
+		Identity: key, Listen: []string{listen}, Peers: peers, Network: embedded.None, Room: embedded.Room{Memory: 64 << 20, Files: 256},
+	})
+}
+
+// peers are n libp2p hosts that want to be connected with the peer at addr.
+func peers(ctx context.Context, n int, addr string) error {
+	for range n {
+		h, err := newPeer("none")
 		if err != nil {
 			return err
 		}

@@ -43,7 +43,7 @@ func main() {
 		}
 		return
 	}
-	if len(os.Args) > 2 && (os.Args[1] == "peers" || os.Args[1] == "venues") { // a child of rest's
+	if len(os.Args) > 2 && isCompany(os.Args[1]) { // a child of rest's
 		fmt.Fprintln(os.Stderr, "bench:", accompany(context.Background(), os.Args[1], os.Args[2:]))
 		os.Exit(1)
 	}

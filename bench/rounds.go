@@ -40,10 +40,11 @@ type runner struct {
 	// importLoad is the machine's when importing began.
 	importLoad float64
 	// What was measured at rest, in order, and of whole catalogues; restLoad is
-	// the machine's when that began.
-	restRows []rested
-	larges   []large
-	restLoad float64
+	// the machine's when that began, restFailed the tables that broke off.
+	restRows   []rested
+	larges     []large
+	restLoad   float64
+	restFailed []string
 	// dj is the repo of the last round's publish, venue that of its follow.
 	dj, venue binary.Box
 	name      string
