@@ -14,9 +14,6 @@ import (
 	"playnode/player"
 )
 
-// IsOpenLink tells whether s is a link to a set that is open to who has it.
-func IsOpenLink(s string) bool { return manifests.IsOpenLink(s) }
-
 // openLink is a link with where it is found, and its form for browsers at a box
 // that serves such pages, where one is named.
 func (d *Daemon) openLink(l manifests.OpenLink, at string) (link, web string) {
