@@ -130,8 +130,19 @@ func (a *air) listing(set live.Set) (Listing, bool) {
 	defer b.mu.Unlock()
 	b.look(func() { b.hear(b.note) })
 	l := Listing{Records: append([]ListedRecord{}, b.records...), Segments: append([]ListedSegment{}, b.parts...), First: b.next, Next: b.next, Ended: b.ended}
-	if len(b.parts) > 0 {
-		l.First = b.parts[0].N
+	for k := len(l.Segments); k > 0 && !b.ended; k-- { // the newest may be on its way to the disk, and is listed when it is there
+		c, err := cid.Decode(l.Segments[k-1].CID)
+		has := false
+		if err == nil {
+			has, err = a.n.node.Has(a.d.life, c)
+		}
+		if has || err != nil {
+			break
+		}
+		l.Segments, l.First, l.Next = l.Segments[:k-1], l.Segments[k-1].N, l.Segments[k-1].N
+	}
+	if len(l.Segments) > 0 {
+		l.First = l.Segments[0].N
 	}
 	return l, true
 }
