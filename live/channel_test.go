@@ -18,7 +18,7 @@ import (
 // programme is what a box that watches a DJ was told of.
 type programme struct {
 	*box
-	mu   sync.Mutex // guards sets
+	mu   sync.Mutex // guards sets, as box.mu does what is the box's
 	sets []live.Set
 }
 
@@ -105,8 +105,8 @@ func TestASetThatEndsWithoutAWord(t *testing.T) {
 		v.hear(s)
 		s.plays(air, 5, false)
 		over := func() error {
-			v.mu.Lock()
-			defer v.mu.Unlock()
+			v.box.mu.Lock()
+			defer v.box.mu.Unlock()
 			return v.ended
 		}
 		air.Close()
