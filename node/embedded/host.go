@@ -17,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
@@ -196,6 +197,11 @@ func (n *Host) begin() error {
 		if err := n.mdns.Start(); err != nil {
 			n.log.Warn("mDNS does not work here; only given peers will be found", "err", err)
 			n.mdns = nil
+		}
+	}
+	for _, a := range n.given { // all of a peer's addresses, before it is dialled at the first
+		if info, err := peer.AddrInfoFromString(a); err == nil {
+			n.host.Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.PermanentAddrTTL)
 		}
 	}
 	for _, a := range n.given {
