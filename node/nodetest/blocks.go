@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -299,5 +300,23 @@ func Links(t *testing.T) {
 		if err != nil || fmt.Sprint(got) != fmt.Sprint([]cid.Cid{a, b, a}) {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
+	}
+}
+
+// Flip turns one bit of a file.
+func Flip(t *testing.T, path string, at int64) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b := make([]byte, 1)
+	if _, err := f.ReadAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 1
+	if _, err := f.WriteAt(b, at); err != nil {
+		t.Fatal(err)
 	}
 }

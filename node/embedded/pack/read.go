@@ -1,0 +1,184 @@
+package pack
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"syscall"
+
+	"github.com/ipfs/go-cid"
+
+	"playnode/node"
+)
+
+func (s *Store) find(d digest) []place {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.table.find(d)
+}
+
+// Has tells whether a block is held, without asking the disk.
+func (s *Store) Has(_ context.Context, c cid.Cid) (bool, error) {
+	_, ok := s.Size(c)
+	return ok, nil
+}
+
+// Size is how long a block is that is held, without asking the disk.
+func (s *Store) Size(c cid.Cid) (int, bool) {
+	if node.Verifiable(c, 0) != nil {
+		return 0, false
+	}
+	ps := s.find(digestOf(c))
+	if len(ps) == 0 {
+		return 0, false
+	}
+	return ps[len(ps)-1].size(), true
+}
+
+// Read reads a block with one read of the disk, and verifies it; see
+// node.Blocks. The bytes are the caller's.
+func (s *Store) Read(_ context.Context, c cid.Cid) ([]byte, error) {
+	if node.Verifiable(c, 0) != nil {
+		return nil, fmt.Errorf("read %s: %w", c, node.ErrNotFound)
+	}
+	d := digestOf(c)
+	for {
+		data, err := s.read(d, func(data []byte) bool { return node.Verify(c, data) == nil })
+		switch {
+		case err == errGone:
+			continue // to another pack, or for good
+		case errors.Is(err, errDamaged):
+			return nil, fmt.Errorf("read %s: %w: %w: %w", c, node.ErrNotFound, node.ErrVerify, err)
+		case err != nil:
+			return nil, fmt.Errorf("read %s: %w", c, err)
+		case data == nil:
+			return nil, fmt.Errorf("read %s: %w", c, node.ErrNotFound)
+		}
+		return data, nil
+	}
+}
+
+// read returns the bytes of d that are good, nil where there are none, errGone
+// when they went meanwhile, and errDamaged when they are not good: they are
+// dead then.
+func (s *Store) read(d digest, good func([]byte) bool) ([]byte, error) {
+	for _, p := range s.find(d) {
+		b, k, err := s.bytes(p, headSize+p.size())
+		switch {
+		case err == errGone:
+			return nil, err
+		case lost(err):
+			// It is to be fetched to another place.
+		case err != nil:
+			return nil, err
+		default:
+			if data := b[headSize:]; good(data) {
+				return data, nil
+			}
+			if r, ok := readRecord(b, p.at(), k); ok && r.digest != d {
+				continue
+			}
+			err = errDamaged
+		}
+		s.mu.Lock()
+		was := s.kill(d, p)
+		s.mu.Unlock()
+		if !was {
+			return nil, errGone
+		}
+		return nil, errors.Join(errDamaged, err)
+	}
+	return nil, nil
+}
+
+// lost tells whether err is a medium's that has not kept what it was given.
+func lost(err error) bool {
+	return errors.Is(err, syscall.EIO) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, fs.ErrNotExist)
+}
+
+// bytes reads the beginning of what is at p, and the salt that it is under.
+func (s *Store) bytes(p place, n int) ([]byte, salt, error) {
+	s.mu.RLock()
+	pk := s.packs[p.pack()]
+	s.mu.RUnlock()
+	if pk == nil {
+		return nil, salt{}, errGone
+	}
+	f, err := s.hold(pk)
+	if err != nil {
+		return nil, salt{}, err
+	}
+	defer s.letGo(pk)
+	b := make([]byte, n)
+	return b, pk.salt, readFull(f, b, p.at())
+}
+
+// others tells whether what is at p is some other block, which the table took
+// for d.
+func (s *Store) others(p place, d digest) bool {
+	b, k, err := s.bytes(p, headSize)
+	if err != nil {
+		return false
+	}
+	r, ok := readRecord(b, p.at(), k)
+	return ok && r.digest != d
+}
+
+// holdsBytes tells whether d is held, and as data.
+func (s *Store) holdsBytes(d digest, data []byte) bool {
+	for _, p := range s.find(d) {
+		if p.size() != len(data) {
+			continue
+		}
+		if b, _, err := s.bytes(p, headSize+p.size()); err == nil && bytes.Equal(b[headSize:], data) {
+			return true
+		}
+	}
+	return false
+}
+
+// Each calls f for each block held, by a raw CID, until f fails, whose error
+// it returns; see node.Held.
+func (s *Store) Each(ctx context.Context, f func(c cid.Cid, size int64) error) error {
+	for _, pk := range s.all() {
+		recs, err := s.records(pk)
+		if err == errGone {
+			continue // what it held is in a later one
+		}
+		if err != nil {
+			return fmt.Errorf("list blocks: %w", err)
+		}
+		for _, r := range recs {
+			if !s.lives(pk, r) {
+				continue
+			}
+			if err := f(rawCID(r.digest), int64(r.size)); err != nil {
+				return err
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("list blocks: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) lives(pk *pack, r record) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.table.has(r.digest, placeOf(pk.number, r.at, r.size))
+}
+
+// unsalted reads what may be a record's head, where its sum says nothing.
+func unsalted(b []byte, at int64) (r record, ok bool) {
+	if len(b) < headSize || string(b[:4]) != recMagic {
+		return r, false
+	}
+	r = record{at: int64(binary.LittleEndian.Uint32(b[40:])), batch: int64(binary.LittleEndian.Uint32(b[44:])), size: int(binary.LittleEndian.Uint32(b[4:]))}
+	copy(r.digest[:], b[8:])
+	return r, r.at == at && r.size <= node.MaxBlock && r.batch <= r.at
+}
