@@ -13,6 +13,8 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"playnode/manifests"
+	"playnode/node"
+	"playnode/node/embedded/pack"
 	box "playnode/testnet/binary"
 	"playnode/testnet/netns"
 )
@@ -21,7 +23,7 @@ const (
 	// startPatience is how long one start may take, startsFor when no further
 	// one begins on its line.
 	startPatience = 10 * time.Second
-	startsFor     = 6 * time.Second
+	startsFor     = 12 * time.Second
 	// startTracks is how much real music there is where starts are timed.
 	startTracks = 8
 )
@@ -103,8 +105,8 @@ func load() (n float64) {
 // stage is a DJ, a venue in place, and what of the venue's is a track's.
 type stage struct {
 	*runner
-	tracks []string // names of files, of the blocks of tracks
-	one    string   // a track's CID
+	tracks []cid.Cid // of the blocks of tracks
+	one    string    // a track's CID
 }
 
 // stageStarts publishes music and has a venue hold all of it.
@@ -147,15 +149,19 @@ func (r *runner) stageStarts() (*stage, error) {
 	return s, s.list(followed.Manifest)
 }
 
-// list notes the files of all blocks that are tracks': their metadata, trees
-// and leaves.
+// list notes all blocks that are tracks': their metadata, trees and leaves.
 func (s *stage) list(head string) error {
 	at, err := cid.Decode(head)
 	if err != nil {
 		return err
 	}
+	held, err := s.held()
+	if err != nil {
+		return err
+	}
+	defer held.Close()
 	payload := func(c cid.Cid) ([]byte, error) {
-		data, err := s.block(c)
+		data, err := held.Read(s.ctx, c)
 		if err != nil {
 			return nil, err
 		}
@@ -163,7 +169,7 @@ func (s *stage) list(head string) error {
 		if err != nil {
 			return nil, err
 		}
-		return s.block(e.Payload)
+		return held.Read(s.ctx, e.Payload)
 	}
 	data, err := payload(at)
 	if err != nil {
@@ -183,7 +189,7 @@ func (s *stage) list(head string) error {
 		}
 		t, err := manifests.ReadTracks(m.Tracks, func(cids []cid.Cid) (out [][]byte, err error) {
 			for _, c := range cids {
-				data, err := s.block(c)
+				data, err := held.Read(s.ctx, c)
 				if err != nil {
 					return nil, err
 				}
@@ -195,8 +201,8 @@ func (s *stage) list(head string) error {
 			return err
 		}
 		for _, e := range t.Entries {
-			s.tracks, s.one = append(s.tracks, s.file(e.Info)), e.Track.String()
-			if err := s.below(e.Track); err != nil {
+			s.tracks, s.one = append(s.tracks, e.Info), e.Track.String()
+			if err := s.below(held, e.Track); err != nil {
 				return err
 			}
 		}
@@ -204,39 +210,40 @@ func (s *stage) list(head string) error {
 	return nil
 }
 
-// below notes the files of c and all below it.
-func (s *stage) below(c cid.Cid) error {
-	return s.venue.Below(c, func(c cid.Cid) { s.tracks = append(s.tracks, s.file(c)) })
+// below notes c and all below it.
+func (s *stage) below(held *pack.Store, c cid.Cid) error {
+	s.tracks = append(s.tracks, c)
+	if c.Prefix().Codec == cid.Raw {
+		return nil
+	}
+	data, err := held.Read(s.ctx, c)
+	if err != nil {
+		return err
+	}
+	links, err := node.Links(c, data)
+	for _, l := range links {
+		if err == nil {
+			err = s.below(held, l)
+		}
+	}
+	return err
 }
 
-// file is where the venue keeps a block.
-func (s *stage) file(c cid.Cid) string { return s.venue.BlockFile(c) }
+// held is what the venue holds, while it does not run.
+func (s *stage) held() (*pack.Store, error) {
+	return pack.Open(pack.Config{Dir: filepath.Join(s.venue.Repo, "ipfs", "packs")})
+}
 
-func (s *stage) block(c cid.Cid) ([]byte, error) { return os.ReadFile(s.file(c)) }
-
-// evict takes all that is a track's from the venue, which may run, but plays
-// and fetches nothing.
+// evict takes all that is a track's from the venue, which does not run.
 func (s *stage) evict() error {
-	for quiet := 0; quiet < 3; { // what was on its way may still come
-		gone := 0
-		for _, path := range s.tracks {
-			err := os.Remove(path)
-			if err == nil {
-				gone++
-			} else if !errors.Is(err, os.ErrNotExist) {
-				return err
-			}
-		}
-		if quiet++; gone > 0 {
-			quiet = 0
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-s.ctx.Done():
-			return s.ctx.Err()
-		}
+	held, err := s.held()
+	if err != nil {
+		return err
 	}
-	return nil
+	for _, c := range s.tracks {
+		held.Drop(c)
+	}
+	return errors.Join(held.Sweep(), held.Close())
 }
 
 // worldOf has a DJ in a world, and what the daemon of a venue in its other box
@@ -303,8 +310,25 @@ func (s *stage) inPlace(at situation) (venue box.Box, silence func() error, leav
 	return venue, silence, func() { d.Kill(); w.Close() }, nil
 }
 
-// startsOf times starts of a track of which nothing is held, on a venue in place.
+// startsOf times starts of a track of which nothing is held, each on a venue
+// that has just been put in place.
 func (s *stage) startsOf(at situation) error {
+	begin := time.Now()
+	for range s.Starts {
+		if time.Since(begin) > startsFor {
+			break
+		}
+		if err := s.startOf(at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stage) startOf(at situation) error {
+	if err := s.evict(); err != nil {
+		return err
+	}
 	venue, silence, leave, err := s.inPlace(at)
 	defer leave()
 	if err == nil {
@@ -313,19 +337,7 @@ func (s *stage) startsOf(at situation) error {
 	if err != nil {
 		return err
 	}
-	begin := time.Now()
-	for range s.Starts {
-		if time.Since(begin) > startsFor {
-			break
-		}
-		if err := s.evict(); err != nil {
-			return err
-		}
-		if err := s.start(at, venue); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.start(at, venue)
 }
 
 // start times one.

@@ -217,7 +217,7 @@ func TestArchiveInKubo(t *testing.T) {
 	if got := k.pinLs(); !strings.Contains(got, pin(pub.Manifest)) {
 		t.Fatalf("ipfs pin ls --names:\n%s", got)
 	}
-	if _, err := os.Stat(filepath.Join(archive.Repo, "node", "blocks")); err == nil {
+	if _, err := os.Stat(filepath.Join(archive.Repo, "ipfs", "packs")); err == nil {
 		t.Error("the archivist has a block store of its own")
 	}
 

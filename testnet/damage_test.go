@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,26 +12,20 @@ import (
 	"testing"
 	"time"
 
+	"playnode/node/embedded/pack"
+	"playnode/node/nodetest"
 	"playnode/testnet/binary"
 )
 
-// blocks lists the files of a repo that hold n bytes or more, largest first.
-func (s *stage) blocks(b binary.Box, n int64) []string {
+// blocks lists where the blocks of a repo lie that have n bytes or more,
+// largest first.
+func (s *stage) blocks(b binary.Box, n int) []pack.Spot {
 	s.Helper()
-	sizes := map[string]int64{}
-	var files []string
-	s.ok(filepath.WalkDir(b.Repo, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !e.Type().IsRegular() || filepath.Ext(path) != ".data" {
-			return err
-		}
-		info, err := e.Info()
-		if err == nil && info.Size() >= n {
-			files, sizes[path] = append(files, path), info.Size()
-		}
-		return err
-	}))
-	slices.SortFunc(files, func(a, b string) int { return int(sizes[b] - sizes[a]) })
-	return files
+	all, err := pack.List(filepath.Join(b.Repo, "ipfs", "packs"))
+	s.ok(err)
+	all = slices.DeleteFunc(all, func(x pack.Spot) bool { return x.Size < n })
+	slices.SortFunc(all, func(x, y pack.Spot) int { return y.Size - x.Size })
+	return all
 }
 
 // A block that rots on the venue's disk is fetched again while somebody has it;
@@ -53,13 +46,9 @@ func TestDamagedBlock(t *testing.T) {
 	if len(leaves) < 6 {
 		t.Fatalf("the venue holds %d leaves", len(leaves))
 	}
-	rot := func(path string) {
+	rot := func(x pack.Spot) {
 		t.Helper()
-		b, err := os.ReadFile(path)
-		s.ok(err)
-		b[len(b)/2] ^= 0x10
-		s.ok(os.Chmod(path, 0o600))
-		s.ok(os.WriteFile(path, b, 0o600))
+		nodetest.Flip(t, x.File, x.At+int64(x.Size/2))
 	}
 	rot(leaves[1])
 	got, _, err := s.play(venue, djID.Name+"/main", "--peer", djd.Addrs[0])
@@ -194,10 +183,8 @@ func TestPublishKilled(t *testing.T) {
 		largest, all = max(largest, info.Size()), all+info.Size()
 	}
 	var held int64
-	for _, path := range s.blocks(dj, 8<<10) {
-		info, err := os.Stat(path)
-		s.ok(err)
-		held += info.Size()
+	for _, x := range s.blocks(dj, 8<<10) {
+		held += int64(x.Size)
 	}
 	const inFlight = 4
 	if most := all + all/50 + int64(kills)*inFlight*largest; held > most {

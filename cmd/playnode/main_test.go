@@ -10,7 +10,6 @@ import (
 	"image"
 	"image/gif"
 	"io"
-	"io/fs"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"playnode/node/embedded/pack"
 )
 
 func TestMain(m *testing.M) {
@@ -341,18 +343,33 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 // rot REPO: turns one bit in the largest block that the repo, or a mirror's
 // ipfs folder, holds.
 func rot(ts *testscript.TestScript, neg bool, args []string) {
+	at := ts.MkAbs(args[0])
+	spots, err := pack.List(filepath.Join(at, "ipfs", "packs"))
+	ts.Check(err)
+	if len(spots) > 0 {
+		largest := slices.MaxFunc(spots, func(x, y pack.Spot) int { return x.Size - y.Size })
+		f, err := os.OpenFile(largest.File, os.O_RDWR, 0)
+		ts.Check(err)
+		defer f.Close()
+		b := make([]byte, 1)
+		_, err = f.ReadAt(b, largest.At)
+		ts.Check(err)
+		b[0] ^= 1
+		_, err = f.WriteAt(b, largest.At)
+		ts.Check(err)
+		return
+	}
 	var largest string
 	var size int64
-	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || filepath.Ext(path) != ".data" && filepath.Base(filepath.Dir(path)) != "ipfs" {
-			return err
+	entries, err := os.ReadDir(at)
+	ts.Check(err)
+	for _, e := range entries {
+		info, err := e.Info()
+		ts.Check(err)
+		if info.Size() > size {
+			largest, size = filepath.Join(at, e.Name()), info.Size()
 		}
-		info, err := d.Info()
-		if err == nil && info.Size() > size {
-			largest, size = path, info.Size()
-		}
-		return err
-	}))
+	}
 	flip(ts, false, []string{largest})
 }
 

@@ -1,5 +1,5 @@
 // Package embedded is a whole IPFS peer inside the process: a libp2p host on
-// TCP and QUIC, bitswap, gossipsub, blocks in flatfs, pins, and, by Network, a
+// TCP and QUIC, bitswap, gossipsub, blocks in packs, pins, and, by Network, a
 // DHT or mDNS.
 //
 // What comes in: blocks, streams and values from any peer. What goes out:
@@ -159,7 +159,7 @@ func (n *Node) openDisk(ctx context.Context, cfg Config) error {
 		return err
 	}
 	var err error
-	if n.store, err = openStore(filepath.Join(dir, "blocks"), unwanted); err != nil {
+	if n.store, err = openStore(cfg, unwanted); err != nil {
 		return err
 	}
 	if n.meta, err = leveldb.NewDatastore(filepath.Join(dir, "meta"), nil); err != nil {

@@ -3,18 +3,18 @@ package embedded_test
 import (
 	"context"
 	"crypto/ed25519"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ipfs/go-cid"
-	"github.com/multiformats/go-base32"
 	"go.uber.org/goleak"
 
 	"playnode/node"
 	"playnode/node/embedded"
+	"playnode/node/embedded/pack"
 	"playnode/node/nodetest"
 )
 
@@ -44,25 +44,18 @@ func start(t *testing.T, cfg embedded.Config) *embedded.Node {
 	return n
 }
 
-// damage flips a bit of a block's file.
+// damage flips a bit of a block on the disk.
 func damage(t *testing.T, dir string, c cid.Cid) {
 	t.Helper()
-	name := base32.RawStdEncoding.EncodeToString(c.Hash()) + ".data"
-	var hit string
-	filepath.WalkDir(filepath.Join(dir, "blocks"), func(path string, d os.DirEntry, err error) error {
-		if err == nil && strings.EqualFold(d.Name(), name) {
-			hit = path
-		}
-		return nil
-	})
-	data, err := os.ReadFile(hit)
+	spots, err := pack.List(filepath.Join(dir, "packs"))
 	if err != nil {
-		t.Fatalf("find the file of %s: %v", c, err)
-	}
-	data[len(data)/2] ^= 1
-	if err := os.WriteFile(hit, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	i := slices.IndexFunc(spots, func(s pack.Spot) bool { return s.CID == c })
+	if i < 0 {
+		t.Fatalf("%s is not among %d blocks", c, len(spots))
+	}
+	nodetest.Flip(t, spots[i].File, spots[i].At+int64(spots[i].Size/2))
 }
 
 func TestConformance(t *testing.T) {

@@ -4,14 +4,15 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
-	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
-	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 
 	"playnode/node"
+	"playnode/node/embedded/pack"
+	"playnode/node/nodetest"
 )
 
 // TestPinReadsWhatIsOld has a pin take what was just written as verified, and
@@ -21,7 +22,8 @@ func TestPinReadsWhatIsOld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := New(t.Context(), Config{Dir: t.TempDir(), Identity: key, Network: None, Listen: []string{"/ip4/127.0.0.1/tcp/0"}})
+	dir := t.TempDir()
+	n, err := New(t.Context(), Config{Dir: dir, Identity: key, Network: None, Listen: []string{"/ip4/127.0.0.1/tcp/0"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,11 +36,12 @@ func TestPinReadsWhatIsOld(t *testing.T) {
 	}
 	rot := func(b node.Block) {
 		t.Helper()
-		blk, _ := blocks.NewBlockWithCid(b.Data, b.CID)
-		key := fileKey(blk)
-		if err := os.WriteFile(filepath.Join(n.store.dir, n.store.shard.Func()(key), key+".data"), []byte("rot"), 0o600); err != nil {
+		spots, err := pack.List(filepath.Join(dir, "packs"))
+		if err != nil {
 			t.Fatal(err)
 		}
+		i := slices.IndexFunc(spots, func(s pack.Spot) bool { return s.CID == b.CID })
+		nodetest.Flip(t, spots[i].File, spots[i].At)
 	}
 	pin := func(c cid.Cid) error { return n.Pin(context.Background(), node.Pin{Name: "x", Root: c}) }
 	rot(leaf)

@@ -103,46 +103,28 @@ func (s served) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
 
 // Each lists what is on this disk, by raw CIDs; see node.Held.
 func (n *Node) Each(ctx context.Context, f func(c cid.Cid, size int64) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the listing when f does
-	all, err := n.store.AllKeysChan(ctx)
-	if err != nil {
-		return fmt.Errorf("list blocks: %w", err)
-	}
-	for c := range all {
-		size, err := n.store.GetSize(ctx, c)
-		if err != nil {
-			continue // it went meanwhile
-		}
-		if err := f(c, int64(size)); err != nil {
-			return err
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("list blocks: %w", err)
-	}
-	return nil
+	return n.store.each(ctx, f)
 }
 
-// Used is what the blocks' files take; see node.Held.
+// Used is what the blocks take of the disk; see node.Held.
 func (n *Node) Used(ctx context.Context) (int64, error) {
-	used, err := n.store.files.DiskUsage(ctx)
+	used, err := n.store.used(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("measure blocks: %w", err)
 	}
-	return int64(used), nil
+	return used, nil
 }
 
-// Release lets unwanted blocks go after the grace; see node.Held. What is
-// unwanted is known to this process alone: after a restart the grace begins
-// anew.
+// Release lets unwanted blocks go after the grace, and gives their room back;
+// see node.Held. What is unwanted is known to this process alone: after a
+// restart the grace begins anew.
 func (n *Node) Release(ctx context.Context, unwanted []cid.Cid) (freed int, bytes int64, err error) {
 	for _, c := range n.store.doomed.name(unwanted) {
 		size, err := n.store.GetSize(ctx, c)
 		if err != nil {
 			continue
 		}
-		gone, err := n.store.doomed.end(c, func() error { return n.store.DeleteBlock(ctx, c) })
+		gone, err := n.store.doomed.end(c, func() error { return n.store.drop(ctx, c) })
 		if err != nil {
 			return freed, bytes, fmt.Errorf("release %s: %w", c, err)
 		}
@@ -150,6 +132,9 @@ func (n *Node) Release(ctx context.Context, unwanted []cid.Cid) (freed int, byte
 			freed++
 			bytes += int64(size)
 		}
+	}
+	if err := n.store.packs.Sweep(); err != nil {
+		return freed, bytes, fmt.Errorf("release: %w", err)
 	}
 	return freed, bytes, nil
 }

@@ -1,75 +1,49 @@
 package embedded
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
-	"syscall"
 	"time"
 
-	"github.com/ipfs/boxo/blockstore"
-	dshelp "github.com/ipfs/boxo/datastore/dshelp"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
-	flatfs "github.com/ipfs/go-ds-flatfs"
 	ipld "github.com/ipfs/go-ipld-format"
-	"golang.org/x/sync/errgroup"
 
 	"playnode/node"
+	"playnode/node/embedded/pack"
 )
 
-// store is a flatfs blockstore that verifies what it reads; bitswap serves
-// from it, so that a damaged block is never sent.
+// store is the blocks on this disk, verified whenever they are read; bitswap
+// serves from it, so that a damaged block is never sent.
 type store struct {
-	blockstore.Blockstore
-	dir    string
-	shard  *flatfs.ShardIdV1
-	files  *flatfs.Datastore
+	packs  *pack.Store
+	former *former // nil where there is none
 	doomed *doomed
 	fresh  fresh
 }
 
-// openStore has flatfs sync nothing by itself: it would sync the directories
-// of a batch one after the other, which is most of the time that a write takes.
-func openStore(dir string, d *doomed) (*store, error) {
-	shard := flatfs.NextToLast(2)
-	files, err := flatfs.CreateOrOpen(dir, shard, false)
+// openStore opens the packs in a node's directory, and the files that an
+// earlier version has left there.
+func openStore(cfg Config, d *doomed) (*store, error) {
+	packs, err := pack.Open(pack.Config{Dir: filepath.Join(cfg.Dir, "packs"), Log: cfg.Log})
 	if err != nil {
 		return nil, err
 	}
-	return &store{blockstore.NewBlockstore(files, blockstore.NoPrefix(), blockstore.WriteThrough(true)), dir, shard, files, d, fresh{}}, nil
+	f, err := openFormer(filepath.Join(cfg.Dir, "blocks"))
+	if err != nil {
+		return nil, errors.Join(err, packs.Close())
+	}
+	return &store{packs: packs, former: f, doomed: d}, nil
 }
 
-// write stores a batch durably, or leaves nothing of it lying about.
-func (s *store) write(ctx context.Context, batch []blocks.Block) error {
-	t, err := s.files.Batch(ctx)
-	if err != nil {
-		return err
+func (s *store) close() error {
+	if s.former == nil {
+		return s.packs.Close()
 	}
-	for _, b := range batch {
-		if err = t.Put(ctx, dshelp.MultihashToDsKey(b.Cid().Hash()), b.RawData()); err != nil {
-			break
-		}
-	}
-	if err == nil {
-		err = t.Commit(ctx)
-	}
-	if err != nil {
-		if d, ok := t.(interface{ Discard(context.Context) error }); ok {
-			err = errors.Join(err, d.Discard(ctx)) // a full disk needs the room
-		}
-		return err
-	}
-	if err := s.sync(batch); err != nil {
-		return err
-	}
-	s.fresh.add(batch)
-	return nil
+	return errors.Join(s.packs.Close(), s.former.Close())
 }
 
 // maxFresh bounds what is remembered as just written: 8 GiB of leaves.
@@ -82,7 +56,7 @@ type fresh struct {
 	hashes map[string]bool
 }
 
-func (f *fresh) add(batch []blocks.Block) {
+func (f *fresh) add(batch []node.Block) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.hashes == nil {
@@ -90,7 +64,7 @@ func (f *fresh) add(batch []blocks.Block) {
 	}
 	for _, b := range batch {
 		if len(f.hashes) < maxFresh {
-			f.hashes[string(b.Cid().Hash())] = true
+			f.hashes[string(b.CID.Hash())] = true
 		}
 	}
 }
@@ -108,67 +82,132 @@ func (f *fresh) forget() {
 	f.hashes = nil
 }
 
-// full tells whether err is a disk's that takes no more.
-func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
-
-// sync makes a batch durable: all files at once, then all directories, which
-// a journal joins into few commits. A cut before it ends leaves files that do
-// not verify, and are absent.
-func (s *store) sync(batch []blocks.Block) error {
-	dirs := map[string]bool{s.dir: true}
-	var files errgroup.Group
+// keep stores blocks durably, as packs do. What is held is not written again.
+func (s *store) keep(ctx context.Context, batch []node.Block) error {
+	var lacking []node.Block
 	for _, b := range batch {
-		key := fileKey(b)
-		dir := filepath.Join(s.dir, s.shard.Func()(key))
-		dirs[dir] = true
-		files.Go(func() error { return syncPath(filepath.Join(dir, key+".data"), os.O_RDWR) })
+		if s.former == nil || !s.former.holds(ctx, b) {
+			lacking = append(lacking, b)
+		}
 	}
-	if err := files.Wait(); err != nil {
+	if err := s.packs.Keep(ctx, lacking...); err != nil {
 		return err
 	}
-	if runtime.GOOS == "windows" { // directories cannot be synced there
-		return nil
-	}
-	var all errgroup.Group
-	for dir := range dirs {
-		all.Go(func() error { return syncPath(dir, os.O_RDONLY) })
-	}
-	return all.Wait()
+	s.fresh.add(lacking)
+	return nil
 }
 
-// fileKey is a block's file name before its extension.
-func fileKey(b blocks.Block) string { return dshelp.MultihashToDsKey(b.Cid().Hash()).String()[1:] }
-
-func syncPath(path string, flag int) error {
-	f, err := os.OpenFile(path, flag, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}
-
-func (s *store) close() error { return s.files.Close() }
-
-// Get verifies, and deletes what is damaged. Both cases of absence are
+// Get verifies, and lets go of what is damaged. Both cases of absence are
 // ipld.ErrNotFound, as bitswap expects; damage is node.ErrVerify as well.
 func (s *store) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
-	b, err := s.Blockstore.Get(ctx, c)
-	if errors.Is(err, syscall.EIO) {
-		// The medium has lost it; deleting lets it be fetched to another place.
-		return nil, errors.Join(ipld.ErrNotFound{Cid: c}, node.ErrVerify, err, s.Blockstore.DeleteBlock(ctx, c))
+	data, err := s.packs.Read(ctx, c)
+	if errors.Is(err, node.ErrNotFound) {
+		if s.former != nil {
+			if b, old := s.former.read(ctx, c); old == nil || !errors.Is(old, node.ErrNotFound) || errors.Is(old, node.ErrVerify) {
+				return b, old
+			}
+		}
+		return nil, errors.Join(ipld.ErrNotFound{Cid: c}, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := node.Verify(c, b.RawData()); err != nil {
-		return nil, errors.Join(ipld.ErrNotFound{Cid: c}, err, s.Blockstore.DeleteBlock(ctx, c))
-	}
-	return b, nil
+	return blocks.NewBlockWithCid(data, c)
 }
 
-// Put stores blocks with one batch of syncs and tells the peers that want
-// them; see node.Putter. A full disk gives node.ErrNoSpace.
+// Has tells whether a block is held, without reading it.
+func (s *store) Has(ctx context.Context, c cid.Cid) (bool, error) {
+	if has, err := s.packs.Has(ctx, c); has || err != nil || s.former == nil {
+		return has, err
+	}
+	return s.former.Has(ctx, c)
+}
+
+// GetSize is how long a block is; ipld.ErrNotFound for one that is not held.
+func (s *store) GetSize(ctx context.Context, c cid.Cid) (int, error) {
+	if n, ok := s.packs.Size(c); ok {
+		return n, nil
+	}
+	if s.former != nil {
+		return s.former.GetSize(ctx, c)
+	}
+	return 0, ipld.ErrNotFound{Cid: c}
+}
+
+// Put is boxo's; what we store ourselves goes by keep.
+func (s *store) Put(ctx context.Context, b blocks.Block) error {
+	return s.PutMany(ctx, []blocks.Block{b})
+}
+
+// PutMany is boxo's.
+func (s *store) PutMany(ctx context.Context, all []blocks.Block) error {
+	batch := make([]node.Block, len(all))
+	for i, b := range all {
+		batch[i] = node.Block{CID: b.Cid(), Data: b.RawData()}
+	}
+	return s.packs.Put(ctx, batch...)
+}
+
+// DeleteBlock removes a block, durably.
+func (s *store) DeleteBlock(ctx context.Context, c cid.Cid) error {
+	if err := s.drop(ctx, c); err != nil {
+		return err
+	}
+	return s.packs.Flush()
+}
+
+// drop has a block be gone for all who ask; the packs' disk is told by the
+// next flush of theirs.
+func (s *store) drop(ctx context.Context, c cid.Cid) error {
+	s.packs.Drop(c)
+	if s.former == nil {
+		return nil
+	}
+	return s.former.DeleteBlock(ctx, c)
+}
+
+// AllKeysChan is boxo's: the raw CIDs of all that is held.
+func (s *store) AllKeysChan(ctx context.Context) (<-chan cid.Cid, error) {
+	out := make(chan cid.Cid)
+	go func() {
+		defer close(out)
+		s.each(ctx, func(c cid.Cid, _ int64) error { // boxo has no way to be told
+			select {
+			case out <- c:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	return out, nil
+}
+
+// each calls f for each block held, by a raw CID.
+func (s *store) each(ctx context.Context, f func(c cid.Cid, size int64) error) error {
+	if err := s.packs.Each(ctx, f); err != nil || s.former == nil {
+		return err
+	}
+	return s.former.each(ctx, func(c cid.Cid, size int64) error {
+		if _, ok := s.packs.Size(c); ok {
+			return nil // that one is read
+		}
+		return f(c, size)
+	})
+}
+
+// used is what all of it takes, in bytes.
+func (s *store) used(ctx context.Context) (int64, error) {
+	n := s.packs.Used()
+	if s.former == nil {
+		return n, nil
+	}
+	more, err := s.former.files.DiskUsage(ctx)
+	return n + int64(more), err
+}
+
+// Put stores blocks with one sync and tells the peers that want them; see
+// node.Putter. A full disk gives node.ErrNoSpace.
 func (n *Node) Put(ctx context.Context, batch ...node.Block) error {
 	for _, b := range batch {
 		if err := node.Verify(b.CID, b.Data); err != nil {
@@ -180,33 +219,21 @@ func (n *Node) Put(ctx context.Context, batch ...node.Block) error {
 
 // Keep is Put of blocks that are verified; see node.Keeper.
 func (n *Node) Keep(ctx context.Context, batch ...node.Block) error {
-	var fresh, all []blocks.Block
-	seen := map[cid.Cid]bool{}
 	for _, b := range batch {
 		if err := node.Verifiable(b.CID, len(b.Data)); err != nil {
 			return fmt.Errorf("put: %w", err)
 		}
-		if seen[b.CID] {
-			continue
-		}
-		seen[b.CID] = true
+	}
+	all := make([]blocks.Block, len(batch))
+	for i, b := range batch {
 		n.store.doomed.spare(b.CID)
-		blk, err := blocks.NewBlockWithCid(b.Data, b.CID)
-		if err != nil {
+		var err error
+		if all[i], err = blocks.NewBlockWithCid(b.Data, b.CID); err != nil {
 			return fmt.Errorf("put %s: %w", b.CID, err)
 		}
-		all = append(all, blk)
-		if held, err := n.store.Blockstore.Get(ctx, b.CID); err != nil || !bytes.Equal(held.RawData(), b.Data) {
-			fresh = append(fresh, blk)
-		}
 	}
-	if len(fresh) > 0 {
-		if err := n.store.write(ctx, fresh); err != nil {
-			if full(err) {
-				err = fmt.Errorf("%w: %w", node.ErrNoSpace, err)
-			}
-			return fmt.Errorf("put %d blocks: %w", len(fresh), err)
-		}
+	if err := n.store.keep(ctx, batch); err != nil {
+		return err
 	}
 	// Without this no neighbour that asked before hears that it is here now.
 	if err := n.exchange.NotifyNewBlocks(ctx, all...); err != nil {

@@ -157,7 +157,7 @@ func (s *story) check() {
 func TestCuts(t *testing.T) {
 	for cut := 0; cut < 250; cut += 2 {
 		s := newStory(t, uint64(cut))
-		s.disk.solid = cut%4 == 3
+		s.disk.solid = cut%4 == 2
 		for generation := range 3 {
 			s.disk.left = cut
 			if generation > 0 {
@@ -274,8 +274,12 @@ func TestFullDisk(t *testing.T) {
 		var kept []node.Block
 		for i := 0; ; i++ {
 			b := node.NewBlock(cid.Raw, append(make([]byte, 1000), byte(i)))
+			before := disk.used()
 			err := s.Keep(t.Context(), b)
 			if errors.Is(err, node.ErrNoSpace) {
+				if after := disk.used(); after > before {
+					t.Fatalf("%d sectors: what failed takes %d", room, after-before)
+				}
 				break
 			}
 			if err != nil || i > 100 {
@@ -335,7 +339,7 @@ func TestFlippedBits(t *testing.T) {
 	slices.Sort(names)
 	for _, lost := range []string{"", ".index"} { // with the index, and without
 		for _, name := range names {
-			for at := 0; at < len(base.disk.now[name].now); at += 111 {
+			for at := 0; at < len(base.disk.now[name].now); at += 191 {
 				s := newStory(t, 5)
 				for n, x := range base.disk.now {
 					if lost == "" || n[len(n)-4:] == "pack" || n == deadName {
@@ -373,6 +377,47 @@ func TestFlippedBits(t *testing.T) {
 					t.Fatalf("%s at %d, without %q: %d blocks are lost", name, at, lost, bad)
 				}
 			}
+		}
+	}
+}
+
+// TestShortPack: what somebody has cut off is absent from the start on, and
+// all else is there, and goes on.
+func TestShortPack(t *testing.T) {
+	s := newStory(t, 1)
+	if err := s.open(); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range s.blocks[:8] {
+		if err := s.store.Keep(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	x := s.disk.now[packName(1)]
+	x.now = x.now[:len(x.now)-2000] // of the eighth, which is 3,001 bytes long
+	if err := s.open(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for i, b := range s.blocks[:9] {
+			has, _ := s.store.Has(t.Context(), b.CID)
+			data, err := s.store.Read(t.Context(), b.CID)
+			if want := i != 7 && i != 8 || s.state[i] == held; has != want || (err == nil) != want || want && !bytes.Equal(data, b.Data) {
+				t.Fatalf("block %d: has %v, %v", i, has, err)
+			}
+		}
+		if err := s.store.Keep(t.Context(), s.blocks[7], s.blocks[8]); err != nil {
+			t.Fatal(err)
+		}
+		s.state[7], s.state[8] = held, held
+		if err := s.store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.open(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

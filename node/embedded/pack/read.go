@@ -142,9 +142,10 @@ func (s *Store) holdsBytes(d digest, data []byte) bool {
 }
 
 // Each calls f for each block held, by a raw CID, until f fails, whose error
-// it returns; see node.Held.
+// it returns; see node.Held. One that is moved meanwhile may be told of twice,
+// and is never left out.
 func (s *Store) Each(ctx context.Context, f func(c cid.Cid, size int64) error) error {
-	for _, pk := range s.all() {
+	for pk := s.after(0); pk != nil; pk = s.after(pk.number) {
 		recs, err := s.records(pk)
 		if err == errGone {
 			continue // what it held is in a later one
@@ -165,6 +166,18 @@ func (s *Store) Each(ctx context.Context, f func(c cid.Cid, size int64) error) e
 		}
 	}
 	return nil
+}
+
+// after is the first pack with a greater number, nil behind the last.
+func (s *Store) after(number uint32) (next *pack) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for n, pk := range s.packs {
+		if n > number && (next == nil || n < next.number) {
+			next = pk
+		}
+	}
+	return next
 }
 
 func (s *Store) lives(pk *pack, r record) bool {
