@@ -11,7 +11,7 @@ const (
 	// maxBatch bounds one durable write, in blocks.
 	maxBatch = 64
 	// second is how many blocks must wait for a second write to be under way:
-	// while the disk is waited for, the files of the next are written.
+	// it is at hand when the disk has synced the first.
 	second = 48
 )
 

@@ -99,3 +99,76 @@ func TestDeletedWhileMoved(t *testing.T) {
 		}
 	}
 }
+
+// TestGoneForGood: no cut brings back a pack of which nothing lived.
+func TestGoneForGood(t *testing.T) {
+	for seed := range uint64(4) {
+		disk := newDisk(seed)
+		s, live, _ := filled(t, disk)
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range live {
+			s.Drop(b.CID)
+		}
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(s.all()); n != 1 {
+			t.Fatalf("%d packs are left for nothing", n)
+		}
+		s, err := Open(Config{disk: disk.after(), room: smallRoom})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Each(t.Context(), func(c cid.Cid, _ int64) error {
+			t.Errorf("%s is back", c)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestPlaceOfTheDead: where a deleted block lay at a pack's end, and the index
+// is lost, nothing is written that would be taken for the dead one.
+func TestPlaceOfTheDead(t *testing.T) {
+	disk := newDisk(1)
+	var s *Store
+	reopen := func() {
+		t.Helper()
+		if s != nil {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var err error
+		if s, err = Open(Config{disk: disk, room: smallRoom}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reopen()
+	var all []node.Block
+	for i := range 3 {
+		all = append(all, node.NewBlock(cid.Raw, append(make([]byte, 2000), byte(i))))
+	}
+	for _, b := range all[:2] {
+		if err := s.Keep(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Delete(t.Context(), all[1].CID); err != nil {
+		t.Fatal(err)
+	}
+	delete(disk.now, indexName(1))
+	reopen()
+	if err := s.Keep(t.Context(), all[2]); err != nil {
+		t.Fatal(err)
+	}
+	reopen()
+	for i, want := range []bool{true, false, true} {
+		if has, _ := s.Has(t.Context(), all[i].CID); has != want {
+			t.Errorf("block %d held: %v", i, has)
+		}
+	}
+}
