@@ -56,16 +56,47 @@ func readGrave(b []byte) (pack uint32, at int64, k salt, ok bool) {
 	return binary.LittleEndian.Uint32(b), int64(binary.LittleEndian.Uint32(b[4:])), k, bytes.Equal(sum[:8], b[24:deadRow])
 }
 
-// loadGraves reads which records are dead, by pack and place. When most rows
-// are of packs that are no more the file is written anew.
-func (s *Store) loadGraves(names []string) (map[uint32]map[int64]salt, error) {
+// rows are the records that are dead, by pack and place.
+type rows map[uint32]map[int64]salt
+
+func (r rows) add(pack uint32, at int64, k salt) {
+	if r[pack] == nil {
+		r[pack] = map[int64]salt{}
+	}
+	r[pack][at] = k
+}
+
+// eachGrave calls f for each row that is good, with where it ends.
+func eachGrave(file file, f func(end int64, pack uint32, at int64, k salt, row []byte)) error {
+	size, err := file.size()
+	if err != nil {
+		return err
+	}
+	b := make([]byte, 1<<10*deadRow)
+	for at := int64(0); at+deadRow <= size; at += int64(len(b)) {
+		b = b[:min(int64(len(b)), (size-at)/deadRow*deadRow)]
+		if err := readFull(file, b, at); err != nil {
+			return err
+		}
+		for i := 0; i < len(b); i += deadRow {
+			if pack, off, k, ok := readGrave(b[i:]); ok {
+				f(at+int64(i)+deadRow, pack, off, k, b[i:i+deadRow])
+			}
+		}
+	}
+	return nil
+}
+
+// loadGraves reads which records are dead. When most rows are of packs
+// that are no more the file is written anew.
+func (s *Store) loadGraves(names []string) (rows, error) {
 	half := deadName + ".new"
 	if slices.Contains(names, half) {
 		if err := s.disk.remove(half); err != nil {
 			return nil, err
 		}
 	}
-	dead := map[uint32]map[int64]salt{}
+	dead := rows{}
 	f, err := s.disk.open(deadName, false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return dead, nil
@@ -74,38 +105,28 @@ func (s *Store) loadGraves(names []string) (map[uint32]map[int64]salt, error) {
 		return nil, err
 	}
 	s.graves.file = f
-	size, err := f.size()
-	if err != nil {
-		return nil, err
+	there := map[string]bool{}
+	for _, name := range names {
+		there[name] = true
 	}
 	var standing []byte
-	rows := 0
-	b := make([]byte, 1<<10*deadRow)
-	for at := int64(0); at+deadRow <= size; at += int64(len(b)) {
-		b = b[:min(int64(len(b)), (size-at)/deadRow*deadRow)]
-		if err := readFull(f, b, at); err != nil {
-			// What is not known to be dead is found damaged when it is read.
-			s.log.Error("the file of what is dead cannot be read", "err", err)
-			s.graves.end = (size + deadRow - 1) / deadRow * deadRow
-			return dead, nil
+	n := 0
+	err = eachGrave(f, func(end int64, pack uint32, at int64, k salt, row []byte) {
+		n++
+		s.graves.end = end
+		dead.add(pack, at, k)
+		if there[packName(pack)] {
+			standing = append(standing, row...)
 		}
-		for i := 0; i < len(b); i += deadRow {
-			pack, off, k, ok := readGrave(b[i:])
-			if !ok {
-				continue
-			}
-			rows++
-			s.graves.end = at + int64(i) + deadRow
-			if dead[pack] == nil {
-				dead[pack] = map[int64]salt{}
-			}
-			dead[pack][off] = k
-			if slices.Contains(names, packName(pack)) {
-				standing = append(standing, b[i:i+deadRow]...)
-			}
-		}
+	})
+	if err != nil {
+		// What is not known to be dead is found damaged when it is read.
+		s.log.Error("the file of what is dead cannot be read", "err", err)
+		size, err := f.size()
+		s.graves.end = (size + deadRow - 1) / deadRow * deadRow
+		return dead, err
 	}
-	if n := len(standing) / deadRow; rows-n > max(n, staleRows) {
+	if left := len(standing) / deadRow; n-left > max(left, staleRows) {
 		if err := s.rewriteGraves(half, standing); err != nil {
 			s.log.Warn("shorten the file of what is dead", "err", err)
 		}

@@ -23,8 +23,10 @@ type fragile struct {
 	rand  *rand.Rand
 	left  int // operations until the cut; below 0 there is none
 	cut   bool
-	room  int  // sectors there are; 0 is no bound
-	solid bool // it makes no holes
+	room  int    // sectors there are; 0 is no bound
+	solid bool   // it makes no holes
+	held  func() // is called by each sync of a file, which waits for it
+	syncs int
 	ops   int
 	now   map[string]*inode
 	kept  map[string]*inode // what a cut leaves
@@ -257,8 +259,12 @@ func (h *handle) truncate(n int64) error {
 }
 
 func (h *handle) sync() error {
+	if h.d.held != nil {
+		h.d.held()
+	}
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
+	h.d.syncs++
 	if err := h.d.do(); err != nil {
 		return err
 	}

@@ -32,9 +32,9 @@ func List(path string) ([]Spot, error) {
 		return nil, fmt.Errorf("list packs: %w", err)
 	}
 	slices.Sort(names)
-	rows := map[uint32]map[int64]salt{}
+	dead := rows{}
 	if slices.Contains(names, deadName) {
-		if rows, err = s.deadRows(); err != nil {
+		if dead, err = s.deadRows(); err != nil {
 			return nil, fmt.Errorf("list packs: %w", err)
 		}
 	}
@@ -44,7 +44,7 @@ func List(path string) ([]Spot, error) {
 		if _, err := fmt.Sscanf(name, "%d.pack", &number); err != nil || packName(number) != name {
 			continue
 		}
-		if err := s.listPack(number, rows[number], func(r record) {
+		if err := s.listPack(number, dead[number], func(r record) {
 			spots[r.digest] = Spot{rawCID(r.digest), filepath.Join(path, name), r.at + headSize, r.size}
 		}); err != nil {
 			return nil, fmt.Errorf("list %s: %w", name, err)
@@ -55,26 +55,14 @@ func List(path string) ([]Spot, error) {
 	return out, nil
 }
 
-func (s *Store) deadRows() (map[uint32]map[int64]salt, error) {
+func (s *Store) deadRows() (rows, error) {
 	f, err := s.disk.open(deadName, false)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := readAll(f, 1<<30)
-	if err != nil {
-		return nil, err
-	}
-	rows := map[uint32]map[int64]salt{}
-	for ; len(b) >= deadRow; b = b[deadRow:] {
-		if pack, at, k, ok := readGrave(b); ok {
-			if rows[pack] == nil {
-				rows[pack] = map[int64]salt{}
-			}
-			rows[pack][at] = k
-		}
-	}
-	return rows, nil
+	dead := rows{}
+	return dead, eachGrave(f, func(_ int64, pack uint32, at int64, k salt, _ []byte) { dead.add(pack, at, k) })
 }
 
 func (s *Store) listPack(number uint32, dead map[int64]salt, f func(record)) error {

@@ -3,7 +3,6 @@ package pack
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -184,14 +183,4 @@ func (s *Store) lives(pk *pack, r record) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.table.has(r.digest, placeOf(pk.number, r.at, r.size))
-}
-
-// unsalted reads what may be a record's head, where its sum says nothing.
-func unsalted(b []byte, at int64) (r record, ok bool) {
-	if len(b) < headSize || string(b[:4]) != recMagic {
-		return r, false
-	}
-	r = record{at: int64(binary.LittleEndian.Uint32(b[40:])), batch: int64(binary.LittleEndian.Uint32(b[44:])), size: int(binary.LittleEndian.Uint32(b[4:]))}
-	copy(r.digest[:], b[8:])
-	return r, r.at == at && r.size <= node.MaxBlock && r.batch <= r.at
 }

@@ -107,7 +107,13 @@ func (r record) head(s salt) []byte {
 
 // readRecord reads a head that is at a place.
 func readRecord(b []byte, at int64, s salt) (r record, ok bool) {
-	if len(b) < headSize || string(b[:4]) != recMagic || !bytes.Equal(s.keyed(b[:48]), b[48:headSize]) {
+	r, ok = unsalted(b, at)
+	return r, ok && bytes.Equal(s.keyed(b[:48]), b[48:headSize])
+}
+
+// unsalted reads what may be a head, where its sum says nothing.
+func unsalted(b []byte, at int64) (r record, ok bool) {
+	if len(b) < headSize || string(b[:4]) != recMagic {
 		return r, false
 	}
 	r = record{at: int64(binary.LittleEndian.Uint32(b[40:])), batch: int64(binary.LittleEndian.Uint32(b[44:])), size: int(binary.LittleEndian.Uint32(b[4:]))}

@@ -172,3 +172,44 @@ func TestPlaceOfTheDead(t *testing.T) {
 		}
 	}
 }
+
+// TestStaleRows: rows of packs that are no more go at a start, and no cut in
+// that brings back what was deleted.
+func TestStaleRows(t *testing.T) {
+	for cut := -1; cut < 12; cut++ {
+		disk := newDisk(uint64(cut + 1))
+		s, live, dead := filled(t, disk)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		x := disk.now[deadName]
+		for i := range 2 * staleRows {
+			x.now = append(x.now, grave{placeOf(1000, int64(i)*align, 0), salt{}}.row()...)
+		}
+		long := len(x.now)
+		x.kept = x.now
+		disk.left = cut
+		if s, err := Open(Config{disk: disk, room: smallRoom}); err == nil && cut < 0 {
+			if n := len(disk.now[deadName].now); n >= long/2 {
+				t.Errorf("%d bytes of rows of %d are left", n, long)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			disk = disk.after()
+			s, err := Open(Config{disk: disk, room: smallRoom})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range live {
+				a, _ := s.Has(t.Context(), live[i].CID)
+				b, _ := s.Has(t.Context(), dead[i].CID)
+				if !a || b {
+					t.Fatalf("cut %d: block %d lives %v, its neighbour %v", cut, i, a, b)
+				}
+			}
+		}
+	}
+}
