@@ -112,7 +112,7 @@ func indexName(n uint32) string { return fmt.Sprintf("%07d.index", n) }
 func Open(cfg Config) (*Store, error) {
 	s := &Store{
 		disk: cfg.disk, log: cfg.Log, room: cfg.room, writing: make(chan struct{}, 1),
-		table: newTable(), packs: map[uint32]*pack{}, next: 1, buffer: bufio.NewWriterSize(nil, 64<<10),
+		table: newTable(), packs: map[uint32]*pack{}, next: 1, buffer: bufio.NewWriterSize(nil, 16<<10),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
