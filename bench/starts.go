@@ -419,7 +419,7 @@ func (r *runner) startingPage(b *bytes.Buffer) {
 	}
 	fmt.Fprintf(b, "From the command `playnode play NAME/P --sink raw:-` until the first sample is out of the pipe. Every peer is a process in a namespace of its own. `playnode version` alone takes %.0f ms (p50; %.0f p95).\nWhen it began %.0f processes wanted the cores (load average of a minute): what is above two is in the times.\n\n",
 		1000*r.median("spawn"), 1000*r.quantile("spawn", .95), r.median("load"))
-	fmt.Fprintf(b, "A track, on a venue in place: the name is followed, its records and lease are there, the daemon runs and is connected; of the tracks it holds no block at all.\nThe share of packets is lost each way. None is waited for longer than %.0f s.\n\n", startPatience.Seconds())
+	fmt.Fprintf(b, "A track, on a venue in place: the name is followed, its records and lease are there, the daemon has just begun and is connected; of the tracks it holds no block at all.\nThe share of packets is lost each way. None is waited for longer than %.0f s.\n\n", startPatience.Seconds())
 	fmt.Fprintf(b, "| a track from | loss | p50 ms | p95 ms | n |\n|---|---:|---:|---:|---:|\n")
 	var goals []goal
 	for _, at := range situations {
