@@ -30,6 +30,8 @@ func (w *world) rolled(p *Publisher, src *deckOut, a *air, keep time.Duration, e
 
 // rows counts the library's with a prefix.
 func (w *world) count(prefix string) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for k := range w.rows {
 		if strings.HasPrefix(k, prefix) {
 			n++
@@ -54,10 +56,14 @@ func TestALongSetIsTracksOneAfterTheOther(t *testing.T) {
 			t.Fatal(err)
 		}
 		listed = append(listed, len(pl.Tracks))
-		if n == 1 {
-			row = len(w.rows[rowSet+"main"])
+		now, err := p.cfg.Store.Get(rowSet + "main")
+		if err != nil {
+			t.Fatal(err)
 		}
-		if got := len(w.rows[rowSet+"main"]); n > 1 && got > row+8 {
+		if n == 1 {
+			row = len(now)
+		}
+		if got := len(now); n > 1 && got > row+8 {
 			t.Errorf("before segment %d the set's row has %d bytes, and had %d", n, got, row)
 		}
 		if got := w.count(rowSegment); got > 4 {

@@ -74,6 +74,8 @@ func (a *air) Record(_ context.Context, r manifests.Signed) error {
 }
 
 func (a *air) Segment(_ context.Context, h manifests.Signed, s manifests.Block) error {
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
 	if a.w.blocks[s.CID] == nil {
 		a.w.t.Errorf("announced before it is kept: %s", s.CID)
 	}
@@ -201,6 +203,8 @@ func TestASetIsHeardAndBecomesATrack(t *testing.T) {
 }
 
 func (w *world) setRows() (out []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for k := range w.rows {
 		if strings.HasPrefix(k, rowSet) || strings.HasPrefix(k, rowRun) || strings.HasPrefix(k, rowSegment) {
 			out = append(out, k)
