@@ -170,11 +170,8 @@ func (l listening) listen(b *netns.Box) []string {
 
 // listenTo has one venue play.
 func (s *stage) listenTo(l listening, v box.Box, playlist string, b *netns.Box, peers []string) error {
-	for _, path := range s.tracks {
-		err := os.Remove(filepath.Join(v.Repo, strings.TrimPrefix(path, s.venue.Repo)))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
+	if err := s.evictFrom(v); err != nil {
+		return err
 	}
 	args := l.listen(b)
 	for _, p := range peers {

@@ -155,7 +155,7 @@ func (s *stage) list(head string) error {
 	if err != nil {
 		return err
 	}
-	held, err := s.held()
+	held, err := packsOf(s.venue)
 	if err != nil {
 		return err
 	}
@@ -229,14 +229,17 @@ func (s *stage) below(held *pack.Store, c cid.Cid) error {
 	return err
 }
 
-// held is what the venue holds, while it does not run.
-func (s *stage) held() (*pack.Store, error) {
-	return pack.Open(pack.Config{Dir: filepath.Join(s.venue.Repo, "ipfs", "packs")})
+// packsOf is what a box holds, while it does not run.
+func packsOf(b box.Box) (*pack.Store, error) {
+	return pack.Open(pack.Config{Dir: filepath.Join(b.Repo, "ipfs", "packs")})
 }
 
 // evict takes all that is a track's from the venue, which does not run.
-func (s *stage) evict() error {
-	held, err := s.held()
+func (s *stage) evict() error { return s.evictFrom(s.venue) }
+
+// evictFrom takes it from a box that holds the same.
+func (s *stage) evictFrom(b box.Box) error {
+	held, err := packsOf(b)
 	if err != nil {
 		return err
 	}
