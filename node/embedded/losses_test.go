@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -114,16 +115,17 @@ func TestCopiesArePaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newTestLine()
 		l.passes(0, 10)
-		began, went := time.Now(), 0
+		began := time.Now()
+		var went atomic.Int64
 		for range 100 {
-			l.again(elsewhere, parcel{1000, func() error { went += 1000; return nil }})
+			l.again(elsewhere, parcel{1000, func() error { went.Add(1000); return nil }})
 		}
 		<-time.After(time.Second)
 		pace := 2. * 3 * 10_000 / .505
-		if most := pace + paceBurst + 3000; float64(went) > most || float64(went) < most/2 {
-			t.Errorf("%d bytes in a second, of at most %.0f", went, most)
+		if most, n := pace+paceBurst+3000, float64(went.Load()); n > most || n < most/2 {
+			t.Errorf("%.0f bytes in a second, of at most %.0f", n, most)
 		}
-		for l.sending(elsewhere, 0); went < 300_000; {
+		for l.sending(elsewhere, 0); went.Load() < 300_000; {
 			<-time.After(100 * time.Millisecond)
 		}
 		if took := time.Since(began); took < 2*time.Second || took > 3*time.Second {
