@@ -13,6 +13,10 @@ import (
 // ahead is what counts as today.
 const ahead = 24 * time.Hour
 
+// sparing is how many times as long as it took to find nothing to let go is
+// waited before it is looked for again, where there is room enough.
+const sparing = 100
+
 // keeps is how dear tracks are to this box. Safe for concurrent use.
 type keeps struct {
 	mu     sync.Mutex // guards tracks
@@ -67,9 +71,8 @@ func (d *Daemon) appraise(ctx context.Context, n *network) {
 // keepRoom lets go of what nothing keeps, and of what the limit has no room
 // for.
 func (d *Daemon) keepRoom(ctx context.Context, n *network) error {
-	t := time.NewTicker(time.Minute)
-	defer t.Stop()
 	for {
+		began := time.Now()
 		if d.repo.Config.StoreLimit > 0 {
 			d.appraise(ctx, n)
 		}
@@ -80,8 +83,12 @@ func (d *Daemon) keepRoom(ctx context.Context, n *network) error {
 		if freed.Blocks > 0 {
 			d.log.Info("freed", "blocks", freed.Blocks, "bytes", freed.Bytes)
 		}
+		wait := time.Minute
+		if d.repo.Config.StoreLimit == 0 && freed.Blocks == 0 {
+			wait = max(wait, sparing*time.Since(began)) // all that is held was looked at
+		}
 		select {
-		case <-t.C:
+		case <-time.After(wait):
 		case <-ctx.Done():
 			return nil
 		}

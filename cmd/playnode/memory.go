@@ -22,6 +22,9 @@ const (
 	besideHeap = 8 << 20
 	// memoryPeriod is how often it is looked at whether that still fits.
 	memoryPeriod = 2 * time.Second
+	// calm is after how many periods in which nothing was collected the system is
+	// given back what the heap has free.
+	calm = 10
 )
 
 // boundMemory has this process take little memory, unless its environment says
@@ -38,16 +41,22 @@ func boundMemory() (fit func(ctx context.Context)) {
 }
 
 // fitMemory sets the runtime's soft limit anew as what lives grows and
-// shrinks.
+// shrinks, and has no room kept for what a calm daemon does not need.
 func fitMemory(ctx context.Context) {
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/cycles/automatic:gc-cycles"}}
 	tick := time.NewTicker(memoryPeriod)
 	defer tick.Stop()
+	cycles, still := uint64(0), 0
 	for was := int64(0); ; {
-		metrics.Read(live)
-		if limit := memoryLimit(live[0].Value.Uint64()); limit != was {
+		metrics.Read(heap)
+		if limit := memoryLimit(heap[0].Value.Uint64()); limit != was {
 			debug.SetMemoryLimit(limit)
 			was = limit
+		}
+		if n := heap[1].Value.Uint64(); n != cycles {
+			cycles, still = n, 0
+		} else if still++; still == calm { // once, until it has been less calm
+			debug.FreeOSMemory()
 		}
 		select {
 		case <-tick.C:

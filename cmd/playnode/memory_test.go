@@ -5,6 +5,7 @@ import (
 	"math"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,5 +76,34 @@ func TestMemoryGrowsWithWhatLives(t *testing.T) {
 			t.Errorf("%d live: the limit is %d", len(much), got)
 		}
 		runtime.KeepAlive(much)
+	})
+}
+
+// When all is calm what the heap has free goes back to the system, once.
+func TestMemoryIsGivenBackWhenCalm(t *testing.T) {
+	t.Cleanup(func() { debug.SetMemoryLimit(math.MaxInt64) })
+	cycles := []metrics.Sample{{Name: "/gc/cycles/automatic:gc-cycles"}, {Name: "/gc/cycles/forced:gc-cycles"}}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go fitMemory(ctx)
+		read := func() (automatic, forced uint64) {
+			metrics.Read(cycles)
+			return cycles[0].Value.Uint64(), cycles[1].Value.Uint64()
+		}
+		_, before := read()
+		for range 20 {
+			collected, was := read()
+			<-time.After(4 * calm * memoryPeriod)
+			synctest.Wait()
+			again, now := read()
+			if again == collected && now-was > 1 { // nothing was collected meanwhile
+				t.Errorf("given back %d times", now-was)
+			}
+			if now > before {
+				return
+			}
+		}
+		t.Error("nothing was given back")
 	})
 }
