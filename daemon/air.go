@@ -199,6 +199,11 @@ func (a *air) leaves(name ipns.Name) {
 		end()
 		delete(a.watched, dj)
 		delete(a.chains, dj)
+		for of := range a.known {
+			if of.dj == dj {
+				delete(a.known, of)
+			}
+		}
 	}
 }
 

@@ -80,6 +80,7 @@ func (d *Daemon) excerptAdd(ctx context.Context, req ExcerptRequest, emit func(E
 		return Excerpt{}, err
 	}
 	d.unserved(emit)
+	emit(Event{Note: "who follows you needs this version of playnode: an older one takes no news of yours while there is an excerpt"})
 	return d.excerpt(x, req.At), nil
 }
 

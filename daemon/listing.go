@@ -1,15 +1,20 @@
 package daemon
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"github.com/ipfs/go-cid"
 
 	"playnode/live"
 	"playnode/manifests"
 )
+
+// storeAnswers is how long a store may take to say whether it holds a segment.
+const storeAnswers = 2 * time.Second
 
 // Listing is what a box tells of a set on air to who asks by its DJ and id: its
 // newest records and segments, of which the box need not open any.
@@ -85,11 +90,14 @@ func (d *Daemon) Listed(dj, id string) (listing []byte, ok bool) {
 func (n *network) excerpt(own manifests.DJ, of live.Set) (cid.Cid, bool) {
 	var cards []*manifests.Card
 	if of.DJ == own {
-		if c, err := n.publisher.Card(); err == nil {
-			cards = append(cards, &c.Card)
+		if block, ok := n.publisher.ExcerptBlock(of.Live); ok {
+			return block, true
 		}
 	}
 	for _, f := range n.follow.Follows() {
+		if f.DJ != of.DJ.String() {
+			continue
+		}
 		if c, err := n.follow.Newest(f.Name); err == nil && c.DJ == of.DJ && c.Card != nil {
 			cards = append(cards, c.Card)
 		}
@@ -127,14 +135,16 @@ func (a *air) listing(set live.Set) (Listing, bool) {
 	}
 	a.mu.Unlock()
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.look(func() { b.hear(b.note) })
 	l := Listing{Records: append([]ListedRecord{}, b.records...), Segments: append([]ListedSegment{}, b.parts...), First: b.next, Next: b.next, Ended: b.ended}
-	for k := len(l.Segments); k > 0 && !b.ended; k-- { // the newest may be on its way to the disk, and is listed when it is there
+	b.mu.Unlock()
+	ctx, cancel := context.WithTimeout(a.d.life, storeAnswers) // a Kubo may be slow, and a set's carrier waits for nobody who asks
+	defer cancel()
+	for k := len(l.Segments); k > 0 && !l.Ended; k-- { // the newest may be on its way to the disk, and is listed when it is there
 		c, err := cid.Decode(l.Segments[k-1].CID)
 		has := false
 		if err == nil {
-			has, err = a.n.node.Has(a.d.life, c)
+			has, err = a.n.node.Has(ctx, c)
 		}
 		if has || err != nil {
 			break

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -59,8 +60,12 @@ func (l *lookout) hear(each func(live.Item) bool) {
 		cancel()
 		l.mu.Lock()
 		idle := l.a.d.now().Sub(l.asked) >= unwatched
-		l.ended = l.ended || err != nil
+		quiet := errors.Is(err, context.DeadlineExceeded) && l.a.d.life.Err() == nil // her program may come back
+		l.ended = l.ended || err != nil && !quiet
 		l.mu.Unlock()
+		if quiet && !idle {
+			continue
+		}
 		if err != nil || idle {
 			return
 		}

@@ -75,6 +75,9 @@ func parseOpenLink(s string) (l OpenLink, err error) {
 		return l, invalid("it does not begin with %s", openScheme)
 	}
 	where, key, _ := strings.Cut(s, "#")
+	if key == "" { // whatever else is wrong with it: its key may stand where it may be told
+		return l, invalid("it has no key: the part behind the # (%s...) is missing, or the # was written as %%23", openPrefix)
+	}
 	path, query, _ := strings.Cut(where, "?")
 	at := strings.LastIndex(path, openPath)
 	dj, id, _ := strings.Cut(path[at+len(openPath):], "/")

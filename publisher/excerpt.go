@@ -189,8 +189,41 @@ func (p *Publisher) RemoveExcerpt(ctx context.Context, id string) error {
 	}
 	row.Open = maps.Clone(row.Open)
 	delete(row.Open, id)
-	if err := p.commit(ctx, edit{card: &row}); err != nil {
+	if err := p.commit(ctx, edit{card: &row, gone: []string{rowExcerpt + id}}); err != nil {
 		return fmt.Errorf("excerpt %s: %w", id, err)
 	}
-	return p.cfg.Store.Apply(nil, []string{rowExcerpt + id})
+	return nil
+}
+
+// ExcerptBlock is where the block of an excerpt is; false where there is no such
+// excerpt.
+func (p *Publisher) ExcerptBlock(id manifests.LiveID) (cid.Cid, bool) {
+	row, err := p.cardRow()
+	if err != nil {
+		return cid.Undef, false
+	}
+	block := row.Open[id.String()]
+	return block, block.Defined()
+}
+
+// withoutExcerpts takes those off the card whose tracks the library forgets by
+// gone: nobody keeps what their links would open.
+func (p *Publisher) withoutExcerpts(row *cardRow, puts map[string][]byte, gone *[]string) error {
+	open := maps.Clone(row.Open)
+	err := p.cfg.Store.Each(rowExcerpt, func(key string, value []byte) error {
+		var r excerptRow
+		if err := json.Unmarshal(value, &r); err != nil {
+			return fmt.Errorf("read %s: %w", key, err)
+		}
+		if slices.Contains(*gone, rowTrack+r.Track.String()) {
+			delete(open, strings.TrimPrefix(key, rowExcerpt))
+			*gone = append(*gone, key)
+		}
+		return nil
+	})
+	if err == nil && len(open) != len(row.Open) {
+		row.Open = open
+		puts[rowCard] = marshal(*row)
+	}
+	return err
 }

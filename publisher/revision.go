@@ -133,6 +133,9 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 			}
 			if err == nil && len(e.drop) > 0 {
 				if left, err = p.without(l, lists, e.drop, &gone); err == nil {
+					err = p.withoutExcerpts(&says, puts, &gone)
+				}
+				if err == nil {
 					mixing, err = p.unmixed(label, e.drop, puts)
 				}
 			}

@@ -128,6 +128,15 @@ func TestAListThatRolls(t *testing.T) {
 			for _, tr := range pl.Tracks[2:] {
 				gone[tr.CID] = true
 			}
+			if n == 5 && day == 1 { // of a track that rolls out
+				x, err := p.AddExcerpt(t.Context(), pl.Tracks[2].CID, 0, 100*time.Millisecond, "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if block, ok := p.ExcerptBlock(x.Link.ID); !ok || !block.Defined() {
+					t.Errorf("no block of an excerpt: %s", block)
+				}
+			}
 			if n == 5 && day == 2 {
 				at := 50 * time.Millisecond
 				if _, err := p.SetCue(t.Context(), CueTerms{Playlist: "main", Track: pl.Tracks[2].CID, In: &at}); err != nil {
@@ -151,6 +160,10 @@ func TestAListThatRolls(t *testing.T) {
 	pl, err := p.Playlist("main")
 	if err != nil || len(out) != 2 || len(pl.Tracks) != 4 || pl.Tracks[2].CID != out[0].CID || pl.Tracks[3].CID != out[1].CID {
 		t.Errorf("%+v of %+v, %v", out, pl.Tracks, err)
+	}
+	card, err := p.Card()
+	if left, more := p.Excerpts(); err != nil || more != nil || len(left) != 0 || len(card.Open) != 0 {
+		t.Errorf("excerpts of what has rolled out: %+v, on the card %+v; %v %v", left, card.Open, err, more)
 	}
 	if len(pl.Mixing.Cues) != 0 {
 		t.Errorf("cues %+v", pl.Mixing.Cues)

@@ -1,7 +1,7 @@
 // Plays what the link of this page opens. The key is in the link's fragment,
 // which a browser sends to nobody; this box gives sealed bytes, as it gives them
 // to anyone, and they are opened here.
-import { OpenSet, digest, keyOf, openExcerpt, unhex } from './sealed.js'
+import { OpenSet, digest, keyOf, openExcerpt, sound, unhex } from './sealed.js'
 import { wraps } from './wrap.js'
 
 /* global Hls */
@@ -17,9 +17,16 @@ const tries = 3 // of a segment, each with another look at what there is
 // Sorry is an error whose words are for people.
 class Sorry extends Error {}
 
+// Absent is one of what this box does not have.
+class Absent extends Error {}
+
+const busy = 'This box leaves its line to others now. Try again later, or another box.'
+
+// bytes is a block, not verified yet.
 async function bytes (cid) {
   const res = await fetch('../../ipfs/' + cid + '?format=raw')
-  if (!res.ok) throw new Error('not here')
+  if (res.status === 503) throw new Error(busy)
+  if (!res.ok) throw new Absent('This box does not have it now. It is asked again.')
   return new Uint8Array(await res.arrayBuffer())
 }
 
@@ -28,7 +35,8 @@ async function bytes (cid) {
 async function listing () {
   const res = await fetch(location.pathname.split('/').pop() + '.json')
   if (res.status === 404) return null
-  if (!res.ok) throw new Error('the box does not say')
+  if (res.status === 503) throw new Error(busy)
+  if (!res.ok) throw new Error('This box does not answer as it should. It is asked again.')
   return await res.json()
 }
 
@@ -91,7 +99,7 @@ class Air {
       if (x.len === 0) continue // the end alone
       const k = wraps[x.init.codec]
       if (!k) throw new Sorry(`Browsers do not take this set's format, ${x.init.codec}.`)
-      const same = before && before.codec === x.init.codec && String(before.head) === String(x.init.head)
+      const same = before && (before === x.init || before.codec === x.init.codec && String(before.head) === String(x.init.head))
       if (!same && parts > 0) out += '#EXT-X-DISCONTINUITY\n'
       if (!same && k.init) out += `#EXT-X-MAP:URI="init-${n}.mp4"\n`
       before = x.init
@@ -116,26 +124,26 @@ class Air {
   newest () { return [...this.parts.values()].findLast(x => x.init && x.len > 0) }
 }
 
-// Excerpt is a stretch of a set that was on air. Its playlist grows as it is
-// opened, some segments at a time.
+// Excerpt is a stretch of a set that was on air. All of it is listed, and each
+// segment is had when it is to be played.
 class Excerpt extends Air {
   constructor (dj, e) {
     super(new OpenSet(dj, e.live))
-    Object.assign(this, { e, left: [...e.parts], first: e.parts[0].n, next: e.parts[0].n, text: e.text, kind: '#EXT-X-PLAYLIST-TYPE:EVENT\n' })
+    Object.assign(this, { e, first: e.parts[0].n, next: e.parts.at(-1).n + 1, text: e.text, kind: '#EXT-X-PLAYLIST-TYPE:VOD\n', ended: true })
+    for (const x of e.parts) this.parts.set(x.n, { n: x.n, len: x.len, init: e.init })
   }
 
-  async look () {
-    await Promise.all(this.left.splice(0, 8).map(async x => {
-      for (let i = 0; i < tries; i++) {
-        try {
-          return this.parts.set(x.n, { ...this.set.open(x.key, x, await bytes(x.cid)), init: this.e.init })
-        } catch { await wait(300) }
-      }
-      this.failed.set(x.n, tries)
-    }))
-    this.ended = this.left.length === 0
-    this.next = this.ended ? this.e.parts.at(-1).n + 1 : this.left[0].n
-    return true
+  async look () { return true }
+
+  async part (name) {
+    const [, init, n] = name.match(/^(init-)?(\d+)\./)
+    const k = wraps[this.e.init.codec]
+    if (init) return k.init({ init: this.e.init }).slice().buffer
+    const x = this.e.parts[Number(n) - this.first]
+    const block = await bytes(x.cid)
+    let open
+    try { open = this.set.open(x.key, x, block) } catch { throw new Absent('A piece of it is damaged at this box.') }
+    return k.segment({ ...open, init: this.e.init }).slice().buffer
   }
 }
 
@@ -158,7 +166,7 @@ const from = give => class {
       callbacks.onSuccess({ url: context.url, data, code: 200 }, s, context, null)
     }, e => {
       if (e instanceof Sorry) say(e.message)
-      if (!s.aborted) callbacks.onError({ code: 404, text: 'it cannot be had' }, context, null, s)
+      if (!s.aborted) callbacks.onError({ code: e instanceof Absent ? 404 : 503, text: 'it cannot be had' }, context, null, s)
     })
   }
 
@@ -201,7 +209,9 @@ function play (source, x) {
     })
     let bad = -1 // the segment that was no music last
     hls.on(Hls.Events.ERROR, (_, e) => {
-      if (e.details === Hls.ErrorDetails.FRAG_PARSING_ERROR && e.frag) {
+      const damaged = e.details === Hls.ErrorDetails.FRAG_PARSING_ERROR
+      const absent = e.details === Hls.ErrorDetails.FRAG_LOAD_ERROR && e.response?.code === 404 && player.currentTime >= e.frag?.start - 1
+      if ((damaged || absent) && e.frag) {
         if (e.frag.sn === bad && player.currentTime < e.frag.end) player.currentTime = e.frag.end + 0.01 // it was tried twice
         bad = e.frag.sn
       }
@@ -231,6 +241,7 @@ async function begin () {
       const { excerpt } = await listing() ?? {}
       if (excerpt && !source.kind) {
         const block = await bytes(excerpt)
+        if (!sound(excerpt, block)) throw new Absent('A piece of it is damaged at this box. It is asked again.')
         try { source = new Excerpt(dj, openExcerpt(dj, unhex(id), key, excerpt, block)) } catch { throw new Sorry('The key in this link does not open this excerpt. Ask for the link again.') }
       }
       if (!await source.look()) say('Nothing of this set is here now: it has not begun, or it is over. This page looks again.')
@@ -238,7 +249,7 @@ async function begin () {
       else say('Waiting for the set.')
     } catch (e) {
       if (e instanceof Sorry) throw e
-      say('The box does not answer.')
+      say(e instanceof TypeError ? 'The box does not answer.' : e.message)
     }
     await wait(1000)
   }

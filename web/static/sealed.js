@@ -50,6 +50,9 @@ export function digest (cid) {
   return b.subarray(4)
 }
 
+// sound tells whether a block is what its CID says.
+export const sound = (cid, block) => equal(sha256(block), digest(cid))
+
 // keyOf is the key in a link's fragment; null where it is missing, cut or damaged.
 export function keyOf (fragment) {
   const text = fragment.replace(/^#/, '')
