@@ -57,8 +57,9 @@ type LiveRequest struct {
 }
 
 const (
-	// leastPart is the shortest part: each is a version of the catalogue.
-	leastPart = 10 * time.Minute
+	// leastPart is the shortest part: each is a version of the catalogue. mostPart
+	// is the longest: what opens a track's segments has a block's room.
+	leastPart, mostPart = 10 * time.Minute, 12 * time.Hour
 	// usualPart is how long one is where the playlist rolls.
 	usualPart = time.Hour
 )
@@ -118,8 +119,8 @@ func (d *Daemon) live(ctx context.Context, req LiveRequest, emit func(Event)) (A
 	if req.Keep > 0 && req.Part == 0 {
 		req.Part = min(usualPart, req.Keep)
 	}
-	if req.Part != 0 && req.Part < leastPart || req.Keep < 0 || req.Keep > 0 && req.Keep < req.Part {
-		return out, usage("a part is %s or longer, and what is kept at least a part", leastPart)
+	if req.Part != 0 && (req.Part < leastPart || req.Part > mostPart) || req.Keep < 0 || req.Keep > 0 && req.Keep < req.Part {
+		return out, usage("a part is from %s to %s, and what is kept at least a part", leastPart, mostPart)
 	}
 	open, err := d.openSet(req)
 	if err != nil {

@@ -93,16 +93,17 @@ func (p *Publisher) reanalyse(ctx context.Context, opt Options, res *Result) err
 		return err
 	}
 	puts := map[string][]byte{}
-	for c, row := range done {
-		puts[rowTrack+c.String()] = marshal(row)
-	}
 	for _, l := range lists {
 		order, err := p.order(l)
 		if err != nil {
 			return err
 		}
 		for _, c := range order {
-			if done[c] != nil && !slices.Contains(l.Changed, c) {
+			if done[c] == nil {
+				continue // or it was rolled out meanwhile
+			}
+			puts[rowTrack+c.String()] = marshal(done[c])
+			if !slices.Contains(l.Changed, c) {
 				l.Changed = append(l.Changed, c)
 				puts[rowList+l.Label] = marshal(l)
 			}

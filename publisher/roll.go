@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/ipfs/go-cid"
 )
 
 // rowRoll begins the rows of a playlist's tracks that roll out of it: by the
-// playlist, and when they were on air.
+// playlist, and the order in which they were made.
 const rowRoll = "roll/"
 
 type rollRow struct {
@@ -36,15 +37,23 @@ func (p *Publisher) roll(e *edit, made []*trackRow, row setRow) error {
 		return err
 	}
 	puts := map[string][]byte{}
+	next := uint64(0) // they are in the order in which they were made, whatever the clock said
+	for key := range rolls {
+		if n, err := strconv.ParseUint(key[len(prefix):min(len(key), len(prefix)+16)], 16, 64); err == nil {
+			next = max(next, n+1)
+		}
+	}
 	for i, t := range made {
-		key := fmt.Sprintf("%s%016x/%016x/%04x", prefix, row.Began, row.Seq, i)
+		key := fmt.Sprintf("%s%016x", prefix, next+uint64(i))
 		rolls[key] = rollRow{t.CID, t.Sec}
 		puts[key] = marshal(rolls[key])
 	}
 	var sound time.Duration
 	for _, key := range slices.Backward(slices.Sorted(maps.Keys(rolls))) {
 		if sound >= row.Keep {
-			e.drop, e.gone = append(e.drop, rolls[key].CID), append(e.gone, key)
+			c := rolls[key].CID
+			e.drop, e.gone = append(e.drop, c), append(e.gone, key)
+			e.add = slices.DeleteFunc(e.add, c.Equals) // it is one of those that were made now
 			delete(puts, key)
 		}
 		sound += time.Duration(rolls[key].Sec) * time.Second

@@ -24,7 +24,7 @@ func (w *world) rolled(p *Publisher, src *deckOut, a *air, keep time.Duration, e
 	}
 	return p.OnAir(w.t.Context(), src, SetOptions{
 		Playlist: "main", Title: "Channel", Carrier: a, Part: 300 * time.Millisecond, Keep: keep,
-		Hold: func() func() { parting.Add(1); return parting.Done },
+		parts: func() func() { parting.Add(1); return parting.Done },
 	})
 }
 
@@ -182,6 +182,35 @@ func TestAListThatRolls(t *testing.T) {
 	}
 	if len(gone) < 8 || w.count(rowTrack) != 4 || w.count(rowRoll) != 2 {
 		t.Errorf("%d tracks have gone, %d are in the library, %d roll", len(gone), w.count(rowTrack), w.count(rowRoll))
+	}
+}
+
+// Where a part becomes several tracks, of which the newer ones are all that is kept, the others are not listed; what was
+// made later is newer, whatever the clock said.
+func TestWhatRollsOutAsItIsMade(t *testing.T) {
+	w := newWorld(t)
+	p := w.start()
+	of := func(s string) cid.Cid { return manifests.NewRawBlock([]byte(s)).CID }
+	ahead := rowRoll + "main/00000000ffffffff/0000000000000001/0000"
+	if err := p.cfg.Store.Apply(map[string][]byte{ahead: marshal(rollRow{of("ahead"), 9})}, nil); err != nil {
+		t.Fatal(err)
+	}
+	var made []*trackRow
+	e := edit{label: "main"}
+	for _, s := range []string{"a", "b", "c"} {
+		made = append(made, &trackRow{CID: of(s), Sec: 2})
+		e.add = append(e.add, of(s))
+	}
+	if err := p.roll(&e, made, setRow{Keep: 3 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(e.add, []cid.Cid{of("b"), of("c")}) || !slices.Equal(e.drop, []cid.Cid{of("a"), of("ahead")}) || len(e.puts) != 2 {
+		t.Errorf("adds %v, drops %v, and %d stay", e.add, e.drop, len(e.puts))
+	}
+	for key := range e.puts {
+		if key <= ahead {
+			t.Errorf("%s is not behind %s", key, ahead)
+		}
 	}
 }
 

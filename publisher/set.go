@@ -71,6 +71,8 @@ type SetOptions struct {
 	// called: it is called before blocks are written that no row names for a
 	// while.
 	Hold func() (release func())
+	// parts, when set, is called while a part becomes a track, until over is.
+	parts func() (over func())
 	// Open, when not nil, opens the set to all who have it; it is this DJ's, and
 	// of no other set. What becomes of the set is the playlist's as ever.
 	Open *lease.SetKey
@@ -104,7 +106,7 @@ func (p *Publisher) OnAir(ctx context.Context, src Source, opt SetOptions) (trac
 	if !manifests.ValidLabel(opt.Playlist) {
 		return fail(fmt.Errorf("%q: %w", opt.Playlist, ErrLabel))
 	}
-	if opt.Part <= 0 {
+	if opt.Part <= 0 || opt.Part > longestPart {
 		opt.Part = longestPart
 	}
 	if opt.Hold == nil {
@@ -195,8 +197,7 @@ const initShare = 16
 // it the revision of the playlist that opens its generation and period.
 func (s *set) turn(ctx context.Context) error {
 	p := s.p
-	defer s.opt.Hold()()
-	p.mu.Lock()
+	p.mu.Lock() // without a hold: rows name the blocks before a collection may take them
 	defer p.mu.Unlock()
 	if err := p.revise(ctx, edit{label: s.opt.Playlist, create: true}); err != nil {
 		return err
@@ -306,10 +307,15 @@ func (s *set) begin(init *manifests.MediaInit, anew bool) {
 func (s *set) part(ctx context.Context) {
 	s.ripe = s.event.Length
 	s.busy.Store(true)
-	row, air, before, release := s.row, s.air, s.run.From, s.opt.Hold()
+	row, air, before := s.row, s.air, s.run.From
+	over := func() {}
+	if s.opt.parts != nil {
+		over = s.opt.parts()
+	}
 	s.parting.Go(func() {
-		defer release()
+		defer over()
 		defer s.busy.Store(false)
+		defer s.opt.Hold()() // here: what is on air does not wait while others collect
 		made, err := s.p.partSet(ctx, s.opt.Playlist, row, air, before)
 		if err != nil { // the next one makes them
 			s.p.cfg.Log.Warn("on air: no track was made yet of what was", "err", err)
