@@ -77,7 +77,7 @@ the times before, and all else of it is given up, here and wherever it is held.`
 	f.BoolVar(&req.Open, "open", false, "let all who have the link hear it, without a lease")
 	f.StringVar(&req.At, "web", "", "with --open: the URL of a box's gateway, such as https://archive.example, whose page plays it to browsers")
 	f.DurationVar(&req.Segment, "segment", time.Second, "how long a segment is, 500ms to 2s: shorter is sooner heard, and costs more")
-	f.Var((*duration)(&req.Part), "part", "how long a track of a long set is, 10m or more; 12h, and with --keep 1h, where not given")
+	f.Var((*duration)(&req.Part), "part", "how long a track of a long set is, 10m to 12h; 12h, and with --keep 1h, where not given")
 	f.Var((*duration)(&req.Keep), "keep", "keep so much of what was on air with --keep, the newest; all, where not given")
 	f.Lookup("password").DefValue = ""
 	return c
