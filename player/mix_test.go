@@ -382,7 +382,9 @@ func TestPlayThroughPulse(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	tail := bytes.Trim(second(), "\x00")
+	tail := second()
+	tail = tail[(len(tail)-len(bytes.TrimLeft(tail, "\x00")))/4*4:] // whole frames
+	tail = tail[:(len(bytes.TrimRight(tail, "\x00"))+3)/4*4]
 	i := bytes.Index(want, tail[:min(len(tail), 64)])
 	if i < 0 || len(tail) < 44100 {
 		t.Fatalf("after the server came back %d bytes were heard, not the music's own", len(tail))
