@@ -137,6 +137,10 @@ func (s *Scheduler) readPart(p *peer, n int, halves map[uint32]*half) error {
 		s.mu.Lock()
 		p.reading = false
 		s.vain(n)
+		if at+n == size { // it has come whole all the same: its turn ends
+			p.got = append(p.got, number)
+			p.poke(true)
+		}
 		s.mu.Unlock()
 		return nil
 	}

@@ -84,6 +84,28 @@ func TestACancelledBlockGoesNoFurther(t *testing.T) {
 	})
 }
 
+// TestACancelledBlockThatComesEndsItsTurn: one that was written before it was
+// cancelled is on its way for seconds, and the next comes right after it.
+func TestACancelledBlockThatComesEndsItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		first, second := large(60<<10), large(30<<10)
+		from, _ := w.box("giver", nil, first, second)
+		n, one := w.box("one", func(c *Config) { c.Download = 10_000 })
+		w.Link(n, from)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		if _, err := one.Get(ctx, first.CID, node.Want{Class: node.Next}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		cancel()
+		began := time.Now()
+		must(t, one, second, node.Want{Class: node.Next})
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("the next took %v", took)
+		}
+	})
+}
+
 // TestHostileParts break a rule each, and their giver is left; or do not, and
 // the block comes.
 func TestHostileParts(t *testing.T) {
