@@ -21,3 +21,21 @@ func segment(oob []byte, n int) int {
 	}
 	return n
 }
+
+// unsegmented is a copy of control messages without the one that has the system
+// cut what is sent: on a device that cannot, it fails even where nothing is to be
+// cut.
+func unsegmented(oob []byte) []byte {
+	var out []byte
+	for rest := oob; len(rest) > 0; {
+		h, _, next, err := unix.ParseOneSocketControlMessage(rest)
+		if err != nil {
+			return append(out, rest...)
+		}
+		if h.Level != unix.SOL_UDP || h.Type != unix.UDP_SEGMENT {
+			out = append(out, rest[:len(rest)-len(next)]...)
+		}
+		rest = next
+	}
+	return out
+}

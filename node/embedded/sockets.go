@@ -68,7 +68,7 @@ func (s batched) WriteMsgUDP(b, oob []byte, to *net.UDPAddr) (n, oobn int, err e
 	if to == nil || size <= 0 || !s.losses.sending(to.AddrPort(), (len(b)+size-1)/size) {
 		return s.UDPConn.WriteMsgUDP(b, oob, to)
 	}
-	all, how := bytes.Clone(b), bytes.Clone(oob)
+	all, how := bytes.Clone(b), unsegmented(oob)
 	for len(all) > 0 {
 		one := all[:min(size, len(all))]
 		all = all[len(one):]
