@@ -19,6 +19,7 @@ import (
 	"playnode/node"
 	"playnode/node/embedded"
 	"playnode/node/kubo"
+	"playnode/publisher"
 )
 
 // floor is the node that everything stands on: an embedded one, or a Kubo with
@@ -289,15 +290,15 @@ type pinned struct {
 // under her first. What ctx's deadline leaves is for the network: a pin of a
 // large catalogue takes its time.
 func (p pinned) Publish(ctx context.Context, key ed25519.PrivateKey, value cid.Cid, seq uint64, eol time.Time) (ipns.Record, int, error) {
-	longer, end := undue(ctx)
-	defer end()
+	longer := publisher.Unhurried(ctx)
 	network := longer
 	deadline, bounded := ctx.Deadline()
 	left := time.Until(deadline)
 	own := node.Pin{Name: ownPin + string(p.d.keys.Names()[0]), Root: value}
-	if err := p.pins.Pin(longer, own); err != nil {
+	pinErr := p.pins.Pin(longer, own)
+	if pinErr != nil {
 		// Of a catalogue that was restored some may be elsewhere still.
-		p.d.log.Warn("not pinned: what is published may be collected in the Kubo", "err", err)
+		p.d.log.Warn("not pinned: what is published may be collected in the Kubo", "err", pinErr)
 	}
 	if bounded {
 		var cancel context.CancelFunc
@@ -305,7 +306,7 @@ func (p pinned) Publish(ctx context.Context, key ed25519.PrivateKey, value cid.C
 		defer cancel()
 	}
 	rec, holders, err := p.Namer.Publish(network, key, value, seq, eol)
-	if err != nil {
+	if err != nil || pinErr != nil { // what was pinned before keeps most of it until a pin succeeds
 		return rec, holders, err
 	}
 	all, err := p.pins.Pins(longer)
@@ -325,15 +326,4 @@ func (p pinned) isOwn(pin string) bool {
 	name, own := strings.CutPrefix(pin, ownPin)
 	names := p.d.keys.Names()
 	return own && slices.Contains(names[:], manifests.Name(name))
-}
-
-// undue is ctx without its deadline.
-func undue(ctx context.Context) (context.Context, context.CancelFunc) {
-	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		if errors.Is(ctx.Err(), context.Canceled) {
-			cancel()
-		}
-	})
-	return longer, func() { stop(); cancel() }
 }

@@ -3,6 +3,7 @@ package publisher
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"os"
@@ -260,5 +261,46 @@ func TestMemoryDoesNotGrowWithTheFile(t *testing.T) {
 	mustPublish(t, p, []string{big}, Options{Playlist: "main"})
 	if most > 5<<20 {
 		t.Errorf("%d bytes of blocks in one put", most)
+	}
+}
+
+// hurried is Names that has f called with what each Publish is called with.
+type hurried struct {
+	*world
+	f func(ctx context.Context)
+}
+
+func (h hurried) Publish(ctx context.Context, key ed25519.PrivateKey, value cid.Cid, seq uint64, eol time.Time) (ipns.Record, int, error) {
+	h.f(ctx)
+	return h.world.Publish(ctx, key, value, seq, eol)
+}
+
+// TestUnhurried: what a name waits for has longer than the network has, and ends
+// with who publishes, also once the network's time is up.
+func TestUnhurried(t *testing.T) {
+	p := newWorld(t).start()
+	ctx, stop := context.WithCancel(t.Context())
+	calls := 0
+	p.cfg.Names = hurried{p.cfg.Names.(*world), func(short context.Context) {
+		calls++
+		over, cancel := context.WithTimeout(short, 0)
+		defer cancel()
+		longer := Unhurried(over)
+		if _, bounded := short.Deadline(); !bounded {
+			t.Error("the network has for ever")
+		}
+		if _, bounded := longer.Deadline(); bounded || calls == 1 && longer.Err() != nil {
+			t.Errorf("hurried: %v", longer.Err())
+		}
+		if stop(); longer.Err() == nil {
+			t.Error("it does not end")
+		}
+	}}
+	paths, _ := album(t, 1)
+	if _, err := p.Publish(ctx, paths, Options{Playlist: "one"}); err != nil && !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if calls == 0 {
+		t.Error("nothing was announced")
 	}
 }

@@ -50,7 +50,7 @@ func (p *Publisher) announce(ctx context.Context, res *Result) error {
 	if least := now.Add(p.cfg.NameLife); eol.Before(least) {
 		eol = least
 	}
-	ctx, cancel := context.WithTimeout(ctx, announcing)
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, unhurried{}, ctx), announcing)
 	defer cancel()
 	stuck := 0
 	for i, key := range p.cfg.Keys.signers() {
@@ -82,6 +82,19 @@ func (p *Publisher) announce(ctx context.Context, res *Result) error {
 		return ErrStuck
 	}
 	return nil
+}
+
+// unhurried is the key of the context that an announcement was asked for with.
+type unhurried struct{}
+
+// Unhurried is ctx, which Names.Publish was called with, without the few seconds
+// that it has for the network: what is to be done before takes its time, and
+// ends with who asked for it.
+func Unhurried(ctx context.Context) context.Context {
+	if longer, ok := ctx.Value(unhurried{}).(context.Context); ok {
+		return longer
+	}
+	return ctx
 }
 
 // record is the newest record known of a name, and the last that was signed
