@@ -1,7 +1,9 @@
 package embedded
 
 import (
+	"errors"
 	"math"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -155,7 +157,12 @@ func (l *losses) drive(w *way) {
 		copies, pace := w.copies, max(w.pace, leastPace)
 		l.mu.Unlock()
 		for range 1 + copies {
-			if p.send() != nil {
+			if err := p.send(); errors.Is(err, net.ErrClosed) {
+				l.mu.Lock()
+				w.queue, w.driven = nil, false
+				l.mu.Unlock()
+				return
+			} else if err != nil {
 				break
 			}
 		}
@@ -251,14 +258,38 @@ func (n *Host) watchLosses() {
 		case <-n.ctx.Done():
 			return
 		}
+		var all []tally
 		for _, c := range n.host.Network().Conns() {
 			var q *quic.Conn
 			if !c.As(&q) {
 				continue
 			}
 			if to, ok := addressOf(q); ok {
-				n.losses.judge(to, q, q.ConnectionStats())
+				all = append(all, tally{to, q, q.ConnectionStats()})
 			}
 		}
+		for _, c := range busiest(all) {
+			n.losses.judge(c.to, c.conn, c.stats)
+		}
 	}
+}
+
+// tally is what a connection to an address has counted.
+type tally struct {
+	to    netip.AddrPort
+	conn  *quic.Conn
+	stats quic.ConnectionStats
+}
+
+// busiest are those that have sent most, one for each address: two by turns would
+// have each begin anew.
+func busiest(all []tally) map[netip.AddrPort]tally {
+	most := map[netip.AddrPort]tally{}
+	for _, c := range all {
+		at := netip.AddrPortFrom(c.to.Addr().Unmap(), c.to.Port())
+		if b, two := most[at]; !two || c.stats.PacketsSent > b.stats.PacketsSent {
+			most[at] = c
+		}
+	}
+	return most
 }

@@ -110,6 +110,37 @@ func TestCopiesAreTakenBack(t *testing.T) {
 	})
 }
 
+// TestTheBusiestIsJudged: of two connections to one address, however it is
+// written, one speaks for the way.
+func TestTheBusiestIsJudged(t *testing.T) {
+	mapped := netip.AddrPortFrom(netip.AddrFrom16(elsewhere.Addr().As16()), elsewhere.Port())
+	few, many, other := tally{to: elsewhere, conn: new(quic.Conn)}, tally{to: mapped, conn: new(quic.Conn)}, tally{to: netip.AddrPortFrom(elsewhere.Addr(), 9)}
+	few.stats.PacketsSent, many.stats.PacketsSent = 100, 101
+	for _, all := range [][]tally{{few, many, other}, {many, other, few}} {
+		if got := busiest(all); len(got) != 2 || got[elsewhere].conn != many.conn {
+			t.Errorf("%v", got)
+		}
+	}
+}
+
+// TestAClosedSocketEndsItsQueue: nothing waits for its turn on one that is closed.
+func TestAClosedSocketEndsItsQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newTestLine()
+		tried, all := 0, make(chan struct{})
+		for range 100 {
+			l.again(elsewhere, parcel{10_000, func() error { <-all; tried++; return fmt.Errorf("write: %w", net.ErrClosed) }})
+		}
+		close(all)
+		synctest.Wait()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if w := l.ways[elsewhere]; tried != 1 || len(w.queue) > 0 || w.driven {
+			t.Errorf("%d sent, %d wait", tried, len(w.queue))
+		}
+	})
+}
+
 // TestCopiesArePaced: three times as much goes no faster than the way takes it.
 func TestCopiesArePaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
