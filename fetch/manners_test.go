@@ -51,6 +51,24 @@ func TestRest(t *testing.T) {
 	})
 }
 
+// TestAtRestNobodyFarOutdoesWhoIsNear: one that is near and was slow once is asked
+// while nobody else may be.
+func TestAtRestNobodyFarOutdoesWhoIsNear(t *testing.T) {
+	for _, rest := range []bool{false, true} {
+		_, s := newStage(t).box("box", func(c *Config) { c.Manners = func() Manners { return Manners{Rest: rest} } })
+		near, far := &peer{id: "near", near: true, bit: 1, taken: 1}, &peer{id: "far", bit: 2, hits: 9}
+		x := &want{Want: node.Want{Class: node.Later}, said: 3, has: 3}
+		s.mu.Lock()
+		s.peers.open = []*peer{near, far}
+		now := time.Now()
+		if s.mayAsk(x, near, now) != rest || s.mayAsk(x, far, now) == rest {
+			t.Errorf("at rest %v: near may be asked: %v, far: %v", rest, s.mayAsk(x, near, now), s.mayAsk(x, far, now))
+		}
+		s.peers.open = nil
+		s.mu.Unlock()
+	}
+}
+
 // TestKeep: while the line is left to others nothing is given but to peers that
 // are near, however urgent; what they were told before does not help them.
 func TestKeep(t *testing.T) {

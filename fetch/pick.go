@@ -66,11 +66,11 @@ func (s *Scheduler) mayAsk(w *want, p *peer, now time.Time) bool {
 }
 
 // outdone tells whether p, off which more was taken than it has given, is not
-// asked for w, as one that gives has room for it, or may yet say that it holds
-// it. s.mu is held.
+// asked for w, as one that gives, and may be asked, has room for it, or may yet
+// say that it holds it. s.mu is held.
 func (s *Scheduler) outdone(w *want, p *peer, now time.Time) bool {
 	return p.taken > p.hits && !w.urgent(now) && slices.ContainsFunc(s.peers.open, func(q *peer) bool {
-		if q == p || q.taken > q.hits || q.mute {
+		if q == p || q.taken > q.hits || q.mute || !q.near && s.rests(w) {
 			return false
 		}
 		if w.said&q.bit == 0 {
