@@ -155,7 +155,7 @@ func (s *Scheduler) give(peer string, st node.Stream) {
 	now := g.cfg.Now()
 	c := &client{
 		peer: peer, stream: st, kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), gone: make(chan struct{}), since: now, wrote: now, left: askBurst, at: now,
-		part: leastPart, handing: map[uint32]bool{},
+		part: leastPart,
 	}
 	if away := g.admit(c, now); away != nil {
 		if g.line.takeAll(node.Now, len(away)) {

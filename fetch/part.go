@@ -24,13 +24,7 @@ const (
 func (g *giver) send(c *client, o order, data []byte) (sent int, ok bool) {
 	g.mu.Lock()
 	parts := c.parts && len(data) > smallBlock
-	c.handing[o.number] = false
 	g.mu.Unlock()
-	defer func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		delete(c.handing, o.number)
-	}()
 	if !parts {
 		head := appendHead(make([]byte, 0, 4+4+smallBlock), frameBlock, 4+len(data))
 		return len(data), g.pass(c, o.class, binary.BigEndian.AppendUint32(head, o.number), data)
@@ -79,20 +73,20 @@ func (g *giver) pass(c *client, class node.Class, head, data []byte) bool {
 }
 
 // between says between two parts of o what there is to say, and gives what is for
-// a playhead unless o is, too; or tells that o was cancelled.
+// a playhead unless o is, too; or tells that o was cancelled: it may have been
+// asked for anew.
 func (g *giver) between(c *client, o order) (cancelled, ok bool) {
 	for {
 		g.mu.Lock()
 		b := g.words(c, nil)
 		cancelled := c.handing[o.number]
 		i := -1
-		if o.class != node.Now {
+		if !cancelled && o.class != node.Now {
 			i = slices.IndexFunc(c.orders, func(q order) bool { return q.class == node.Now })
 		}
 		var next order
 		if i >= 0 {
-			next = c.orders[i]
-			c.orders = slices.Delete(c.orders, i, i+1)
+			next = c.take(i)
 		}
 		g.mu.Unlock()
 		if !g.line.takeAll(node.Now, len(b)) || !g.write(c, b) || i >= 0 && !g.hand(c, next) {

@@ -84,6 +84,65 @@ func TestACancelledBlockGoesNoFurther(t *testing.T) {
 	})
 }
 
+// slow is a disk that takes a second a block.
+type slow struct{ node.Blocks }
+
+func (s slow) Read(ctx context.Context, c cid.Cid) ([]byte, error) {
+	<-time.After(time.Second)
+	return s.Blocks.Read(ctx, c)
+}
+
+// TestCancelledBeforeItIsRead: a block that nobody waits for any more once it is
+// read goes nowhere.
+func TestCancelledBeforeItIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		much := large(64 << 10)
+		from, s := w.box("giver", func(c *Config) { c.Local = slow{c.Local} }, much)
+		n, one := w.box("one", nil)
+		w.Link(n, from)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		one.Get(ctx, much.CID, node.Want{Class: node.Later})
+		cancel()
+		<-time.After(10 * time.Second)
+		if k := s.Swarm(); k.Sent != 0 {
+			t.Errorf("%d bytes went", k.Sent)
+		}
+		must(t, one, much, node.Want{Class: node.Later})
+	})
+}
+
+// TestAskedAnewForThePlayhead: what was cancelled goes no further where the same
+// block is for a playhead now.
+func TestAskedAnewForThePlayhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		much := large(200_000)
+		from, s := w.box("giver", func(c *Config) { c.Upload = 20_000 }, much)
+		one := w.Node("one")
+		w.Link(one, from)
+		st, err := one.Open(t.Context(), from.ID(), BlocksProtocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer one.Close()
+		defer st.Reset()
+		go func() {
+			for _, _, err := frame(st); err == nil; _, _, err = frame(st) {
+			}
+		}()
+		o := order{number: 5, class: node.Later, digest: digestOf(much.CID)}
+		st.Write(appendWants(appendHello(nil, hello{parts: true}), frameWant, []order{o}))
+		<-time.After(2 * time.Second)
+		o.class = node.Now
+		st.Write(appendWants(appendNumbers(nil, frameCancel, []uint32{5}), frameWant, []order{o}))
+		<-time.After(30 * time.Second)
+		if k := s.Swarm(); k.Sent < 200_000 || k.Sent > 300_000 {
+			t.Errorf("%d bytes went", k.Sent)
+		}
+	})
+}
+
 // TestACancelledBlockThatComesEndsItsTurn: one that was written before it was
 // cancelled is on its way for seconds, and the next comes right after it.
 func TestACancelledBlockThatComesEndsItsTurn(t *testing.T) {

@@ -255,8 +255,18 @@ func (g *giver) compose(c *client, b []byte) (_ []byte, next order, any bool) {
 		}
 		c.flying[next.number] = g.cfg.Now()
 	}
-	c.orders = slices.Delete(c.orders, best, best+1)
-	return b, next, true
+	return b, c.take(best), true
+}
+
+// take takes an order, and has a cancel of it heard from now on. g.mu is held.
+func (c *client) take(i int) order {
+	o := c.orders[i]
+	c.orders = slices.Delete(c.orders, i, i+1)
+	if c.handing == nil {
+		c.handing = map[uint32]bool{}
+	}
+	c.handing[o.number] = false
+	return o
 }
 
 // words appends all small frames. g.mu is held.
@@ -285,15 +295,21 @@ func (g *giver) write(c *client, b []byte) bool {
 }
 
 // hand gives one block, or says that it is not held, or is given later: others
-// may have been given it while c waited.
+// may have been given it while c waited. One that was cancelled goes nowhere.
 func (g *giver) hand(c *client, o order) bool {
+	defer func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		delete(c.handing, o.number)
+	}()
 	data, err := g.read(o.digest)
 	large := len(data) > smallBlock
 	g.mu.Lock()
-	if err != nil {
+	cancelled := c.handing[o.number]
+	if err != nil && !cancelled {
 		c.nots = append(c.nots, o.number)
 	}
-	if err != nil || large && g.defers(c, o) {
+	if err != nil || cancelled || large && g.defers(c, o) {
 		g.land(c, o.number)
 		g.mu.Unlock()
 		return true
