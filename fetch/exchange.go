@@ -304,8 +304,21 @@ func appendHello(b []byte, h hello) []byte {
 	if h.dialled {
 		texts = append(texts, dialled)
 	}
-	body := appendTexts(nil, append(texts, h.addrs...), maxAddrs, maxAddr)
+	addrs := h.addrs
+	if len(texts)+len(addrs) > maxAddrs { // those last that help nobody elsewhere
+		addrs = slices.Clone(addrs)
+		slices.SortStableFunc(addrs, func(a, b string) int { return loops(a) - loops(b) })
+	}
+	body := appendTexts(nil, append(texts, addrs...), maxAddrs, maxAddr)
 	return append(appendHead(b, frameHello, len(body)), body...)
+}
+
+// loops is 1 for an address that leads nowhere but to this machine.
+func loops(addr string) int {
+	if strings.HasPrefix(addr, "/ip4/127.") || strings.HasPrefix(addr, "/ip6/::1/") {
+		return 1
+	}
+	return 0
 }
 
 // parseHello reads what peer says of itself, without addresses that would not

@@ -445,6 +445,27 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// TestAHelloKeepsWhatLeadsHere: where words leave room for few addresses, those
+// that lead nowhere from elsewhere are left out.
+func TestAHelloKeepsWhatLeadsHere(t *testing.T) {
+	near := []string{"/ip4/127.0.0.1/tcp/1/p2p/x", "/ip6/::1/tcp/1/p2p/x"}
+	var far []string
+	for i := range maxAddrs - 2 {
+		far = append(far, fmt.Sprintf("/ip4/11.0.0.%d/tcp/1/p2p/x", i))
+	}
+	for name, c := range map[string]struct{ addrs, want []string }{
+		"all have room": {slices.Concat(near, far[:4]), slices.Concat(near, far[:4])},
+		"too many":      {slices.Concat(near, far), far},
+		"one too many":  {slices.Concat(near, far[1:]), append(slices.Clone(far[1:]), near[0])},
+	} {
+		was := slices.Clone(c.addrs)
+		h, err := parseHello(appendHello(nil, hello{c.addrs, true, true})[4:], "x")
+		if err != nil || !h.parts || !h.dialled || !slices.Equal(h.addrs, c.want) || !slices.Equal(c.addrs, was) {
+			t.Errorf("%s: %+v, %v", name, h, err)
+		}
+	}
+}
+
 // FuzzFrames reads whatever a stranger may send, and writes it again as it
 // was.
 func FuzzFrames(f *testing.F) {
