@@ -84,7 +84,7 @@ func (d *Daemon) keepRoom(ctx context.Context, n *network) error {
 			d.log.Info("freed", "blocks", freed.Blocks, "bytes", freed.Bytes)
 		}
 		wait := time.Minute
-		if d.repo.Config.StoreLimit == 0 && freed.Blocks == 0 {
+		if err == nil && d.repo.Config.StoreLimit == 0 && freed.Blocks == 0 {
 			wait = max(wait, sparing*time.Since(began)) // all that is held was looked at
 		}
 		select {
