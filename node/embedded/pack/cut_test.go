@@ -152,13 +152,24 @@ func (s *story) check() {
 	}
 }
 
-// TestCuts cuts power at every write, sync, name and hole, several times in a
-// row, and wants all that was acknowledged.
+// end has the process killed, or the power cut.
+func (s *story) end() string {
+	if s.rand.IntN(2) == 0 {
+		s.disk = s.disk.killed()
+		return "killed"
+	}
+	s.disk = s.disk.after()
+	return "cut"
+}
+
+// TestCuts cuts power, or kills the process, at every write, sync, name and
+// hole, several times in a row, and wants all that was acknowledged, and all
+// that was there after a start.
 func TestCuts(t *testing.T) {
 	for cut := 0; cut < 250; cut += 2 {
 		s := newStory(t, uint64(cut))
 		s.disk.solid = cut%4 == 2
-		for generation := range 3 {
+		for generation := range 4 {
 			s.disk.left = cut
 			if generation > 0 {
 				s.disk.left = s.rand.IntN(60)
@@ -174,12 +185,17 @@ func TestCuts(t *testing.T) {
 			if err != nil && !errors.Is(err, errCut) {
 				t.Fatalf("cut %d, %s: %v", cut, s.from, err)
 			}
-			s.disk = s.disk.after()
+			s.from += ", " + s.end()
 			if err := s.open(); err != nil {
 				t.Fatalf("cut %d, %s: open: %v", cut, s.from, err)
 			}
 			s.check()
-			s.disk = s.disk.after() // a process that was killed
+			s.from += ", " + s.end()
+			if err := s.open(); err != nil {
+				t.Fatalf("cut %d, %s: open: %v", cut, s.from, err)
+			}
+			s.check()
+			s.end()
 		}
 	}
 }

@@ -105,6 +105,9 @@ func (s *Store) loadGraves(names []string) (rows, error) {
 		return nil, err
 	}
 	s.graves.file = f
+	if err := f.sync(); err != nil {
+		return nil, err
+	}
 	there := map[string]bool{}
 	for _, name := range names {
 		there[name] = true

@@ -99,6 +99,29 @@ func (d *fragile) after() *fragile {
 	return next
 }
 
+// killed is the disk when the process alone has ended: all is there, and what
+// was not synced is still to be lost.
+func (d *fragile) killed() *fragile {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	next := newDisk(d.rand.Uint64())
+	next.solid = d.solid
+	same := map[*inode]*inode{}
+	of := func(x *inode) *inode {
+		if same[x] == nil {
+			same[x] = &inode{bytes.Clone(x.now), bytes.Clone(x.kept), maps.Clone(x.dirty), maps.Clone(x.holes)}
+		}
+		return same[x]
+	}
+	for name, x := range d.now {
+		next.now[name] = of(x)
+	}
+	for name, x := range d.kept {
+		next.kept[name] = of(x)
+	}
+	return next
+}
+
 func (d *fragile) names() ([]string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

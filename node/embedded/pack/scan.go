@@ -9,8 +9,12 @@ import (
 	"strings"
 )
 
-// load reads what there is in the directory.
+// load reads what there is in the directory. A process that was killed may
+// have left what no disk has yet: that is synced before it is believed.
 func (s *Store) load() error {
+	if err := s.disk.sync(); err != nil {
+		return err
+	}
 	names, err := s.disk.names()
 	if err != nil {
 		return err
@@ -83,6 +87,11 @@ func (s *Store) loadPack(number uint32, dead map[int64]salt) (*pack, error) {
 	}
 	if more, err = intact(f, more); err != nil {
 		return nil, err
+	}
+	if len(more) > 0 { // an index has what was synced alone
+		if err := f.sync(); err != nil {
+			return nil, err
+		}
 	}
 	end := x.end
 	for _, r := range more {
