@@ -312,6 +312,12 @@ func TestFullDisk(t *testing.T) {
 			}
 		}
 		read(kept)
+		if next := s.next; len(kept) > 0 && s.active == nil {
+			err := s.Keep(t.Context(), node.NewBlock(cid.Raw, make([]byte, 2000)))
+			if !errors.Is(err, node.ErrNoSpace) || s.next != next {
+				t.Fatalf("%d sectors: the next pack was %d, and is %d: %v", room, next, s.next, err)
+			}
+		}
 		if len(kept) < 6 {
 			continue
 		}

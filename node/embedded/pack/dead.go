@@ -20,8 +20,8 @@ import (
 //
 //	pack u32 | at u32 | salt 16 | sum 8
 //
-// A pack's number is never used again, and the salt is that pack's: no row can
-// be of what is written later.
+// A pack's number is not used again once something in it was acknowledged, and
+// the salt is that pack's: no row can be of what is written later.
 const (
 	deadName = "dead"
 	deadRow  = 32

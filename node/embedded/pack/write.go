@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"sync"
 
 	"playnode/node"
@@ -185,17 +186,23 @@ func (s *Store) write(group []*deposit) error {
 
 // begin makes the next pack.
 func (s *Store) begin() error {
-	if s.next >= maxPacks {
-		return errors.New("there are too many packs")
+	var f file
+	for {
+		if s.next >= maxPacks {
+			return errors.New("there are too many packs")
+		}
+		var err error
+		if f, err = s.disk.open(packName(s.next), true); err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		s.next++
 	}
-	pk := &pack{number: s.next, salted: true, refs: 1}
+	pk := &pack{number: s.next, salted: true, refs: 1, file: f}
 	rand.Read(pk.salt[:])
 	s.next++
-	f, err := s.disk.open(packName(pk.number), true)
-	if err != nil {
-		return err
-	}
-	pk.file = f
 	s.open.Add(1)
 	s.active = &active{pack: pk, file: f}
 	if x, err := s.disk.open(indexName(pk.number), true); err == nil {
@@ -224,6 +231,7 @@ func (s *Store) takeBack(fresh, doubtful bool) {
 		a.pack.gone = true
 		a.pack.mu.Unlock()
 		s.seal()
+		s.next = a.pack.number // nobody has heard of it
 		return
 	}
 	if err := a.file.truncate(a.pack.end); err != nil || doubtful {
