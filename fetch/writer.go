@@ -94,4 +94,5 @@ func (w *writer) commit(ctx context.Context, batch []*deposit) {
 		}
 		d.done <- err
 	}
+	clear(batch) // which what waits is a part of
 }

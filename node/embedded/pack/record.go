@@ -118,7 +118,7 @@ func unsalted(b []byte, at int64) (r record, ok bool) {
 	}
 	r = record{at: int64(binary.LittleEndian.Uint32(b[40:])), batch: int64(binary.LittleEndian.Uint32(b[44:])), size: int(binary.LittleEndian.Uint32(b[4:]))}
 	copy(r.digest[:], b[8:])
-	return r, r.at == at && r.size <= node.MaxBlock && r.batch <= r.at
+	return r, r.at == at && r.size >= 0 && r.size <= node.MaxBlock && r.batch <= r.at
 }
 
 // packHead is the first bytes of a pack, and of its index.
