@@ -186,13 +186,17 @@ func (s *Store) Drop(c cid.Cid) (was bool) {
 		return false
 	}
 	d := digestOf(c)
-	for _, p := range s.find(d) {
-		if s.others(p, d) {
-			continue
+	for moved := true; moved; {
+		moved = false
+		for _, p := range s.find(d) {
+			if s.others(p, d) {
+				continue
+			}
+			s.mu.Lock()
+			killed := s.kill(d, p)
+			s.mu.Unlock()
+			was, moved = was || killed, moved || !killed
 		}
-		s.mu.Lock()
-		was = s.kill(d, p) || was
-		s.mu.Unlock()
 	}
 	return was
 }

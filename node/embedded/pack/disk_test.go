@@ -26,6 +26,7 @@ type fragile struct {
 	room  int    // sectors there are; 0 is no bound
 	solid bool   // it makes no holes
 	held  func() // is called by each sync of a file, which waits for it
+	read  func() // is called before each read
 	syncs int
 	ops   int
 	now   map[string]*inode
@@ -198,6 +199,9 @@ type handle struct {
 }
 
 func (h *handle) ReadAt(b []byte, at int64) (int, error) {
+	if h.d.read != nil {
+		h.d.read()
+	}
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
 	if h.d.cut {

@@ -64,27 +64,40 @@ func TestListedWhileSwept(t *testing.T) {
 	}
 }
 
+// moving has a block that lives, and what moves it.
+func moving(t *testing.T, disk *fragile) (s *Store, b node.Block, moved *deposit) {
+	t.Helper()
+	s, live, _ := filled(t, disk)
+	moved = &deposit{}
+	moved.add(item{digestOf(live[0].CID), live[0].Data, s.find(digestOf(live[0].CID))[0]})
+	return s, live[0], moved
+}
+
+func (s *Store) writeAlone(t *testing.T, group ...*deposit) {
+	t.Helper()
+	s.writing <- struct{}{}
+	if err := s.write(group); err != nil {
+		t.Error(err)
+	}
+	<-s.writing
+}
+
 // TestDeletedWhileMoved: a block that goes while it is moved is gone, also
 // after a start; one that is put again meanwhile is there.
 func TestDeletedWhileMoved(t *testing.T) {
 	for _, again := range []bool{false, true} {
 		disk := newDisk(1)
-		s, live, _ := filled(t, disk)
-		b := live[0]
-		sum := digestOf(b.CID)
-		moved, put := &deposit{}, &deposit{}
-		moved.add(item{sum, b.Data, s.find(sum)[0]})
-		put.add(item{digest: sum, data: b.Data})
-		s.Drop(b.CID)
+		s, b, moved := moving(t, disk)
 		group := []*deposit{moved}
 		if again {
+			s.Drop(b.CID)
+			put := &deposit{}
+			put.add(item{digest: digestOf(b.CID), data: b.Data})
 			group = append(group, put)
+		} else {
+			disk.held = func() { disk.held = nil; s.Drop(b.CID) }
 		}
-		s.writing <- struct{}{}
-		if err := s.write(group); err != nil {
-			t.Fatal(err)
-		}
-		<-s.writing
+		s.writeAlone(t, group...)
 		for range 2 {
 			if has, _ := s.Has(t.Context(), b.CID); has != again {
 				t.Fatalf("put again %v, held %v", again, has)
@@ -97,6 +110,51 @@ func TestDeletedWhileMoved(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// TestDeletedBeforeMoved: a move brings nothing back that the disk knows to be
+// dead, whatever comes before the next flush.
+func TestDeletedBeforeMoved(t *testing.T) {
+	disk := newDisk(1)
+	s, b, moved := moving(t, disk)
+	if err := s.Delete(t.Context(), b.CID); err != nil {
+		t.Fatal(err)
+	}
+	s.writeAlone(t, moved)
+	s, err := Open(Config{disk: disk.after(), room: smallRoom})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if has, _ := s.Has(t.Context(), b.CID); has {
+		t.Error("a deleted block is back")
+	}
+}
+
+// TestPutWhileMoved: of a block that is put while it is moved one copy lives.
+func TestPutWhileMoved(t *testing.T) {
+	s, b, moved := moving(t, newDisk(1))
+	put := &deposit{}
+	put.add(item{digest: digestOf(b.CID), data: b.Data})
+	s.writeAlone(t, moved, put)
+	if n := len(s.find(digestOf(b.CID))); n != 1 {
+		t.Errorf("%d copies live", n)
+	}
+	if data, err := s.Read(t.Context(), b.CID); err != nil || !bytes.Equal(data, b.Data) {
+		t.Error(err)
+	}
+}
+
+// TestMovedWhileDropped: what a sweep takes elsewhere goes all the same.
+func TestMovedWhileDropped(t *testing.T) {
+	disk := newDisk(1)
+	s, b, moved := moving(t, disk)
+	disk.read = func() { disk.read = nil; s.writeAlone(t, moved) }
+	if was := s.Drop(b.CID); !was {
+		t.Error("it was there")
+	}
+	if has, _ := s.Has(t.Context(), b.CID); has {
+		t.Error("a deleted block is held")
 	}
 }
 

@@ -129,26 +129,22 @@ func (s *Store) writeNext() {
 			d.err = s.write([]*deposit{d})
 		}
 	}
+	clear(group) // which what waits is a part of
 }
 
 // write appends the blocks of a group and makes them durable, or leaves
 // nothing of them. s.writing is held.
 func (s *Store) write(group []*deposit) error {
-	var items []item
-	var size int64
-	seen := map[digest]bool{}
-	for _, d := range group {
-		for _, it := range d.items {
-			if it.from == 0 && seen[it.digest] {
-				continue // two came with the same, and it is held as they asked
-			}
-			seen[it.digest] = seen[it.digest] || it.from == 0 // one that is moved may be deleted meanwhile
-			items = append(items, it)
-			size += takes(len(it.data))
-		}
-	}
 	if s.closed {
 		return errors.New("the store is closed")
+	}
+	items := s.wanted(group)
+	if len(items) == 0 {
+		return nil
+	}
+	var size int64
+	for _, it := range items {
+		size += takes(len(it.data))
 	}
 	if a := s.active; a != nil && (a.pack.end+size > s.room || a.records+len(items) > packRecords) {
 		s.seal()
@@ -182,6 +178,32 @@ func (s *Store) write(group []*deposit) error {
 	a.records += len(recs)
 	s.publish(items, recs, end, taken)
 	return nil
+}
+
+// wanted lists what of a group is to be written: of two that came with the
+// same, one; of what is moved, what was neither put again nor deleted
+// meanwhile. A delete that the disk knows of must not be undone by a move.
+// s.writing is held.
+func (s *Store) wanted(group []*deposit) (items []item) {
+	seen := map[digest]bool{}
+	for _, d := range group {
+		for _, it := range d.items {
+			if it.from == 0 && !seen[it.digest] {
+				seen[it.digest] = true
+				items = append(items, it)
+			}
+		}
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, d := range group {
+		for _, it := range d.items {
+			if it.from != 0 && !seen[it.digest] && s.table.has(it.digest, it.from) {
+				items = append(items, it)
+			}
+		}
+	}
+	return items
 }
 
 // begin makes the next pack.
