@@ -443,3 +443,37 @@ func TestShortPack(t *testing.T) {
 		}
 	}
 }
+
+// TestStart: a pack that cannot be read is not kept open, and one that cannot
+// be gone on with is followed by the next.
+func TestStart(t *testing.T) {
+	s := newStory(t, 1)
+	if err := s.open(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.store.Keep(t.Context(), s.blocks[:4]...); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	of := func(b []byte) *inode { return &inode{now: b, dirty: map[int]bool{}, holes: map[int]bool{}} }
+	s.disk.now[packName(0)] = of([]byte("playpack\x02\x00\x00\x00 of a later version, to be left alone, whatever it has"))
+	x := s.disk.now[packName(1)]
+	x.now = append(x.now, "half written"...)
+	s.disk.fails = "truncate"
+	if err := s.open(); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.store.open.Load(); n != 1 {
+		t.Errorf("%d packs are open", n)
+	}
+	if err := s.store.Keep(t.Context(), s.blocks[4:8]...); err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range s.blocks[:8] {
+		if _, err := s.store.Read(t.Context(), b.CID); err != nil {
+			t.Errorf("block %d: %v", i, err)
+		}
+	}
+}

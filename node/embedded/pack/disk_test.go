@@ -27,6 +27,7 @@ type fragile struct {
 	solid bool   // it makes no holes
 	held  func() // is called by each sync of a file, which waits for it
 	read  func() // is called before each read
+	fails string // what fails, of "truncate" and "names"
 	syncs int
 	ops   int
 	now   map[string]*inode
@@ -178,6 +179,9 @@ func (d *fragile) rename(from, to string) error {
 func (d *fragile) sync() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.fails == "names" {
+		return syscall.EIO
+	}
 	if err := d.do(); err != nil {
 		return err
 	}
@@ -268,6 +272,9 @@ func (h *handle) taken() (int64, error) {
 func (h *handle) truncate(n int64) error {
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
+	if h.d.fails == "truncate" {
+		return syscall.EIO
+	}
 	if err := h.d.do(); err != nil {
 		return err
 	}

@@ -183,9 +183,7 @@ func (s *Store) release() {
 		s.graves.file.Close()
 	}
 	for _, pk := range s.all() {
-		pk.mu.Lock()
-		s.rest(pk)
-		pk.mu.Unlock()
+		s.close(pk)
 	}
 	if s.lock != nil {
 		s.lock.Unlock()
@@ -246,6 +244,13 @@ func (s *Store) letGo(pk *pack) {
 	}
 }
 
+// close is rest, without the lock.
+func (s *Store) close(pk *pack) {
+	pk.mu.Lock()
+	defer pk.mu.Unlock()
+	s.rest(pk)
+}
+
 // rest closes a pack that nobody reads, and removes one that is gone. pk.mu is
 // held.
 func (s *Store) rest(pk *pack) {
@@ -278,9 +283,7 @@ func (s *Store) closeLeast() {
 		pk.mu.Unlock()
 	}
 	if least != nil {
-		least.mu.Lock()
-		s.rest(least)
-		least.mu.Unlock()
+		s.close(least)
 	}
 }
 

@@ -49,20 +49,27 @@ func (s *Store) load() error {
 		}
 	}
 	if last != nil {
-		return s.resume(last, dead[last.number])
+		if err := s.resume(last, dead[last.number]); err != nil {
+			s.log.Warn("go on with a pack", "pack", packName(last.number), "err", err) // the next is begun
+		}
 	}
 	return nil
 }
 
 // loadPack reads a pack's index and what the index lacks, and brings the index
 // up to date. It returns nil for what a cut has left of a pack that never was.
-func (s *Store) loadPack(number uint32, dead map[int64]salt) (*pack, error) {
+func (s *Store) loadPack(number uint32, dead map[int64]salt) (_ *pack, err error) {
 	pk := &pack{number: number}
 	f, err := s.hold(pk)
 	if err != nil {
 		return nil, err
 	}
-	defer s.letGo(pk)
+	defer func() {
+		s.letGo(pk)
+		if err != nil {
+			s.close(pk) // nobody else knows of it
+		}
+	}()
 	size, err := f.size()
 	if err != nil {
 		return nil, err
@@ -193,7 +200,7 @@ func (s *Store) resume(pk *pack, dead map[int64]salt) error {
 	if err != nil {
 		return err
 	}
-	if !pk.salted || pk.end >= s.room || len(x.recs) >= packRecords || x.end != pk.end || x.valid != written {
+	if !pk.salted || pk.end >= s.room || len(x.recs) >= packRecords || x.salt != pk.salt || x.end != pk.end || x.valid != written {
 		return nil
 	}
 	f, err := s.hold(pk)
