@@ -246,7 +246,7 @@ func (s *stage) evictFrom(b box.Box) error {
 	for _, c := range s.tracks {
 		held.Drop(c)
 	}
-	return errors.Join(held.Sweep(), held.Close())
+	return errors.Join(held.Sweep(s.ctx), held.Close())
 }
 
 // worldOf has a DJ in a world, and what the daemon of a venue in its other box

@@ -133,7 +133,7 @@ func (n *Node) Release(ctx context.Context, unwanted []cid.Cid) (freed int, byte
 			bytes += int64(size)
 		}
 	}
-	if err := n.store.packs.Sweep(); err != nil {
+	if err := n.store.packs.Sweep(ctx); err != nil {
 		return freed, bytes, fmt.Errorf("release: %w", err)
 	}
 	return freed, bytes, nil

@@ -102,7 +102,7 @@ func (s *story) step() error {
 			s.state[i] = absent
 		}
 	case n < 19:
-		return s.store.Sweep()
+		return s.store.Sweep(s.Context())
 	default:
 		if err := s.store.Close(); err != nil {
 			return err
@@ -219,7 +219,7 @@ func TestNoCut(t *testing.T) {
 				s.state[i] = absent
 			}
 		}
-		if err := s.store.Sweep(); err != nil {
+		if err := s.store.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		s.check()

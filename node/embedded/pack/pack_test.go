@@ -95,7 +95,7 @@ func TestRoomComesBack(t *testing.T) {
 			s.Drop(b.CID)
 		}
 	}
-	if err := s.Sweep(); err != nil {
+	if err := s.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	check := func() {
@@ -132,7 +132,7 @@ func TestStrangeFiles(t *testing.T) {
 	}
 	s := open(t, dir)
 	b := node.NewBlock(cid.Raw, []byte("block"))
-	if err := errors.Join(s.Put(t.Context(), b), s.Sweep()); err != nil {
+	if err := errors.Join(s.Put(t.Context(), b), s.Sweep(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]bool{"0000003.pack": true, "0000004.pack": false, "0000005.index": true, "0000005.pack": true, "notes.txt": true} {

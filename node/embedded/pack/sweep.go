@@ -1,6 +1,7 @@
 package pack
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 )
@@ -14,9 +15,13 @@ const (
 	sweepBatch = 2 << 20
 )
 
-// Sweep makes durable what was dropped, and writes packs anew, those first
-// that waste most, until little is taken by what is dead.
-func (s *Store) Sweep() error {
+// Sweep makes durable what was dropped, whatever ctx says, and writes packs
+// anew, those first that waste most, until little is taken by what is dead. It
+// begins none once it has moved a pack's worth, and stops when ctx ends; the
+// next goes on.
+func (s *Store) Sweep(ctx context.Context) error { return s.sweep(ctx, packRoom) }
+
+func (s *Store) sweep(ctx context.Context, room int64) error {
 	if !s.sweeping.TryLock() {
 		return s.Flush()
 	}
@@ -26,12 +31,14 @@ func (s *Store) Sweep() error {
 	}
 	for range len(s.all()) {
 		pk := s.wasteful()
-		if pk == nil {
+		if pk == nil || room <= 0 {
 			return nil
 		}
-		if err := s.move(pk); err != nil {
+		moved, err := s.move(ctx, pk)
+		if err != nil {
 			return fmt.Errorf("write pack %d anew: %w", pk.number, err)
 		}
+		room -= moved
 	}
 	return nil
 }
@@ -54,8 +61,9 @@ func (s *Store) wasteful() (most *pack) {
 	return most
 }
 
-// move writes what lives in a pack behind all else, and removes the pack.
-func (s *Store) move(pk *pack) error {
+// move writes what lives in a pack behind all else, removes the pack, and
+// tells how much it has moved.
+func (s *Store) move(ctx context.Context, pk *pack) (moved int64, err error) {
 	s.writing <- struct{}{}
 	if s.active != nil && s.active.pack == pk {
 		s.seal()
@@ -63,7 +71,7 @@ func (s *Store) move(pk *pack) error {
 	<-s.writing
 	recs, err := s.records(pk)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	d := &deposit{}
 	for _, r := range recs {
@@ -71,9 +79,12 @@ func (s *Store) move(pk *pack) error {
 		if !s.lives(pk, r) {
 			continue
 		}
+		if err := ctx.Err(); err != nil {
+			return moved, err
+		}
 		b, _, err := s.bytes(p, headSize+r.size)
 		if err == errGone || err != nil && !lost(err) {
-			return err
+			return moved, err
 		}
 		if err != nil || sha256.Sum256(b[headSize:]) != r.digest {
 			s.mu.Lock()
@@ -82,15 +93,16 @@ func (s *Store) move(pk *pack) error {
 			continue
 		}
 		d.add(item{r.digest, b[headSize:], p})
+		moved += p.takes()
 		if d.takes >= sweepBatch {
 			if err := s.commit(d); err != nil {
-				return err
+				return moved, err
 			}
 			d = &deposit{}
 		}
 	}
 	if err := s.commit(d); err != nil {
-		return err
+		return moved, err
 	}
-	return s.Flush()
+	return moved, s.Flush()
 }

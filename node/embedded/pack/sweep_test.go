@@ -2,6 +2,8 @@ package pack
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"testing"
 
 	"github.com/ipfs/go-cid"
@@ -42,7 +44,7 @@ func TestListedWhileSwept(t *testing.T) {
 	listed := map[string]bool{}
 	err := s.Each(t.Context(), func(c cid.Cid, _ int64) error {
 		if listed[string(c.Hash())] = true; len(listed) == 10 {
-			return s.Sweep()
+			return s.Sweep(t.Context())
 		}
 		return nil
 	})
@@ -268,6 +270,37 @@ func TestStaleRows(t *testing.T) {
 					t.Fatalf("cut %d: block %d lives %v, its neighbour %v", cut, i, a, b)
 				}
 			}
+		}
+	}
+}
+
+// TestSweptInParts: a sweep ends when it has done its part, or is to, and the
+// next goes on.
+func TestSweptInParts(t *testing.T) {
+	disk := newDisk(1)
+	disk.solid = true
+	s, live, _ := filled(t, disk)
+	before := len(s.all())
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := s.Sweep(ended); !errors.Is(err, context.Canceled) || len(s.all()) != before {
+		t.Errorf("%d packs of %d are left by what was not to begin: %v", len(s.all()), before, err)
+	}
+	if len(s.pending) > 0 {
+		t.Error("the disk was not told what is dead")
+	}
+	parts := 0
+	for ; s.wasteful() != nil && parts < before; parts++ {
+		if err := s.sweep(t.Context(), smallRoom); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.wasteful() != nil || parts < 3 {
+		t.Errorf("%d packs of %d are left, after %d sweeps", len(s.all()), before, parts)
+	}
+	for _, b := range live {
+		if _, err := s.Read(t.Context(), b.CID); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
