@@ -23,7 +23,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -190,7 +189,7 @@ func (s *Store) release() {
 	}
 }
 
-// all lists the packs, oldest first.
+// all lists the packs, in no order.
 func (s *Store) all() []*pack {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -198,7 +197,6 @@ func (s *Store) all() []*pack {
 	for _, pk := range s.packs {
 		out = append(out, pk)
 	}
-	slices.SortFunc(out, func(a, b *pack) int { return int(a.number) - int(b.number) })
 	return out
 }
 
