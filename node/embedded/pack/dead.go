@@ -257,27 +257,41 @@ func (s *Store) bury() error {
 	return nil
 }
 
-// empty removes the packs of which nothing lives.
+// empty removes the packs of which nothing lives. One that is being read is
+// left to the next flush, and rows say what is dead in it.
 func (s *Store) empty() error {
-	s.mu.Lock()
-	var gone []*pack
-	for n, pk := range s.packs {
+	s.mu.RLock()
+	var idle []*pack
+	for _, pk := range s.packs {
 		if pk.live == 0 && (s.active == nil || s.active.pack != pk) {
-			delete(s.packs, n)
-			gone = append(gone, pk)
+			idle = append(idle, pk)
 		}
 	}
-	s.mu.Unlock()
-	for _, pk := range gone {
+	s.mu.RUnlock()
+	for _, pk := range idle {
 		pk.mu.Lock()
-		pk.gone = true
-		s.rest(pk)
+		read := pk.refs > 0
+		if !read {
+			pk.gone = true
+			s.rest(pk)
+		}
 		pk.mu.Unlock()
+		if read {
+			continue
+		}
+		s.removed = true
+		s.mu.Lock()
+		delete(s.packs, pk.number)
+		s.mu.Unlock()
 	}
-	if len(gone) == 0 {
+	if !s.removed {
 		return nil
 	}
-	return s.disk.sync() // else a cut brings back what was deleted
+	if err := s.disk.sync(); err != nil { // a cut brings back what was deleted
+		return err
+	}
+	s.removed = false
+	return nil
 }
 
 // tell writes rows, durably.

@@ -69,6 +69,7 @@ type Store struct {
 	active  *active // the pack that is written to, nil before the first
 	next    uint32
 	graves  graves
+	removed bool // packs, which the disk may not know of yet
 	closed  bool
 	buffer  *bufio.Writer
 

@@ -160,9 +160,10 @@ func TestMovedWhileDropped(t *testing.T) {
 	}
 }
 
-// TestGoneForGood: no cut brings back a pack of which nothing lived.
+// TestGoneForGood: no cut brings back a pack of which nothing lived, also when
+// somebody was reading it, or the disk failed at first.
 func TestGoneForGood(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range uint64(12) {
 		disk := newDisk(seed)
 		s, live, _ := filled(t, disk)
 		if err := s.Flush(); err != nil {
@@ -171,10 +172,26 @@ func TestGoneForGood(t *testing.T) {
 		for _, b := range live {
 			s.Drop(b.CID)
 		}
+		left := 1
+		switch seed % 3 {
+		case 1:
+			pk := s.packs[3]
+			if _, err := s.hold(pk); err != nil {
+				t.Fatal(err)
+			}
+			defer s.letGo(pk)
+			left++
+		case 2:
+			disk.fails = "names"
+			if err := s.Flush(); err == nil {
+				t.Fatal("the disk has failed, and nobody was told")
+			}
+			disk.fails = ""
+		}
 		if err := s.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(s.all()); n != 1 {
+		if n := len(s.all()); n != left {
 			t.Fatalf("%d packs are left for nothing", n)
 		}
 		s, err := Open(Config{disk: disk.after(), room: smallRoom})
@@ -182,10 +199,16 @@ func TestGoneForGood(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := s.Each(t.Context(), func(c cid.Cid, _ int64) error {
-			t.Errorf("%s is back", c)
+			t.Errorf("seed %d: %s is back", seed, c)
 			return nil
 		}); err != nil {
 			t.Fatal(err)
+		}
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(s.all()); n > 1 {
+			t.Fatalf("%d packs are left for nothing", n)
 		}
 	}
 }
