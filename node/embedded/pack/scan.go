@@ -92,10 +92,15 @@ func (s *Store) loadPack(number uint32, dead map[int64]salt) (_ *pack, err error
 	if err != nil {
 		return nil, err
 	}
-	if more, err = intact(f, more); err != nil {
-		return nil, err
+	more, torn := intact(f, more)
+	for _, r := range torn {
+		// Else it is believed once more is written behind it and the index is
+		// lost.
+		if _, err := f.WriteAt(make([]byte, headSize), r.at); err != nil {
+			return nil, err
+		}
 	}
-	if len(more) > 0 { // an index has what was synced alone
+	if len(more)+len(torn) > 0 { // an index has what was synced alone
 		if err := f.sync(); err != nil {
 			return nil, err
 		}
@@ -307,14 +312,17 @@ func seek(f file, pk *pack, from, to int64) (int64, error) {
 	return to, nil
 }
 
-// intact leaves out what a cut may have torn: of the last batch that was
+// intact tells apart what a cut may have torn: of the last batch that was
 // written, what does not hash.
-func intact(f file, recs []record) ([]record, error) {
-	if len(recs) == 0 {
-		return nil, nil
+func intact(f file, recs []record) (whole, torn []record) {
+	for _, r := range recs {
+		if r.at >= recs[len(recs)-1].batch && !holds(f, r) {
+			torn = append(torn, r)
+		} else {
+			whole = append(whole, r)
+		}
 	}
-	last := recs[len(recs)-1].batch
-	return slices.DeleteFunc(recs, func(r record) bool { return r.at >= last && !holds(f, r) }), nil
+	return whole, torn
 }
 
 // holds tells whether the bytes of a record hash to what its head says.
