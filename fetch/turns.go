@@ -97,16 +97,18 @@ func (c *client) urgent() node.Class {
 // by a class. What goes to who gives on goes on, and the others have it too.
 const maxOwed = 2
 
-// rank is when c comes among those who wait: the lower the sooner. One that can be
-// dialled waits as if it were less urgent by a class: it can have a block from
-// those who cannot, and they from it alone. g.mu is held.
+// rank is when c comes among those who wait: the lower the sooner. One that cannot
+// be dialled, and gives on what it is given, goes before the others as if it were
+// more urgent by a class: they can have a block from it, and it from few. Who has
+// given nothing yet may only say so. g.mu is held.
 func (g *giver) rank(c *client) int {
 	rank := int(c.urgent())
-	if x := g.ledger.guests[c.peer]; x != nil {
+	x := g.ledger.guests[c.peer]
+	if x != nil {
 		rank += min(x.owes/maxOwed, 8)
-		if x.dialled {
-			rank++
-		}
+	}
+	if x == nil || x.dialled || !x.proven() {
+		rank++
 	}
 	return rank
 }

@@ -99,7 +99,7 @@ func TestWhoIsLateAloneIsNotTheLine(t *testing.T) {
 }
 
 // TestWhoCannotBeDialledIsFedFirst: of two who wait for the same class, though
-// not before one who waits for what is more urgent.
+// not before one who waits for what is more urgent, and only once it has given.
 func TestWhoCannotBeDialledIsFedFirst(t *testing.T) {
 	g := newGiver(Config{Now: func() time.Time { return time.Unix(1000, 0) }}, nil, nil)
 	g.turns.held = leastTurns
@@ -109,14 +109,18 @@ func TestWhoCannotBeDialledIsFedFirst(t *testing.T) {
 		class node.Class
 		hello hello
 	}{
-		{"open", node.Later, hello{dialled: true}}, {"shut", node.Later, hello{}}, {"open and soon", node.Soon, hello{dialled: true}}, {"open and next", node.Next, hello{dialled: true}},
+		{"open", node.Later, hello{dialled: true}}, {"shut", node.Later, hello{}}, {"shut, it says", node.Later, hello{}}, {"open and soon", node.Soon, hello{dialled: true}}, {"open and next", node.Next, hello{dialled: true}},
 	} {
 		c := &client{peer: x.name, kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), orders: []order{{number: 1, class: x.class}}}
 		g.hear(c, frameHello, appendHello(nil, x.hello)[4:])
 		clients[x.name] = c
+		g.ledger.guest(x.name).gives = 1
+		if x.name == "shut, it says" {
+			g.ledger.guest(x.name).gives = 0
+		}
 		g.compose(c, nil)
 	}
-	for _, want := range []string{"open and next", "shut", "open and soon", "open"} {
+	for _, want := range []string{"open and next", "shut", "open and soon", "open", "shut, it says"} {
 		g.mu.Lock()
 		g.turns.held--
 		g.grant()
