@@ -219,6 +219,20 @@ function play (source, x) {
       if (e.type === Hls.ErrorTypes.NETWORK_ERROR) setTimeout(() => hls.startLoad(), 1000)
       else if (e.type === Hls.ErrorTypes.MEDIA_ERROR) { hls.destroy(); setTimeout(listen, 1000) } else say('This browser cannot play the set.')
     })
+    // A player that stands still while a set goes on is put where the set is, and made anew if that does not help.
+    let at = -1; let still = 0; let jumps = 0
+    const watch = setInterval(() => {
+      if (!wanted || source.kind || player.ended || player.currentTime !== at) {
+        if (player.currentTime > at + 0.5) jumps = 0
+        at = player.currentTime
+        still = 0
+      } else if (++still >= 4 && hls.liveSyncPosition > at + 1) {
+        still = 0
+        if (++jumps <= 2) player.currentTime = hls.liveSyncPosition
+        else { hls.destroy(); listen() }
+      }
+    }, 1000)
+    hls.on(Hls.Events.DESTROYING, () => clearInterval(watch))
     hls.on(Hls.Events.MEDIA_ATTACHED, () => {
       if (wanted) player.play().catch(e => { if (e.name === 'NotAllowedError') say('Press play to listen on.') })
     })
