@@ -1,9 +1,7 @@
 package lease
 
 import (
-	"crypto/rand"
 	"fmt"
-	"io"
 
 	"playnode/internal/seal"
 	"playnode/manifests"
@@ -11,29 +9,13 @@ import (
 
 // ExcerptKey opens one excerpt of a set that was on air: the stretch that was
 // chosen, and nothing beside it.
-type ExcerptKey struct {
-	DJ  manifests.DJ
-	ID  manifests.LiveID
-	key seal.Key
-}
+type ExcerptKey struct{ openKey }
 
 // NewExcerptKey draws an excerpt of a DJ's, and the key that is to open it.
-func NewExcerptKey(dj manifests.DJ) ExcerptKey {
-	k := ExcerptKey{DJ: dj, key: seal.NewKey()}
-	rand.Read(k.ID[:])
-	return k
-}
+func NewExcerptKey(dj manifests.DJ) ExcerptKey { return ExcerptKey{newOpenKey(dj)} }
 
 // ExcerptKeyOf is the key in a link.
-func ExcerptKeyOf(l manifests.OpenLink) ExcerptKey { return ExcerptKey{l.DJ, l.ID, l.Key} }
-
-// Link is the link of what k opens; where it is found is the caller's to add.
-func (k ExcerptKey) Link() manifests.OpenLink {
-	return manifests.OpenLink{DJ: k.DJ, ID: k.ID, Key: k.key}
-}
-
-// Format hides the key from every verb.
-func (ExcerptKey) Format(f fmt.State, _ rune) { io.WriteString(f, "(excerpt key)") }
+func ExcerptKeyOf(l manifests.OpenLink) ExcerptKey { return ExcerptKey{openKey{l.DJ, l.ID, l.Key}} }
 
 // context is the key that seals the excerpt, and what that is bound to.
 func (k ExcerptKey) context() (seal.Key, []byte) {

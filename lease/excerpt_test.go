@@ -96,10 +96,10 @@ func TestAnExcerptIsAStretch(t *testing.T) {
 	if got, err := ExcerptKeyOf(back).Open(b.Data); err != nil || len(got.Parts) != 4 || got.Parts[3] != e.Parts[3] {
 		t.Errorf("%+v, %v", got, err)
 	}
-	for name, bad := range map[string]ExcerptKey{"key": {k.DJ, k.ID, NewExcerptKey(dj).key}, "id": {k.DJ, manifests.LiveID{1}, k.key}, "dj": {manifests.DJ{1}, k.ID, k.key}} {
+	for name, bad := range map[string]ExcerptKey{"key": {openKey{k.DJ, k.ID, NewExcerptKey(dj).key}}, "id": {openKey{k.DJ, manifests.LiveID{1}, k.key}}, "dj": {openKey{manifests.DJ{1}, k.ID, k.key}}} {
 		_, err := bad.Open(b.Data)
 		wantErr(t, "another "+name, err, ErrRefused)
 	}
-	_, err = SetKey{k.DJ, r.Live, k.key}.Tune(o.record())
+	_, err = SetKey{openKey{k.DJ, r.Live, k.key}}.Tune(o.record())
 	wantErr(t, "an excerpt's key as the set's", err, ErrRefused)
 }

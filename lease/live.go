@@ -39,7 +39,7 @@ func (s Selection) GoLive(now int64, rootN uint64) Air {
 // opens as well.
 func (s Selection) GoOpen(k SetKey, now int64, rootN uint64) Air {
 	a := Air{Open: &k}
-	a.Record.DJ, a.Record.Sel, a.Record.Live = s.DJ, s.Sel, k.Live
+	a.Record.DJ, a.Record.Sel, a.Record.Live = s.DJ, s.Sel, k.ID
 	return s.record(a, now, rootN, 0, nil)
 }
 
@@ -145,7 +145,7 @@ func DecodeAir(data []byte) (a Air, err error) {
 		if len(j.Open) != len(seal.Key{}) {
 			return Air{}, fmt.Errorf("decode live set: set key of %d bytes", len(j.Open))
 		}
-		a.Open = &SetKey{l.DJ, l.Live, seal.Key(j.Open)}
+		a.Open = &SetKey{openKey{l.DJ, l.Live, seal.Key(j.Open)}}
 	}
 	for _, s := range j.Spans {
 		if len(s.LK) != 32 {

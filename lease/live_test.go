@@ -248,18 +248,18 @@ func TestASetKeyOpensItsSetAlone(t *testing.T) {
 	}
 	if enc, err := o.air.Encode(); err != nil {
 		t.Fatal(err)
-	} else if again, err := DecodeAir(enc); err != nil || again.Open == nil || !again.Open.key.Equal(k.key) || again.Open.Live != k.Live {
+	} else if again, err := DecodeAir(enc); err != nil || again.Open == nil || !again.Open.key.Equal(k.key) || again.Open.ID != k.ID {
 		t.Errorf("at rest: %+v, %v", again.Open, err)
 	}
 	_, err = guest.Tune(other.record())
 	wantErr(t, "another set", err, ErrRefused)
-	_, err = SetKey{k.DJ, other.record().Live, k.key}.Tune(other.record())
+	_, err = SetKey{openKey{k.DJ, other.record().Live, k.key}}.Tune(other.record())
 	wantErr(t, "another set of that name", err, ErrRefused)
 	wrong := guest
 	wrong.key[0] ^= 1
 	_, err = wrong.Tune(first)
 	wantErr(t, "another key", err, ErrRefused)
-	lk := SetKey{k.DJ, k.Live, o.air.LK}
+	lk := SetKey{openKey{k.DJ, k.ID, o.air.LK}}
 	_, err = lk.Tune(first)
 	wantErr(t, "a live key", err, ErrRefused)
 	if _, err := (&Unlocked{dj: m.DJ, sel: m.Sel, mk: k.key}).FileKey(d.entries(m)[0]); err == nil {
