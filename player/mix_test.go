@@ -348,24 +348,33 @@ func TestPlayThroughPulse(t *testing.T) {
 				t.Log(e.Err)
 			}
 		})
-		if err != nil {
-			t.Fatal(err)
+		if err != nil || res.Samples != 9*44100+17 || res.Joins != 3 {
+			t.Fatalf("%+v %v", res, err)
 		}
-		if res.Samples == 9*44100+17 && res.Joins == 3 && bytes.Contains(heard()[from:], want) {
+		if bytes.Contains(heard()[from:], want) {
 			break
 		}
-		if n == 4 { // a machine that is starved may leave the server without sound, or skip what it cannot read in time
-			t.Fatalf("what was heard is not what was published: %+v", res)
+		if n == 4 {
+			t.Fatal("what was heard is not what was published")
 		}
 	}
 	heard := monitor(t, dir, 44100)
 	begun := make(chan struct{})
 	done := make(chan error, 1)
 	var res Played
+	hearing := make(chan struct{})
 	go func() {
 		var err error
 		n := 0
-		res, err = w.player().Play(t.Context(), Request{Name: string(w.name()), Sink: "pulse:cap", Once: true, Latency: 2 * time.Second}, func(e Event) {
+		p := w.player()
+		opened := 0
+		p.open = func(ctx context.Context, spec sinkSpec, want sinkWant) (Sink, error) {
+			if opened++; opened > 1 { // the server changes its blocks for who begins to hear, and what sounds then is cut
+				<-hearing
+			}
+			return spec.open(ctx, want)
+		}
+		res, err = p.Play(t.Context(), Request{Name: string(w.name()), Sink: "pulse:cap", Once: true, Latency: 2 * time.Second}, func(e Event) {
 			if e.Kind == NewTrack {
 				if n++; n == 2 {
 					close(begun)
@@ -379,6 +388,7 @@ func TestPlayThroughPulse(t *testing.T) {
 	stop()
 	pulseServer(t, dir, 44100)
 	second := monitor(t, dir, 44100)
+	close(hearing)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
@@ -386,20 +396,12 @@ func TestPlayThroughPulse(t *testing.T) {
 	tail = tail[(len(tail)-len(bytes.TrimLeft(tail, "\x00")))/4*4:] // whole frames
 	tail = tail[:(len(bytes.TrimRight(tail, "\x00"))+3)/4*4]
 	i := bytes.Index(want, tail[:min(len(tail), 64)])
-	if i < 0 || len(tail) < 44100 {
-		t.Fatalf("after the server came back %d bytes were heard, not the music's own", len(tail))
-	}
-	// Where the machine is starved the server has nothing to play for a moment: then the music goes on where it was.
-	for at, pauses := i, 0; len(tail) >= 4 && at < len(want); at += 4 {
-		if !bytes.Equal(tail[:4], want[at:at+4]) {
-			silence := len(tail) - len(bytes.TrimLeft(tail, "\x00"))
-			if tail = tail[silence/4*4:]; silence < 4 || pauses == 3 || !bytes.Equal(tail[:4], want[at:at+4]) {
-				t.Fatalf("after the server came back the music was heard from %d on, and another from %d on", i, at)
-			}
-			pauses++
-			t.Logf("the server was silent for %d frames", silence/4)
+	if i < 0 || len(tail) < 44100 || !bytes.HasPrefix(want[i:], tail) {
+		same := 0
+		for i >= 0 && same < min(len(tail), len(want)-i) && tail[same] == want[i+same] {
+			same++
 		}
-		tail = tail[4:]
+		t.Errorf("after the server came back %d bytes were heard, the music's own from %d on for %d bytes", len(tail), i, same)
 	}
 	if res.Samples > 9*44100+17 {
 		t.Errorf("%d samples were handed out", res.Samples)
