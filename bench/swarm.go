@@ -73,6 +73,7 @@ func (r *runner) onePeer() error {
 	}
 	for range r.Rounds {
 		for _, name := range carrierNames {
+			key := "one peer, " + name
 			err := r.carried(name, 2, netns.Line{}, func(w *netns.World, c carrier) error {
 				if err := c.seed(w.Boxes[0], music); err != nil {
 					return err
@@ -80,14 +81,36 @@ func (r *runner) onePeer() error {
 				if err := c.enter(1, w.Boxes[1], []int{0}); err != nil {
 					return err
 				}
-				return r.time("one peer, "+name, func() error { return c.fetch(1) })
+				return r.time(key, func() error { return within(patience, func() error { return c.fetch(1) }) })
 			})
+			if errors.Is(err, errStands) {
+				r.keep(key+", stands", 1)
+				fmt.Fprintf(os.Stderr, "  %-28s stands still\n", key)
+				continue
+			}
 			if err != nil {
 				return err
 			}
 		}
 	}
 	return os.RemoveAll(music)
+}
+
+// errStands is what becomes of a fetch that is not waited for any longer:
+// stock Kubo stands still for ever, once in a while.
+var errStands = errors.New("it stands still")
+
+// within runs f and waits for it so long. What goes on after that ends with
+// its carrier.
+func within(limit time.Duration, f func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- f() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(limit):
+		return errStands
+	}
 }
 
 // carried runs f with a world of boxes and a carrier, and ends both.
@@ -204,7 +227,11 @@ func (r *runner) swarmPage(b *bytes.Buffer) {
 	fmt.Fprintf(b, "One peer to one, disk to disk, %.0f MiB, %d rounds:\n\n| | seconds | MB/s | of HTTP's time |\n|---|---:|---:|---:|\n", float64(r.Bytes)/(1<<20), len(r.taken["one peer, playnode"]))
 	http := r.median("one peer, HTTP")
 	for _, name := range carrierNames {
-		s := r.median("one peer, " + name)
+		key := "one peer, " + name
+		s := r.median(key)
+		if n := len(r.taken[key+", stands"]); n > 0 {
+			name = fmt.Sprintf("%s (stood still for %.0f s in %d of %d)", name, patience.Seconds(), n, n+len(r.taken[key]))
+		}
 		fmt.Fprintf(b, "| %s | %.2f | %.0f | %.1f |\n", name, s, float64(r.Bytes)/1e6/s, s/http)
 	}
 	floor := swarmBytes / float64(swarmUp)
