@@ -132,7 +132,7 @@ func (r *runner) decoding() error {
 
 // decodingPage writes the table.
 func (r *runner) decodingPage(b *bytes.Buffer) {
-	fmt.Fprintf(b, "\n## Decoding\n\nSeconds of sound a second of one core, whole processes by their CPU time, their start included; and allocations a second of sound.\n\n")
+	fmt.Fprintf(b, "\n### Decoding\n\nSeconds of sound a second of one core, whole processes by their CPU time, their start included; and allocations a second of sound.\n\n")
 	fmt.Fprintf(b, "| | playnode | go-mp3 | mpg123 | flac | ffmpeg | allocations |\n|---|---:|---:|---:|---:|---:|---:|\n")
 	for _, f := range decodings {
 		fmt.Fprintf(b, "| %s ", f.name)

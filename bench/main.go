@@ -90,21 +90,6 @@ func run(ctx context.Context, c Config) error {
 	if len(c.Only) > 0 {
 		return r.again(c.Only)
 	}
-	if r.files, err = encode(ctx, c); err != nil {
-		return err
-	}
-	for round := range c.Rounds {
-		fmt.Fprintf(os.Stderr, "round %d of %d\n", round+1, c.Rounds)
-		if err := r.round(round); err != nil {
-			return err
-		}
-	}
-	if err := r.playing(); err != nil {
-		return err
-	}
-	if err := r.decoding(); err != nil {
-		return err
-	}
 	for _, s := range sections {
 		if err := s.measure(r); err != nil {
 			return err

@@ -16,8 +16,9 @@ type section struct {
 	write       func(*runner, *bytes.Buffer)
 }
 
-// sections stand below the page's first part, in this order.
+// sections are the page, in this order.
 var sections = []section{
+	{"music", "Music", (*runner).music, (*runner).musicPage},
 	{"leases", "Leases", (*runner).leases, (*runner).leasesPage},
 	{"names", "Names", (*runner).names, (*runner).namesPage},
 	{"sound", "Sound", (*runner).sound, (*runner).soundPage},
