@@ -24,10 +24,11 @@ import (
 //
 // Status 0: the blocks follow, the one that was asked for first, then those
 // below it, breadth first, each once: all that the peer holds but for what a
-// dag-pb block links to as raw, which are the leaves of files, and what is over
-// MaxTree bytes. They end with the stream, and before they are over most bytes
-// together, or MaxTrees. 1: asked too much, nothing follows; 2: not held, nothing
-// follows.
+// dag-pb block links to as raw, which are the leaves of files, what is over
+// MaxTree bytes, and large blocks that others have just been given: those are
+// asked for by BlocksProtocol, which names who has them. They end with the
+// stream, and before they are over most bytes together, or MaxTrees. 1: asked too
+// much, nothing follows; 2: not held, nothing follows.
 const TreesProtocol = "/playnode/trees/1.0.0"
 
 const (
@@ -115,16 +116,24 @@ func (t *trees) answer(ctx context.Context, peer string, st node.Stream) error {
 		if err != nil {
 			return nil, err
 		}
-		if left -= len(data); left < 0 {
+		if len(data) > left {
 			return nil, errEnough
 		}
+		large := len(data) > smallBlock
+		if large && !t.giver.lend(digestOf(c), peer) {
+			return nil, nil
+		}
+		left -= len(data)
 		out = append(out, byte(len(data)>>16), byte(len(data)>>8), byte(len(data)))
 		out = append(out, data...)
-		if len(out) < freePiece {
+		if !large && len(out) < freePiece {
 			return data, nil
 		}
 		err = t.write(st, out)
 		out = out[:0]
+		if large {
+			t.giver.lent(digestOf(c), peer, err == nil)
+		}
 		return data, err
 	})
 	if err != nil && !errors.Is(err, errEnough) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -101,6 +102,46 @@ func TestTrees(t *testing.T) {
 	if err := b.Trees(t.Context(), node.NewBlock(cid.Raw, []byte("absent")).CID, 1<<20, nil); !errors.Is(err, node.ErrNotFound) {
 		t.Errorf("what nobody has: %v", err)
 	}
+}
+
+// TestTreesGoOnce as far as they are large: the second who asks is given the rest,
+// and the block in the middle by its order, once others have had time to give it.
+func TestTreesGoOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := node.NewBlock(cid.Raw, make([]byte, 200<<10))
+		info := node.NewBlock(cid.Raw, []byte("info"))
+		root := record(box, info)
+		w := memory.NewWorld()
+		giver := w.Node("giver")
+		put(t, giver, root, box, info)
+		g := fetch.New(fetch.Config{Local: giver, Now: time.Now, Streams: giver, Peers: giver})
+		defer giver.Close()
+		defer g.Close()
+		came := func(name string) map[cid.Cid]bool {
+			asker := w.Node(name)
+			s := fetch.New(fetch.Config{Local: asker, Now: time.Now, Streams: asker, Peers: asker})
+			t.Cleanup(func() { s.Close(); asker.Close() })
+			w.Link(giver, asker)
+			has := map[cid.Cid]bool{}
+			if err := fetch.NewBulk(s).Trees(t.Context(), root.CID, 1<<20, func(c cid.Cid, _ int) { has[c] = true }); err != nil {
+				t.Fatal(err)
+			}
+			return has
+		}
+		if first := came("first"); !first[root.CID] || !first[box.CID] || !first[info.CID] {
+			t.Errorf("the first has %v", first)
+		}
+		if second := came("second"); !second[root.CID] || second[box.CID] || !second[info.CID] {
+			t.Errorf("the second has %v", second)
+		}
+		<-time.After(10 * time.Second)
+		if third := came("third"); len(third) != 3 {
+			t.Errorf("the third, later, has %v", third)
+		}
+		if sent, want := g.Swarm().Sent, int64(2*len(box.Data)); sent < want || sent > want+1000 {
+			t.Errorf("%d bytes were sent", sent)
+		}
+	})
 }
 
 // TestTreesAreBounded by a budget for each peer, and by what is asked for.

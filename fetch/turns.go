@@ -340,6 +340,31 @@ func (g *giver) hand(c *client, o order) bool {
 	return true
 }
 
+// lend notes that a large block goes to peer beside its orders; false when it is
+// to be had from those who have been given it.
+func (g *giver) lend(d Digest, peer string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.cfg.Now()
+	if _, _, off := g.ledger.putOff(order{class: node.Next, digest: d}, peer, now, g.turns.took, g.near); off {
+		return false
+	}
+	g.ledger.begin(d, peer, now)
+	g.overtake(d, g.clients[peer])
+	return true
+}
+
+// lent notes how lend's block went.
+func (g *giver) lent(d Digest, peer string, whole bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if whole {
+		g.ledger.gave(d, g.cfg.Now())
+	} else {
+		g.ledger.undo(d, peer)
+	}
+}
+
 // land ends c's turn for a block. g.mu is held.
 func (g *giver) land(c *client, number uint32) {
 	if _, ok := c.flying[number]; ok {

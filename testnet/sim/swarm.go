@@ -29,6 +29,18 @@ type Filler interface {
 	Close() error
 }
 
+// Grower brings a node what is small of a graph at once; *fetch.Bulk is one.
+type Grower interface {
+	// Trees has blocks below root here, as far as they come within most bytes.
+	Trees(ctx context.Context, root cid.Cid, most int64, each func(c cid.Cid, size int)) error
+}
+
+const (
+	// glimpse and firstBytes bound what a venue asks of a tree, as package follow
+	// has them.
+	glimpse, firstBytes = 2 * time.Second, 16 << 20
+)
+
 // SwarmConfig is one source that has everything and venues that want it all.
 // A zero value means what is in parentheses.
 type SwarmConfig struct {
@@ -40,7 +52,8 @@ type SwarmConfig struct {
 	Size, Bytes int
 	// Steps are records, by their sizes in bytes, that a venue wants before it
 	// knows of the rest: those of one step at once, and the steps one after the
-	// other. The rest is then wanted for later, as by package follow.
+	// other, each named by the first of the step before. It asks a peer for the
+	// tree of them first, as package follow does, and then wants the rest for later.
 	Steps [][]int
 	// Source and Venue are their lines.
 	Source, Venue Line
@@ -60,7 +73,8 @@ type SwarmConfig struct {
 	Limit time.Duration
 	// Seed draws who knows whom.
 	Seed uint64
-	// Fill opens what brings a node its blocks (package fetch).
+	// Fill opens what brings a node its blocks (package fetch). A Filler may be a
+	// Grower.
 	Fill func(n *Node, local *Store, seed uint64) Filler `json:"-"`
 }
 
@@ -137,10 +151,14 @@ func (c *SwarmConfig) complete() {
 	if c.Fill == nil {
 		c.Fill = func(n *Node, local *Store, seed uint64) Filler {
 			meet := func(ctx context.Context, addr, _ string) error { return n.Connect(ctx, addr) }
-			return fetch.New(fetch.Config{
+			s := fetch.New(fetch.Config{
 				Local: local, Streams: n, Peers: n, Meet: meet, Dialled: n.Dialled,
 				Now: time.Now, After: time.After, Rand: rand.New(rand.NewPCG(seed, 0)),
 			})
+			return struct {
+				*fetch.Scheduler
+				*fetch.Bulk
+			}{s, fetch.NewBulk(s)}
 		}
 	}
 }
@@ -165,28 +183,45 @@ type wanted struct {
 // wants are all that there is, step by step.
 func (c *SwarmConfig) wants() (steps [][]wanted) {
 	n := uint64(0)
-	make := func(codec uint64, size int, class node.Class) wanted {
-		data := make([]byte, max(size, len(mark)+8))
-		binary.BigEndian.PutUint64(data[copy(data, mark):], n)
-		n++
-		return wanted{node.NewBlock(codec, data), class}
-	}
 	var rest []wanted
 	for i := range c.Blocks {
 		class := node.Later
 		if len(c.Steps) == 0 {
 			class = classOf(i, c.Blocks)
 		}
-		rest = append(rest, make(cid.Raw, c.Bytes, class))
+		data := make([]byte, c.Bytes)
+		binary.BigEndian.PutUint64(data[copy(data, mark):], n)
+		n++
+		rest = append(rest, wanted{node.NewBlock(cid.Raw, data), class})
 	}
-	for _, sizes := range c.Steps {
+	var below []wanted
+	for _, sizes := range slices.Backward(c.Steps) {
 		var step []wanted
-		for _, size := range sizes {
-			step = append(step, make(cid.DagCBOR, size, node.Next))
+		for i, size := range sizes {
+			if i > 0 {
+				below = nil
+			}
+			n++
+			step = append(step, wanted{record(n, size, below), node.Next})
 		}
+		below = step
 		steps = append(steps, step)
 	}
+	slices.Reverse(steps)
 	return append(steps, rest)
+}
+
+// record is the n-th block, of about size bytes, that links to those below: in
+// DAG-CBOR, a list of links and of bytes.
+func record(n uint64, size int, below []wanted) node.Block {
+	data := []byte{0x80 | byte(len(below)+1)}
+	for _, x := range below {
+		c := x.CID.Bytes()
+		data = append(append(data, 0xd8, 42, 0x58, byte(len(c)+1), 0), c...)
+	}
+	pad := max(8, size-len(data)-5)
+	data = binary.BigEndian.AppendUint32(append(data, 0x5a), uint32(pad))
+	return node.NewBlock(cid.DagCBOR, append(binary.BigEndian.AppendUint64(data, n), make([]byte, pad-8)...))
 }
 
 // shut is how many venues none can dial.
@@ -330,6 +365,11 @@ func (v *venue) come(ctx context.Context, steps [][]wanted) {
 	v.last = v.came
 	for _, x := range slices.Concat(steps...) {
 		v.left[x.class]++
+	}
+	if g, ok := v.filler.(Grower); ok && len(steps) > 1 {
+		within, cancel := context.WithTimeout(ctx, glimpse)
+		g.Trees(within, steps[0][0].CID, firstBytes, nil) // what does not come is asked for
+		cancel()
 	}
 	for _, step := range steps {
 		var all sync.WaitGroup

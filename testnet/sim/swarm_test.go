@@ -212,10 +212,29 @@ func TestSwarm(t *testing.T) {
 
 // steps are what package follow reads of a version of two tracks before it knows
 // of all that is in it: from the head to the lists of tracks, mailboxes, what is
-// sealed of the tracks, their first and their last blocks.
+// sealed of the tracks, and their trees.
 var steps = [][]int{
-	{165}, {198}, {165}, {1528}, {169}, {739}, {54}, {49}, {249}, {205_659}, {1064}, {4136, 4136}, {1057, 1057},
-	{256 << 10, 256 << 10}, {2983, 2983},
+	{165}, {198}, {165}, {1528}, {169}, {739}, {54}, {49}, {249}, {205_659}, {1064}, {4136, 4136}, {2058, 2058}, {2983, 2983},
+}
+
+// A version's records come in one answer, and what is large of them goes to one,
+// as everything does: ten venues that come at once and ask for them have the DJ
+// send them once, and the rest from one another.
+func TestRecordsGoOnce(t *testing.T) {
+	line := sim.Line{Up: 250_000, Down: 1_250_000, Delay: 10 * time.Millisecond}
+	var sent, over float64
+	const worlds = 3
+	for seed := range uint64(worlds) {
+		r := told(t, sim.SwarmConfig{Venues: 10, Blocks: 33, Size: 128 << 10, Steps: steps, Source: line, Venue: line, Undialable: .61, Seed: seed})
+		if r.Unfinished > 0 || r.Duplicates > .05 {
+			t.Errorf("%+v", r)
+		}
+		sent, over = sent+r.SourceSent/worlds, over+r.OverFloor/worlds
+	}
+	t.Logf("the source sent %.2f catalogues, the last venue was done after %.2f times what the lines allow", sent, over)
+	if sent > 1.3 || over > 1.6 {
+		t.Errorf("the source sent %.2f catalogues, the last venue was done after %.2f times what the lines allow", sent, over)
+	}
 }
 
 // TestBeside is no test but a measurement, for "make swarm": the story of a
