@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -18,48 +16,60 @@ import (
 	"playnode/testnet/netns"
 )
 
-// audience is how many venues play at once, each over a line of its own and
-// something that nobody else plays.
-const audience = 8
+const (
+	// piece is how long a track of a playlist is that is heard over a bad line,
+	// coldAfter how long a venue listens until it begins anew and holds nothing.
+	piece, coldAfter = 10 * time.Second, 3 * time.Minute
+	// loading is how long plain HTTP loads, as long as a cold start lasts.
+	loading = 30 * time.Second
+)
 
-// bad are lines on which plays are listened to.
-var bad = []struct {
-	line   netns.Line
-	name   string
-	tcp    bool // alone; else QUIC is offered too, as a box offers it
-	losses []float64
-	lasts  []time.Duration // how long is listened, by loss
-}{
-	{netns.Line{Delay: 10 * time.Millisecond, Up: 1_250_000, Down: 1_250_000}, "20 ms and 10 Mbit/s", false, losses, []time.Duration{15 * time.Second, 15 * time.Second, 15 * time.Second}},
-	{netns.Line{Delay: 250 * time.Millisecond, Up: 250_000, Down: 250_000}, "500 ms and 2 Mbit/s", false, losses, []time.Duration{15 * time.Second, 20 * time.Second, 55 * time.Second}},
-	{netns.Line{Delay: 250 * time.Millisecond, Up: 250_000, Down: 250_000}, "500 ms and 2 Mbit/s, no UDP", true, losses[2:], []time.Duration{30 * time.Second}},
+var (
+	remote = netns.Line{Delay: 250 * time.Millisecond, Up: 250_000, Down: 250_000}
+	sitting = []session{
+		{12 * time.Minute, []listening{
+			{line: remote, name: "500 ms and 2 Mbit/s", loss: .1, venues: 16},
+			{line: remote, name: "500 ms and 2 Mbit/s", loss: .01, venues: 3},
+			{line: remote, name: "500 ms and 2 Mbit/s", venues: 3},
+		}},
+		{80 * time.Second, []listening{
+			{line: far, name: "20 ms and 10 Mbit/s", loss: .1, venues: 4},
+			{line: far, name: "20 ms and 10 Mbit/s", loss: .01, venues: 2},
+			{line: far, name: "20 ms and 10 Mbit/s", venues: 2},
+			{line: remote, name: "500 ms and 2 Mbit/s, no UDP", loss: .1, venues: 4, tcp: true},
+		}},
+	}
+)
+
+// session is who listens at the same time, to one DJ, and for how long.
+type session struct {
+	lasts time.Duration
+	all   []listening
 }
 
-// listening is one line with a loss.
+// listening is what several venues do, each over a line of its own.
 type listening struct {
-	line  netns.Line
-	name  string
-	tcp   bool
-	lasts time.Duration
+	line   netns.Line
+	name   string
+	loss   float64 // of packets, each way
+	venues int
+	tcp    bool // alone: UDP does not leave the venue
 }
 
 func (l listening) key(what string) string {
-	return fmt.Sprintf("lossy, %s, %g, %s", l.name, l.line.Loss, what)
+	return fmt.Sprintf("lossy, %s, %g, %s", l.name, l.loss, what)
 }
 
-// listenings are all of them.
-func listenings() (all []listening) {
-	for _, at := range bad {
-		for i, loss := range at.losses {
-			at.line.Loss = loss
-			all = append(all, listening{at.line, at.name, at.tcp, at.lasts[i]})
-		}
+// audience is how many venues listen in a session.
+func (s session) audience() (n int) {
+	for _, l := range s.all {
+		n += l.venues
 	}
-	return all
+	return n
 }
 
-// lossy has venues of whose tracks nothing is held play as a loudspeaker does,
-// from a peer behind lines that lose more and more.
+// lossy has venues play as a loudspeaker does, from a DJ behind lines that lose more
+// and more, tracks of which they hold nothing.
 func (r *runner) lossy() error {
 	probe, err := netns.Open(r.ctx, netns.Config{})
 	if errors.Is(err, netns.ErrUnsupported) {
@@ -75,24 +85,24 @@ func (r *runner) lossy() error {
 	if err != nil {
 		return err
 	}
-	for _, l := range listenings() {
-		if err := s.hear(l, venues); err != nil {
-			return fmt.Errorf("play over %s, loss %.2f: %w", l.name, l.line.Loss, err)
+	for _, x := range sitting {
+		if err := s.sit(x, venues[:x.audience()]); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// audience are a DJ's venues in place, each with a playlist of its own.
+// audience are a DJ's venues in place, each with a playlist of its own, that
+// nobody else plays, and that lasts for as long as it listens.
 func (r *runner) audience() (s *stage, venues []box.Box, err error) {
-	c := r.Config
-	c.Tracks = audience
-	files, err := encode(r.ctx, c)
-	if err != nil {
-		return nil, nil, err
+	n := 0
+	for _, x := range sitting {
+		n = max(n, x.audience())
 	}
 	s = &stage{runner: &runner{Config: r.Config, ctx: r.ctx, dir: filepath.Join(r.dir, "loss"), taken: r.taken}}
-	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+	lists, err := r.pieces(filepath.Join(s.dir, "pieces"), n, int((coldAfter+piece)/piece))
+	if err != nil {
 		return nil, nil, err
 	}
 	s.dj = box.Box{Program: r.Playnode, Repo: filepath.Join(s.dir, "dj")}
@@ -101,13 +111,10 @@ func (r *runner) audience() (s *stage, venues []box.Box, err error) {
 		return nil, nil, err
 	}
 	s.name = id.Name
-	for i, f := range files {
-		if err := s.dj.JSON(r.ctx, nil, "publish", "--playlist", fmt.Sprint("p", i), f); err != nil {
+	for i, files := range lists {
+		if err := s.dj.JSON(r.ctx, nil, append([]string{"publish", "--playlist", fmt.Sprint("p", i)}, files...)...); err != nil {
 			return nil, nil, err
 		}
-	}
-	var followed struct{ Manifest string }
-	for i := range files {
 		v := box.Box{Program: s.Playnode, Repo: filepath.Join(s.dir, fmt.Sprint("venue", i))}
 		if err := v.JSON(s.ctx, nil, "init", "--network", "none"); err != nil {
 			return nil, nil, err
@@ -122,21 +129,74 @@ func (r *runner) audience() (s *stage, venues []box.Box, err error) {
 		return nil, nil, err
 	}
 	defer djd.Stop()
-	for _, v := range venues {
+	for i, v := range venues {
+		var followed struct{ Manifest string }
 		if err := v.JSON(s.ctx, &followed, "follow", s.name, "--once", "--peer", djd.Addrs[0]); err != nil {
 			return nil, nil, err
 		}
+		if i == 0 {
+			s.venue = v
+			err = s.list(followed.Manifest)
+			s.one = followed.Manifest // and all below it: more than a line carries meanwhile
+		}
+		if err == nil {
+			err = s.evictFrom(v) // all of them would be gigabytes
+		}
+		if err != nil {
+			return nil, nil, err
+		}
 	}
-	s.venue = venues[0]
-	return s, venues, s.list(followed.Manifest)
+	return s, venues, nil
 }
 
-// hear listens to all venues for a while, and sees what plain HTTP carries over one
-// more such line.
-func (s *stage) hear(l listening, venues []box.Box) error {
+// pieces cuts the music into lists of tracks as long as piece, no two of which
+// are alike: where it is too short, anew and a little later.
+func (r *runner) pieces(dir string, lists, each int) ([][]string, error) {
+	c := r.Config
+	c.Tracks = startTracks
+	files, err := encode(r.ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	var all []string
+	for turn := 0; len(all) < lists*each; turn++ {
+		before := len(all)
+		for i, f := range files {
+			name := filepath.Join(dir, fmt.Sprintf("%d-%d-", turn, i))
+			cut := exec.CommandContext(r.ctx, "ffmpeg", "-v", "error", "-ss", fmt.Sprint(.7*float64(turn)), "-i", f, "-map", "0:a", "-map_metadata", "-1", "-c", "copy",
+				"-f", "segment", "-segment_time", fmt.Sprint(piece.Seconds()), name+"%03d.mp3")
+			if out, err := cut.CombinedOutput(); err != nil {
+				return nil, fmt.Errorf("cut %s: %w: %s", f, err, out)
+			}
+			cuts, err := filepath.Glob(name + "*.mp3")
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, cuts[:max(0, len(cuts)-1)]...) // the last one is shorter
+		}
+		if len(all) == before {
+			return nil, fmt.Errorf("cut music: %s holds too little", c.Music)
+		}
+	}
+	out := make([][]string, lists)
+	for i := range out {
+		out[i] = all[i*each:][:each]
+	}
+	return out, nil
+}
+
+// sit has all of a session listen, and sees what plain HTTP carries over one more
+// line of each kind.
+func (s *stage) sit(x session, venues []box.Box) error {
 	cfg := netns.Config{Boxes: []netns.BoxConfig{{}}, Seed: 1}
-	for range len(venues) + 1 {
-		cfg.Boxes = append(cfg.Boxes, netns.BoxConfig{Line: l.line})
+	for _, l := range x.all {
+		l.line.Loss = l.loss
+		for range l.venues + 1 {
+			cfg.Boxes = append(cfg.Boxes, netns.BoxConfig{Line: l.line})
+		}
 	}
 	w, err := netns.Open(s.ctx, cfg)
 	if err != nil {
@@ -145,101 +205,58 @@ func (s *stage) hear(l listening, venues []box.Box) error {
 	defer w.Close()
 	dj := s.dj
 	dj.Within = w.Boxes[0].Within()
-	djd, err := dj.Start(s.ctx, append(l.listen(w.Boxes[0]), "--gateway", fmt.Sprintf("%s:8080", listenAt(w.Boxes[0])))...)
+	djd, err := dj.Start(s.ctx, append(listenOn(w.Boxes[0], port), "--gateway", fmt.Sprintf("%s:8080", listenAt(w.Boxes[0])))...)
 	if err != nil {
 		return err
 	}
 	defer djd.Kill()
-	var g errgroup.Group
-	for i, v := range venues {
-		v.Within = w.Boxes[i+1].Within()
-		g.Go(func() error { return s.listenTo(l, v, fmt.Sprint("p", i), w.Boxes[i+1], djd.Addrs) })
-	}
-	g.Go(func() error { return s.loads(l, w) })
-	return g.Wait()
-}
-
-// listen is what a daemon in a box is told.
-func (l listening) listen(b *netns.Box) []string {
-	args := []string{"--listen", fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(b), port)}
-	if !l.tcp {
-		args = append(args, "--listen", fmt.Sprintf("/ip4/%s/udp/%d/quic-v1", listenAt(b), port))
-	}
-	return args
-}
-
-// listenTo has one venue play.
-func (s *stage) listenTo(l listening, v box.Box, playlist string, b *netns.Box, peers []string) error {
-	if err := s.evictFrom(v); err != nil {
-		return err
-	}
-	args := l.listen(b)
-	for _, p := range peers {
-		args = append(args, "--peer", p)
-	}
-	begun := time.Now()
-	d, err := v.Start(s.ctx, args...)
-	if err != nil {
-		return err
-	}
-	defer d.Kill()
-	for connected := false; !connected; {
-		var status struct{ Peers int }
-		if err := v.JSON(s.ctx, &status, "status"); err != nil {
-			return err
-		}
-		connected = status.Peers > 0
-	}
-	took := time.Since(begun)
-	ctx, cancel := context.WithTimeout(s.ctx, l.lasts)
-	defer cancel()
-	begin, first := time.Now(), l.lasts
-	heard := map[string]float64{}
-	_, err = v.Stream(ctx, func(m json.RawMessage) error {
-		var e struct{ Event, Message string }
-		if err := json.Unmarshal(m, &e); err != nil {
-			return err
-		}
-		switch {
-		case e.Event == "track":
-			if heard["plays"]++; heard["plays"] == 1 {
-				first = time.Since(begin)
+	boxes, begun, busy := w.Boxes[1:], time.Now(), ticks()
+	g, ctx := errgroup.WithContext(s.ctx)
+	for _, l := range x.all {
+		for i := range l.venues {
+			e := &listener{stage: s, listening: l, venue: venues[0], playlist: fmt.Sprint("p", x.audience()-len(venues)), peers: djd.Addrs, until: begun.Add(x.lasts)}
+			if l.tcp {
+				e.peers = byTCP(e.peers)
 			}
-		case e.Event == "underrun", e.Event == "error" && strings.Contains(e.Message, "a block was not here in time"):
-			heard["interrupted"]++
+			at := boxes[i]
+			venues = venues[1:]
+			lag := time.Duration(len(venues)) * time.Second // all at once would want the cores
+			g.Go(func() error { return e.listen(ctx, at, lag) })
 		}
-		return nil
-	}, "play", s.name+"/"+playlist, "--sink", "null")
-	if err != nil && ctx.Err() == nil {
-		return err
+		last := boxes[l.venues]
+		boxes = boxes[l.venues+1:]
+		g.Go(func() error { return s.loads(ctx, l, w.Boxes[0], last) })
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.keep(l.key("connected"), took.Seconds())
-	s.keep(l.key("first"), first.Seconds())
-	for _, what := range []string{"plays", "interrupted"} {
-		s.keep(l.key(what), heard[what])
-	}
-	fmt.Fprintf(os.Stderr, "  %s, loss %g: connected after %.1f s, heard after %.1f s, %v\n", l.name, l.line.Loss, took.Seconds(), first.Seconds(), heard)
-	return s.ctx.Err()
+	err = g.Wait()
+	s.keep("lossy, cores", float64(ticks()-busy)/100/time.Since(begun).Seconds())
+	return err
 }
 
-// loads sees what plain HTTP carries, by one connection of TCP.
-func (s *stage) loads(l listening, w *netns.World) error {
-	last := w.Boxes[len(w.Boxes)-1]
-	words := append(last.Within(), "curl", "-s", "-o", "/dev/null", "-m", fmt.Sprint(l.lasts.Seconds()), "-w", "%{speed_download}",
-		fmt.Sprintf("http://%s:8080/ipfs/%s?format=car", w.Boxes[0].Addr(), s.one))
-	out, err := exec.CommandContext(s.ctx, words[0], words[1:]...).Output()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) { // that it took too long is as it is
-		return err
+// ticks is how long the cores have worked so far, in hundredths of a second.
+func ticks() (n int) {
+	b, _ := os.ReadFile("/proc/stat")
+	line, _, _ := strings.Cut(string(b), "\n")
+	for i, f := range strings.Fields(line) {
+		var k int
+		if fmt.Sscan(f, &k); i != 4 && i != 5 && i < 9 { // idle, and waiting for the disk; what follows is counted already
+			n += k
+		}
 	}
-	var rate float64
-	fmt.Sscan(string(out), &rate)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.keep(l.key("HTTP"), rate)
-	fmt.Fprintf(os.Stderr, "  %s, loss %g: HTTP %.0f bytes a second\n", l.name, l.line.Loss, rate)
-	return s.ctx.Err()
+	return n
+}
+
+// listenOn is what a daemon in a box is told.
+func listenOn(b *netns.Box, port int) []string {
+	return []string{"--listen", fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(b), port), "--listen", fmt.Sprintf("/ip4/%s/udp/%d/quic-v1", listenAt(b), port)}
+}
+
+func byTCP(addrs []string) (out []string) {
+	for _, a := range addrs {
+		if strings.Contains(a, "/tcp/") {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // lossyPage is the section of lossy lines.
@@ -248,24 +265,34 @@ func (r *runner) lossyPage(b *bytes.Buffer) {
 		fmt.Fprintf(b, "Not measured: it takes Linux, root, ip, tc and nft.\n")
 		return
 	}
-	fmt.Fprintf(b, "%d venues in place, each behind a line of its own that loses a share of its packets each way, play 128 kbit/s to a loudspeaker at the clock's pace, of which they hold no block, from one DJ who\nhas nothing in common for any two of them. Every peer is a process in a namespace of its own. A play is interrupted where its sound runs out or it is left for want of a block. What one connection of plain HTTP\nloads meanwhile, over one more such line, is what TCP makes of it. When it began %.0f processes wanted the cores.\n\n", audience, r.median("lossy, load"))
-	fmt.Fprintf(b, "| over | loss | HTTP, kB/s | connected after s, p50 | first sound after s, p50 | slowest | venues that heard nothing | listened, s each | plays | interruptions |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	fmt.Fprintf(b, "Venues in place, each behind a line of its own that loses a share of its packets each way, play tracks of %.0f s at 128 kbit/s to a loudspeaker at the clock's pace. They come from one DJ,\n"+
+		"who has nothing in common for any two of them. 500 ms is there and back. Every peer is a process in a namespace of its own. A venue holds no block of what it plays: what comes next is fetched while the\n"+
+		"track before plays. Every %.0f minutes it begins anew, with a daemon that has just begun and a line of which nobody knows anything: that is a cold start. A play is one of one track, to its end; it is interrupted\n"+
+		"where its sound runs out or it is left for want of a block. What was passed over was not here when its turn came, and another track was. What one connection of plain HTTP loads meanwhile, over one\n"+
+		"more such line, is what TCP makes of it. When it began %.0f processes wanted the cores, of which there are two; then %.1f were busy, and %.1f where lines are short or have no UDP.\n\n",
+		piece.Seconds(), coldAfter.Minutes(), r.median("lossy, load"), r.quantile("lossy, cores", 0), r.quantile("lossy, cores", 1))
+	fmt.Fprintf(b, "| over | loss | HTTP, kB/s | connected after s, p50 | first sound after s, p50 | p95 | slowest | cold starts | heard nothing | plays | passed over | plays interrupted |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	var goals []goal
-	for _, l := range listenings() {
-		if len(r.taken[l.key("first")]) == 0 {
-			continue
-		}
-		plays, interrupted, silent := 0.0, 0.0, 0
-		for i, n := range r.taken[l.key("plays")] {
-			plays, interrupted = plays+n, interrupted+r.taken[l.key("interrupted")][i]
-			if n == 0 {
-				silent++
+	for _, x := range sitting {
+		for _, l := range x.all {
+			starts := len(r.taken[l.key("first")])
+			if starts == 0 {
+				continue
 			}
-		}
-		fmt.Fprintf(b, "| %s | %g %% | %.0f | %.1f | %.1f | %.1f | %d of %d | %.0f | %.0f | %.0f |\n", l.name, 100*l.line.Loss, r.median(l.key("HTTP"))/1000, r.median(l.key("connected")),
-			r.median(l.key("first")), r.quantile(l.key("first"), 1), silent, len(r.taken[l.key("first")]), l.lasts.Seconds(), plays, interrupted)
-		if l.line.Loss == .1 {
-			goals = append(goals, goal{"at 10 % loss over " + l.name + ": all hear something, and none is interrupted", fmt.Sprintf("%d of %d silent, %.0f interruptions in %.0f plays", silent, len(r.taken[l.key("first")]), interrupted, plays), silent == 0 && interrupted == 0})
+			sum := func(what string) (n float64) {
+				for _, k := range r.taken[l.key(what)] {
+					n += k
+				}
+				return n
+			}
+			plays, interrupted, silent := sum("plays"), sum("interrupted"), sum("silent")
+			p50, p95 := r.median(l.key("first")), r.quantile(l.key("first"), .95)
+			fmt.Fprintf(b, "| %s | %g %% | %.0f | %.1f | %.1f | %.1f | %.1f | %d, %.0f %% | %.0f | %.0f | %.0f | %.0f |\n", l.name, 100*l.loss, r.median(l.key("HTTP"))/1000, r.median(l.key("connected")),
+				p50, p95, r.quantile(l.key("first"), 1), starts, 100*float64(starts)/max(1, plays), silent, plays, sum("passed"), interrupted)
+			if l.loss == .1 {
+				goals = append(goals, goal{"at 10 % loss over " + l.name + ": all hear something, and at most 0.1 % of plays are interrupted", fmt.Sprintf("%.0f of %d silent, %.0f of %.0f plays: %.2f %%", silent, starts, interrupted, plays, 100*interrupted/max(1, plays)),
+					plays > 0 && silent == 0 && interrupted <= .001*plays})
+			}
 		}
 	}
 	writeGoals(b, goals...)

@@ -66,6 +66,10 @@ type Config struct {
 	// Dialled tells whether others have dialled this box, and costs nothing to
 	// ask: who cannot be dialled is fed first. Nil: not as far as is known.
 	Dialled func() bool
+	// Slow tells whether the way to a peer carries less than our line, by itself,
+	// and costs nothing to ask: it is given to beside those whose turn it is. Nil:
+	// no way does.
+	Slow func(peer string) bool
 	// Upload and Download bound what the exchange sends and receives, in
 	// bytes a second; 0 means no bound. Sources are not bounded by them.
 	Upload, Download int64

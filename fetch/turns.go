@@ -234,7 +234,7 @@ func (g *giver) compose(c *client, b []byte) (_ []byte, next order, any bool) {
 			best = i
 		}
 	}
-	if next = c.orders[best]; next.class != node.Now {
+	if next = c.orders[best]; next.class != node.Now && !g.apart(c) {
 		if len(c.late) > 0 {
 			g.turns.held -= c.granted
 			c.granted = 0
@@ -258,6 +258,19 @@ func (g *giver) compose(c *client, b []byte) (_ []byte, next order, any bool) {
 		c.flying[next.number] = g.cfg.Now()
 	}
 	return b, c.take(best), true
+}
+
+// apart tells whether the way to c is slow by itself: others are given to no later
+// for it, and it no sooner for their waiting. It takes no turn then. g.mu is held.
+func (g *giver) apart(c *client) bool {
+	if g.cfg.Slow == nil || !g.cfg.Slow(c.peer) {
+		return false
+	}
+	g.turns.waiting = slices.DeleteFunc(g.turns.waiting, func(o *client) bool { return o == c })
+	g.turns.held -= c.granted
+	c.granted = 0
+	g.grant()
+	return true
 }
 
 // take takes an order, and has a cancel of it heard from now on. g.mu is held.

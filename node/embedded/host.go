@@ -186,6 +186,7 @@ func listen(cfg Config) (*Host, error) {
 		return n, err
 	}
 	n.host.Network().Notify(&network.NotifyBundle{ConnectedF: n.arrived})
+	n.host.Network().Notify(&network.NotifyBundle{ConnectedF: func(network.Network, network.Conn) { n.losses.glance() }})
 	n.peers.wg.Go(n.watchLosses)
 	return n, n.punch()
 }

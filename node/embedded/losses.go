@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/quic-go/quic-go"
 )
 
@@ -39,10 +40,20 @@ const (
 	// queued is by how much longer than ever an answer must take, at the least,
 	// for the line to be full, and not only uneven; by half, where that is more.
 	queued = 100 * time.Millisecond
-	// looking and round are between two looks at one way, the packets sent in it
-	// at the least, and at the most how long it is counted; chance is how many
-	// must be lost of those that go more than once for it to be no help.
-	looking, round, roundCopied, counting, chance = time.Second, 24, 64, 10 * time.Second, 5
+	// queuing is by how much longer it takes, beside an eighth, once anything
+	// queues: who acknowledges waits a little for more.
+	queuing = 10 * time.Millisecond
+	// glance and few are between two looks at one way: each loss that nothing is
+	// done about has QUIC send less, and it takes long to send more again.
+	glance, few = 250 * time.Millisecond, 8
+	// looking and round are how long it is counted before it is judged, and the
+	// packets sent in it at the least; evident is how many lost are enough before
+	// that, and counting how long it is counted at the most; chance is how many must
+	// be lost of those that go more than once for it to be no help.
+	looking, round, roundCopied, evident, counting, chance = time.Second, 24, 64, 3, 10 * time.Second, 5
+	// guessed is how many packets of a new connection go twice that has an answer
+	// so late that what it may send at first is not enough: a first leaf's.
+	guessed = 128
 	// trying is after how long it is tried whether fewer do, spared how long a
 	// way is left alone that it was no help on.
 	trying, spared = 2 * time.Minute, 5 * time.Minute
@@ -68,6 +79,8 @@ type way struct {
 	since  time.Time // there are so many
 	until  time.Time // there are to be none
 	fresh  bool      // what is lost now went before there were so many
+	guess  bool      // there is one because nobody knows yet
+	slow   bool      // its connection carries little, though nothing queues
 	pace   float64   // bytes a second, copies included
 	queue  []parcel  // what waits for its turn
 	driven bool      // a goroutine sends it
@@ -115,14 +128,19 @@ func (l *losses) sending(to netip.AddrPort, datagrams int) bool {
 	defer l.mu.Unlock()
 	now := l.now()
 	w := l.way(to, now)
-	if w.sent += datagrams; w.sent >= round && now.Sub(w.looked) >= looking {
+	if w.sent += datagrams; w.sent >= few && now.Sub(w.looked) >= glance {
 		w.sent, w.looked = 0, now
-		select {
-		case l.look <- struct{}{}:
-		default:
-		}
+		l.glance()
 	}
 	return w.copies > 0 || len(w.queue) > 0
+}
+
+// glance has the ways looked at.
+func (l *losses) glance() {
+	select {
+	case l.look <- struct{}{}:
+	default:
+	}
 }
 
 // again has a datagram sent in its turn as often as the way asks for. Each one's
@@ -177,39 +195,71 @@ func (l *losses) drive(w *way) {
 	}
 }
 
-// judge decides how often datagrams go to an address, by what a connection there
-// has counted so far.
-func (l *losses) judge(to netip.AddrPort, conn *quic.Conn, s quic.ConnectionStats) {
+// judge decides how often datagrams go to an address, by what a connection there,
+// which stands since then, has counted so far.
+func (l *losses) judge(to netip.AddrPort, conn *quic.Conn, since time.Time, s quic.ConnectionStats) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.ways[netip.AddrPortFrom(to.Addr().Unmap(), to.Port())]
 	if w == nil {
 		return
 	}
-	now := l.now()
-	if w.conn != conn || w.fresh && now.Sub(w.since) >= max(looking, 2*s.SmoothedRTT) {
-		w.conn, w.counts, w.at, w.fresh = conn, s, now, false
+	now, round := l.now(), float64(round)
+	wait := max(looking, 2*s.SmoothedRTT)
+	rate := float64(s.CongestionWindow) / max(s.SmoothedRTT, time.Millisecond).Seconds()
+	v := verdict{
+		full: s.SmoothedRTT-s.MinRTT > max(s.MinRTT/2, queued),
+		slow: s.SmoothedRTT > 0 && rate < enough,
+	}
+	w.slow = v.slow && s.SmoothedRTT-s.MinRTT <= s.MinRTT/8+queuing
+	switch {
+	case w.conn != conn && now.Sub(since) > counting:
+		w.conn, w.counts, w.at, w.fresh, w.guess = conn, s, now, false, false
+		return
+	case w.conn != conn: // from its beginning
+		w.conn, w.counts, w.at, w.fresh = conn, quic.ConnectionStats{}, since, false
+		w.guess = w.copies == 0 && v.slow && !v.full && s.PacketsSent < guessed && !now.Before(w.until)
+		if w.guess {
+			w.copies = 1
+		}
+	case w.fresh && now.Sub(w.since) >= wait:
+		w.counts, w.at, w.fresh = s, now, false
 		return
 	}
 	took := now.Sub(w.at)
 	sent := float64(s.PacketsSent - w.counts.PacketsSent)
-	if w.fresh || took < max(looking, 2*s.SmoothedRTT) || sent < round || w.copies > 0 && sent < roundCopied {
-		return
+	v.lost = max(0, float64(int64(s.PacketsLost-w.counts.PacketsLost)))
+	v.share, v.little = v.lost/max(1, sent), float64(s.BytesSent-w.counts.BytesSent)/max(took, looking).Seconds() < little
+	if w.copies > 0 {
+		round = roundCopied
 	}
-	lost := max(0, float64(int64(s.PacketsLost-w.counts.PacketsLost)))
 	was := w.copies
-	w.copies = w.judge(verdict{
-		share: lost / sent, lost: lost,
-		little: float64(s.BytesSent-w.counts.BytesSent)/took.Seconds() < little,
-		full:   s.SmoothedRTT-s.MinRTT > max(s.MinRTT/2, queued),
-		slow:   s.SmoothedRTT > 0 && float64(s.CongestionWindow)/s.SmoothedRTT.Seconds() < enough,
-	}, now)
-	w.pace = min(2*float64(1+w.copies)*float64(s.CongestionWindow)/max(s.SmoothedRTT, time.Millisecond).Seconds(), mostPace)
+	switch {
+	case w.fresh, !w.guess && (took < wait || sent < round) && (was > 0 || v.lost < evident):
+		return
+	case w.guess && v.lost > 0:
+		w.copies, w.guess = mostCopies, false
+	case w.guess && sent >= guessed:
+		w.copies, w.guess, was = 0, false, 0
+		w.counts, w.at = s, now
+	case !w.guess:
+		w.copies = w.judge(v, now)
+	}
+	w.pace = min(2*float64(1+w.copies)*rate, mostPace)
 	if w.copies != was {
 		w.since, w.fresh = now, true
-	} else if took >= counting || w.copies > 0 {
+	} else if !w.guess && (took >= counting || w.copies > 0) {
 		w.counts, w.at = s, now
 	}
+}
+
+// slow tells whether a way's connection carries little, and not because others
+// are on our line.
+func (l *losses) slow(to netip.AddrPort) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := l.ways[netip.AddrPortFrom(to.Addr().Unmap(), to.Port())]
+	return w != nil && w.slow
 }
 
 // verdict is what was seen of a way for a while.
@@ -265,11 +315,11 @@ func (n *Host) watchLosses() {
 				continue
 			}
 			if to, ok := addressOf(q); ok {
-				all = append(all, tally{to, q, q.ConnectionStats()})
+				all = append(all, tally{to, q, c.Stat().Opened, q.ConnectionStats()})
 			}
 		}
 		for _, c := range busiest(all) {
-			n.losses.judge(c.to, c.conn, c.stats)
+			n.losses.judge(c.to, c.conn, c.since, c.stats)
 		}
 	}
 }
@@ -278,7 +328,27 @@ func (n *Host) watchLosses() {
 type tally struct {
 	to    netip.AddrPort
 	conn  *quic.Conn
+	since time.Time // it stands
 	stats quic.ConnectionStats
+}
+
+// Slow tells whether the way to a peer, by itself, carries less than the line that
+// all share: other ways are no quicker for its being idle. It costs nothing to ask.
+func (n *Host) Slow(id string) bool {
+	p, err := peer.Decode(id)
+	if err != nil {
+		return false
+	}
+	for _, c := range n.host.Network().ConnsToPeer(p) {
+		var q *quic.Conn
+		if !c.As(&q) {
+			continue
+		}
+		if to, ok := addressOf(q); ok && n.losses.slow(to) {
+			return true
+		}
+	}
+	return false
 }
 
 // busiest are those that have sent most, one for each address: two by turns would

@@ -19,13 +19,14 @@ var elsewhere = netip.MustParseAddrPort("11.0.0.2:4001")
 type line struct {
 	*losses
 	conn   *quic.Conn
+	begun  time.Time
 	s      quic.ConnectionStats
 	little bool // its packets are
 }
 
 func newTestLine() *line {
-	return &line{losses: newLosses(time.Now), conn: new(quic.Conn), s: quic.ConnectionStats{
-		MinRTT: 500 * time.Millisecond, SmoothedRTT: 505 * time.Millisecond, CongestionWindow: 10_000,
+	return &line{losses: newLosses(time.Now), conn: new(quic.Conn), begun: time.Now().Add(-time.Minute), s: quic.ConnectionStats{
+		PacketsSent: 1000, MinRTT: 500 * time.Millisecond, SmoothedRTT: 505 * time.Millisecond, CongestionWindow: 10_000,
 	}}
 }
 
@@ -39,7 +40,7 @@ func (l *line) pass(sent, lost uint64) int {
 		size = 40
 	}
 	l.s.PacketsSent, l.s.BytesSent, l.s.PacketsLost = l.s.PacketsSent+sent, l.s.BytesSent+size*sent, l.s.PacketsLost+lost
-	l.judge(elsewhere, l.conn, l.s)
+	l.judge(elsewhere, l.conn, l.begun, l.s)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.ways[elsewhere].copies
@@ -103,9 +104,96 @@ func TestCopiesAreTakenBack(t *testing.T) {
 		}
 		l = newTestLine()
 		l.pass(100, 50)
-		l.conn = new(quic.Conn)
-		if n := l.pass(100, 50); n != 0 {
+		l.anew()
+		l.s.CongestionWindow = 100_000 // enough
+		if n := l.pass(100, 0); n != 0 {
 			t.Errorf("another connection: %d copies", n)
+		}
+	})
+}
+
+// anew has another connection stand from now on.
+func (l *line) anew() {
+	l.conn, l.begun, l.s = new(quic.Conn), time.Now(), quic.ConnectionStats{MinRTT: 500 * time.Millisecond, SmoothedRTT: 505 * time.Millisecond, CongestionWindow: 40_960}
+}
+
+// glances are looks a quarter of a second apart, by each of which so many packets have gone
+// and so many of them are known to be lost.
+func (l *line) glances(sent uint64, lost ...uint64) (copies []int) {
+	for _, n := range lost {
+		<-time.After(glance)
+		l.sending(elsewhere, int(sent))
+		l.s.PacketsSent, l.s.BytesSent, l.s.PacketsLost = l.s.PacketsSent+sent, l.s.BytesSent+1200*sent, l.s.PacketsLost+n
+		l.judge(elsewhere, l.conn, l.begun, l.s)
+		l.mu.Lock()
+		copies = append(copies, l.ways[elsewhere].copies)
+		l.mu.Unlock()
+	}
+	return copies
+}
+
+// TestWhatIsFarIsTriedTwice: the first packets of a connection that can carry
+// little at first go twice, and more often as soon as one is lost all the same.
+func TestWhatIsFarIsTriedTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, c := range map[string]struct {
+			change func(*line)
+			sent   uint64
+			lost   []uint64
+			want   []int
+		}{
+			"nothing is lost":         {nil, 40, []uint64{0, 0, 0, 0, 0}, []int{1, 1, 1, 0, 0}},
+			"one is lost":             {nil, 40, []uint64{0, 1, 0, 0, 0}, []int{1, 2, 2, 2, 2}},
+			"one was lost at once":    {nil, 10, []uint64{1}, []int{2}},
+			"much is, once they went": {nil, 60, []uint64{0, 0, 0, 6, 0}, []int{1, 1, 0, 2, 2}},
+			"it is near enough":       {func(l *line) { l.s.MinRTT, l.s.SmoothedRTT = 100*time.Millisecond, 100*time.Millisecond }, 40, []uint64{0, 0}, []int{0, 0}},
+			"it stands for long":      {func(l *line) { l.s.PacketsSent = guessed }, 40, []uint64{0, 0}, []int{0, 0}},
+			"the line is full":        {func(l *line) { l.s.SmoothedRTT = 800 * time.Millisecond }, 40, []uint64{0, 0}, []int{0, 0}},
+		} {
+			l := newTestLine()
+			l.anew()
+			if c.change != nil {
+				c.change(l)
+			}
+			if got := l.glances(c.sent, c.lost...); fmt.Sprint(got) != fmt.Sprint(c.want) {
+				t.Errorf("%s: %v lost of %d, %v copies, not %v", name, c.lost, c.sent, got, c.want)
+			}
+		}
+	})
+}
+
+// TestWhatIsEvidentIsNotWaitedFor: a few lost are enough, and two are not.
+func TestWhatIsEvidentIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newTestLine()
+		l.pass(100, 0)
+		if got := l.glances(20, 0, 2, 0, 1); fmt.Sprint(got) != "[0 0 0 1]" {
+			t.Errorf("%v", got)
+		}
+	})
+}
+
+// TestAWayIsSlowByItself: where little comes through and nothing queues.
+func TestAWayIsSlowByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, c := range map[string]struct {
+			srtt time.Duration
+			cwnd uint64
+			want bool
+		}{
+			"little comes through": {510 * time.Millisecond, 10_000, true},
+			"others are on it":     {650 * time.Millisecond, 10_000, false},
+			"much comes through":   {510 * time.Millisecond, 100_000, false},
+		} {
+			l := newTestLine()
+			l.s.SmoothedRTT, l.s.CongestionWindow = c.srtt, c.cwnd
+			l.pass(100, 0)
+			if got := l.slow(elsewhere); got != c.want {
+				t.Errorf("%s: %v", name, got)
+			}
+		}
+		if newTestLine().slow(elsewhere) {
+			t.Error("nobody knows it")
 		}
 	})
 }
