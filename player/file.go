@@ -25,7 +25,7 @@ const (
 var errBeforeFile = errors.New("read before the start of a file")
 
 // file reads a sealed UnixFS file anywhere, a leaf at a time, and asks for
-// the next leaf while the present one is used. It is an io.ReaderAt whose
+// the next leaves while the present one is used. It is an io.ReaderAt whose
 // reads end with its context. Safe for concurrent use.
 type file struct {
 	ctx  context.Context // of the deck that reads
@@ -107,12 +107,12 @@ func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 		}
 		i := f.tree.Find(at)
 		u := f.leaf(i, node.Now, 0)
-		f.look(i, at)
 		select {
 		case <-u.done:
 		case <-f.ctx.Done():
 			return n, f.ctx.Err()
 		}
+		f.look(i, at) // and not before: all come by one line, and this one is waited for
 		if u.err != nil {
 			f.forget(i, u)
 			if u.class != node.Now && f.ctx.Err() == nil {

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// levelPatience is how long a track that is ready waits for what is not
-	// here of its neighbours' metadata.
+	// levelPatience is how long, from when its own blocks are asked for, a track
+	// that is ready waits for what is not here of its neighbours' metadata.
 	levelPatience = 100 * time.Millisecond
 	// maxSet bounds how many tracks have one level.
 	maxSet = 512
@@ -100,8 +100,35 @@ type order struct {
 	sets  []set
 }
 
+// around has what the level of place k takes come while its track's own blocks
+// do: its neighbours' metadata is a packet each, and what is asked for when the
+// track is ready comes behind the leaves that are sought ahead by then.
+func (p *Player) around(ctx context.Context, ps *pass, k int, class node.Class) {
+	if _, known := ps.order.level(k); known {
+		return
+	}
+	var wg sync.WaitGroup
+	for i := max(0, k-1); i <= min(k+1, len(ps.items)-1); i++ {
+		wg.Go(func() { p.brief(ctx, ps, i, class) })
+	}
+	wg.Wait()
+	p.level(ctx, ps, k, class, false)
+}
+
+// level is that of the set which place k is in, where that is known.
+func (o *order) level(k int) (l strength, known bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, s := range o.sets {
+		if s.first <= k && k <= s.last && (s.whole || s.first < k) {
+			return s.level, true
+		}
+	}
+	return strength{}, false
+}
+
 // brief is a track's metadata, as far as levels need it.
-func (p *Player) brief(ctx context.Context, ps *pass, k int) (*manifests.Info, error) {
+func (p *Player) brief(ctx context.Context, ps *pass, k int, class node.Class) (*manifests.Info, error) {
 	o := ps.order
 	o.mu.Lock()
 	i := o.infos[k]
@@ -110,7 +137,7 @@ func (p *Player) brief(ctx context.Context, ps *pass, k int) (*manifests.Info, e
 		return i, nil
 	}
 	it := ps.items[k]
-	sealed, err := p.cfg.Fetch.Get(ctx, it.entry.Info, node.Want{Class: node.Next})
+	sealed, err := p.cfg.Fetch.Get(ctx, it.entry.Info, node.Want{Class: class})
 	if err != nil {
 		return nil, err
 	}
@@ -133,24 +160,19 @@ func (p *Player) brief(ctx context.Context, ps *pass, k int) (*manifests.Info, e
 // level is that of the set which place k of a pass is in. Where metadata is
 // not here, and does not come in time, a set ends; if it is to sound, what is
 // found out of the rest of it later has its level, until it begins anew.
-func (p *Player) level(ctx context.Context, ps *pass, k int, sounds bool) (strength, error) {
+func (p *Player) level(ctx context.Context, ps *pass, k int, class node.Class, sounds bool) (strength, error) {
 	o := ps.order
-	o.mu.Lock()
-	for _, s := range o.sets {
-		if s.first <= k && k <= s.last && (s.whole || s.first < k) {
-			o.mu.Unlock()
-			return s.level, nil
-		}
+	if l, known := o.level(k); known {
+		return l, nil
 	}
-	o.mu.Unlock()
-	own, err := p.brief(ctx, ps, k)
+	own, err := p.brief(ctx, ps, k, class)
 	if err != nil {
 		return strength{}, err
 	}
 	s := set{first: k, last: k, level: levelOf(own), whole: true}
 	join := func(a, b int) *manifests.Info { // the one of the neighbours a, b that is new
-		ia, err := p.brief(ctx, ps, a)
-		ib, berr := p.brief(ctx, ps, b)
+		ia, err := p.brief(ctx, ps, a, class)
+		ib, berr := p.brief(ctx, ps, b, class)
 		if err != nil || berr != nil {
 			s.whole = false
 			return nil
@@ -201,17 +223,18 @@ func (p *Player) level(ctx context.Context, ps *pass, k int, sounds bool) (stren
 	return s.level, nil
 }
 
-// levelled is the gain of a deck that plays place k of a pass. A track that
-// was not measured is not raised: nobody knows its peaks.
-func (b *Playback) levelled(ctx context.Context, ps *pass, k int, d *deck) float32 {
+// levelled is the gain of a deck that plays place k of a pass; what is not here
+// by some time is left out. A track that was not measured is not raised: nobody
+// knows its peaks.
+func (b *Playback) levelled(ctx context.Context, ps *pass, k int, d *deck, by time.Time) float32 {
 	if math.IsNaN(b.target) {
 		return 1
 	}
 	l := levelOf(d.info)
 	if ps.order != nil {
-		ctx, cancel := context.WithTimeout(ctx, levelPatience)
+		ctx, cancel := context.WithDeadline(ctx, by)
 		defer cancel()
-		if s, err := b.p.level(ctx, ps, k, true); err == nil {
+		if s, err := b.p.level(ctx, ps, k, node.Now, true); err == nil {
 			l = s
 		}
 	}

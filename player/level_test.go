@@ -124,22 +124,22 @@ func TestALevelThatWasHeardStays(t *testing.T) {
 		}
 		return data, nil
 	}
-	if _, err := p.level(context.Background(), ps, 0, false); err != nil || len(ps.order.sets) != 0 {
+	if _, err := p.level(context.Background(), ps, 0, node.Next, false); err != nil || len(ps.order.sets) != 0 {
 		t.Fatalf("what was only looked at is kept: %v", err)
 	}
-	first, err := p.level(context.Background(), ps, 0, true)
+	first, err := p.level(context.Background(), ps, 0, node.Next, true)
 	if err != nil || math.Abs(first.seconds-1) > 0.01 {
 		t.Fatalf("alone it is %+v: %v", first, err)
 	}
 	clear(missing)
 	for _, k := range []int{1, 2, 1} {
-		if l, err := p.level(context.Background(), ps, k, true); err != nil || l.power != first.power {
+		if l, err := p.level(context.Background(), ps, k, node.Next, true); err != nil || l.power != first.power {
 			t.Errorf("track %d is at %+v, the first was at %+v: %v", k, l, first, err)
 		}
 	}
 	// When it begins anew, it has its own.
 	for k := range 3 {
-		if l, err := p.level(context.Background(), ps, k, true); err != nil || math.Abs(l.seconds-3) > 0.01 || len(ps.order.sets) != 1 {
+		if l, err := p.level(context.Background(), ps, k, node.Next, true); err != nil || math.Abs(l.seconds-3) > 0.01 || len(ps.order.sets) != 1 {
 			t.Errorf("begun anew, track %d is at %+v: %v", k, l, err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -74,10 +75,7 @@ func (b *Playback) open(ctx context.Context, o *opening) {
 	done := make(chan struct{})
 	o.done = done
 	b.wg.Go(func() {
-		deck, first, err := b.firstSound(ctx, o)
-		if err == nil {
-			o.gain = b.levelled(ctx, o.pass, o.g.within(o.k), deck)
-		}
+		deck, first, err := b.levelledSound(ctx, o)
 		o.deck, o.first, o.err = deck, first, err
 		if err == nil && deck.file != nil && time.Since(o.since) >= measured { // a slow line, or nobody in a hurry
 			i, _ := b.p.lacks(ctx, deck, 0)
@@ -89,6 +87,25 @@ func (b *Playback) open(ctx context.Context, o *opening) {
 			b.watch(ctx, o, deck)
 		}
 	})
+}
+
+// levelledSound opens a deck, waits until it has sound, and sets how loud it is.
+func (b *Playback) levelledSound(ctx context.Context, o *opening) (*deck, *block, error) {
+	k := o.g.within(o.k)
+	if o.pass.order != nil && !math.IsNaN(b.target) {
+		class := node.Now
+		if o.urge.lead(b.p.cfg.Now()) > 0 {
+			class = node.Next
+		}
+		look, cancel := context.WithCancel(ctx)
+		defer cancel()
+		b.wg.Go(func() { b.p.around(look, o.pass, k, class) })
+	}
+	d, first, err := b.firstSound(ctx, o)
+	if err == nil {
+		o.gain = b.levelled(ctx, o.pass, k, d, o.since.Add(levelPatience))
+	}
+	return d, first, err
 }
 
 // firstSound opens a deck and waits until it has sound.

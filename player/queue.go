@@ -285,7 +285,7 @@ func (p *Player) Prepare(ctx context.Context) {
 			continue
 		}
 		soon, cancel := context.WithTimeout(ctx, levelPatience)
-		if _, err := p.level(soon, ps, 0, false); err != nil {
+		if _, err := p.level(soon, ps, 0, node.Next, false); err != nil {
 			p.cfg.Log.Debug("level of the first track", "err", err)
 		}
 		cancel()

@@ -19,13 +19,20 @@ const trip = 20 * time.Millisecond
 // distant is a fetch that takes a round trip for each block.
 type distant struct {
 	*world
-	mu    sync.Mutex // guards asked
+	mu    sync.Mutex // guards what follows
 	asked []cid.Cid
+	when  map[cid.Cid]time.Time // they were asked for first
 }
 
 func (f *distant) Get(ctx context.Context, c cid.Cid, want node.Want) ([]byte, error) {
 	f.mu.Lock()
 	f.asked = append(f.asked, c)
+	if f.when == nil {
+		f.when = map[cid.Cid]time.Time{}
+	}
+	if f.when[c].IsZero() {
+		f.when[c] = time.Now()
+	}
 	f.mu.Unlock()
 	select {
 	case <-time.After(trip):
@@ -35,11 +42,12 @@ func (f *distant) Get(ctx context.Context, c cid.Cid, want node.Want) ([]byte, e
 	}
 }
 
-// A start over the network takes two round trips: one for the metadata and the
-// tree together, one for the first leaf. Nothing else is wanted as urgently, and
-// the last leaf not at all.
+// A start over the network takes two round trips: one for the metadata, that of
+// its neighbours, whose level it may have, and the tree together, one for the first
+// leaf. No other leaf is wanted as urgently, nor before that one is here, and the
+// last not at all.
 func TestAStartTakesTwoRoundTrips(t *testing.T) {
-	w, cids := tones(t, 30, 200, 300)
+	w, cids := tones(t, 30, 200, 300, 400)
 	leaves := w.leaves(cids[0])
 	if len(leaves) < 5 {
 		t.Fatalf("%d leaves", len(leaves))
@@ -48,6 +56,9 @@ func TestAStartTakesTwoRoundTrips(t *testing.T) {
 		f := &distant{world: w}
 		p := w.player()
 		p.Prepare(t.Context()) // the order is open, as it is in a daemon
+		for _, o := range p.orders {
+			o.infos, o.sets = nil, nil
+		}
 		p.cfg.Fetch = f
 		clear(w.wants)
 		rm := &room{}
@@ -55,7 +66,7 @@ func TestAStartTakesTwoRoundTrips(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		began, first := time.Now(), time.Duration(0)
-		b, err := p.Open(Request{Sink: "null"}, func(e Event) {
+		b, err := p.Open(Request{Sink: "null", Loudness: "-18"}, func(e Event) {
 			if e.Kind == Started {
 				first = time.Since(began)
 				cancel()
@@ -76,6 +87,9 @@ func TestAStartTakesTwoRoundTrips(t *testing.T) {
 		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
+		if d := f.when[leaves[1]].Sub(f.when[leaves[0]]); d < trip {
+			t.Errorf("the second leaf is asked for %v after the first", d)
+		}
 		if len(now) != 1 || now[0] != leaves[0] || slices.Contains(f.asked, leaves[len(leaves)-1]) {
 			t.Errorf("%d of %d leaves are wanted now, the last one: %v", len(now), len(leaves), slices.Contains(f.asked, leaves[len(leaves)-1]))
 		}
