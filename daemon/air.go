@@ -333,6 +333,18 @@ func (a *air) over(set live.Set) {
 	}
 }
 
+// carries tells whether segments are kept here that no pin may keep, for a time.
+func (n *network) carries() bool {
+	select {
+	case <-n.onAir:
+	default:
+		return false
+	}
+	n.air.mu.Lock()
+	defer n.air.mu.Unlock()
+	return len(n.air.kept) > 0
+}
+
 // roots are the segments that stay, but for those that a pin keeps already.
 func (a *air) roots(pinned func(cid.Cid) bool) (out []cid.Cid) {
 	if a == nil {

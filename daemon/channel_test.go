@@ -61,16 +61,22 @@ type islander struct {
 func settle(t *testing.T, w *memory.World, name string, began time.Time, args ...string) *islander {
 	t.Helper()
 	at := w.Node(name)
+	return settleOn(t, island{at}, at.ID(), name, began, args...)
+}
+
+// settleOn is settle on any floor.
+func settleOn(t *testing.T, on floor, id, name string, began time.Time, args ...string) *islander {
+	t.Helper()
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	flags.String("network", "none", "")
 	flags.StringArray("allow", nil, "")
 	flags.StringArray("quiet-hours", nil, "")
 	flags.Bool("metered", false, "")
-	if err := flags.Parse(append(args, "--network=none", "--allow="+at.ID())); err != nil { // who is a neighbour here is known to follow
+	if err := flags.Parse(append(args, "--network=none", "--allow="+id)); err != nil { // who is a neighbour here is known to follow
 		t.Fatal(err)
 	}
 	opt := Options{Dir: filepath.Join(t.TempDir(), name), Flags: flags, Serve: true, Now: time.Now, Clock: uptimes{began},
-		node: func() (floor, error) { return island{at}, nil }}
+		node: func() (floor, error) { return on, nil }}
 	if err := Init(t.Context(), opt); err != nil {
 		t.Fatal(err)
 	}

@@ -2,20 +2,26 @@ package daemon
 
 import (
 	"context"
+	"hash/maphash"
 	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
 
 	"playnode/follow"
+	"playnode/node"
 )
 
 // ahead is what counts as today.
 const ahead = 24 * time.Hour
 
 // sparing is how many times as long as it took to find nothing to let go is
-// waited before it is looked for again, where there is room enough.
-const sparing = 100
+// waited before it is looked for again, where there is room enough; lookAnyway
+// is after how long it is looked for where nothing has come or gone.
+const (
+	sparing    = 100
+	lookAnyway = time.Hour
+)
 
 // keeps is how dear tracks are to this box. Safe for concurrent use.
 type keeps struct {
@@ -68,24 +74,53 @@ func (d *Daemon) appraise(ctx context.Context, n *network) {
 	n.keeps.mu.Unlock()
 }
 
+// state is what is told at no cost of all that is held, and of what keeps it.
+type state struct {
+	used  int64
+	own   cid.Cid // the DJ's head
+	roots uint64  // a sum of pins and followed versions
+}
+
+// state is unknown where something is kept for a time alone, or as far as there
+// is room.
+func (d *Daemon) state(ctx context.Context, n *network, seed maphash.Seed) (s state, known bool) {
+	if d.repo.Config.StoreLimit > 0 || n.carries() {
+		return s, false
+	}
+	pins, err := n.node.Pins(ctx)
+	if err != nil {
+		return s, false
+	}
+	for _, p := range pins { // in no order
+		s.roots += maphash.Comparable(seed, p)
+	}
+	for _, f := range n.follow.Follows() {
+		s.roots += maphash.Comparable(seed, node.Pin{Name: f.Name.String(), Root: f.Envelope})
+	}
+	if s.own, _, err = n.publisher.Head(); err != nil {
+		return s, false
+	}
+	s.used, err = n.node.Used(ctx)
+	return s, err == nil
+}
+
 // keepRoom lets go of what nothing keeps, and of what the limit has no room
-// for.
+// for. While nothing comes or goes it looks once an hour.
 func (d *Daemon) keepRoom(ctx context.Context, n *network) error {
+	seed := maphash.MakeSeed()
+	var calm state
+	var looked time.Time // zero unless nothing was to be let go in the state of calm
 	for {
 		began := time.Now()
-		if d.repo.Config.StoreLimit > 0 {
-			d.appraise(ctx, n)
-		}
-		freed, err := n.follow.Collect(ctx)
-		if err != nil && ctx.Err() == nil {
-			d.log.Error("free room", "err", err)
-		}
-		if freed.Blocks > 0 {
-			d.log.Info("freed", "blocks", freed.Blocks, "bytes", freed.Bytes)
-		}
+		now, known := d.state(ctx, n, seed)
 		wait := time.Minute
-		if err == nil && d.repo.Config.StoreLimit == 0 && freed.Blocks == 0 {
-			wait = max(wait, sparing*time.Since(began)) // all that is held was looked at
+		if !known || now != calm || began.Sub(looked) >= lookAnyway {
+			freed, err := d.makeRoom(ctx, n)
+			calm, looked = now, time.Time{}
+			if known && err == nil && freed == (follow.Freed{}) {
+				looked = time.Now()
+				wait = max(wait, sparing*looked.Sub(began)) // all that is held was looked at
+			}
 		}
 		select {
 		case <-time.After(wait):
@@ -93,4 +128,19 @@ func (d *Daemon) keepRoom(ctx context.Context, n *network) error {
 			return nil
 		}
 	}
+}
+
+// makeRoom looks once.
+func (d *Daemon) makeRoom(ctx context.Context, n *network) (follow.Freed, error) {
+	if d.repo.Config.StoreLimit > 0 {
+		d.appraise(ctx, n)
+	}
+	freed, err := n.follow.Collect(ctx)
+	if err != nil && ctx.Err() == nil {
+		d.log.Error("free room", "err", err)
+	}
+	if freed.Blocks > 0 {
+		d.log.Info("freed", "blocks", freed.Blocks, "bytes", freed.Bytes)
+	}
+	return freed, err
 }

@@ -34,6 +34,11 @@ type Freed struct {
 	// Versions counts past versions given up for want of room, Tails the
 	// blocks of tracks.
 	Versions, Tails int
+	// Waiting counts blocks that nothing keeps and that are here until the
+	// store's grace has passed.
+	Waiting int
+	// PutOff: somebody was writing, and nothing was looked at.
+	PutOff bool
 }
 
 // spare is the part of a limit that is freed beyond what must be, so that
@@ -56,7 +61,7 @@ const spare = 20
 // missing, nothing is let go: it is for Verify or Sync to mend first.
 func (f *Follower) Collect(ctx context.Context) (freed Freed, err error) {
 	if !f.collecting.TryLock() {
-		return freed, nil // somebody is writing; the next call will do
+		return Freed{PutOff: true}, nil // the next call will do
 	}
 	defer f.collecting.Unlock()
 	freed, err = f.collect(ctx)
@@ -117,7 +122,9 @@ func (f *Follower) collect(ctx context.Context) (freed Freed, err error) {
 		return freed, err
 	}
 	freed.Tails = len(tails)
-	freed.Blocks, freed.Bytes, err = f.cfg.Held.Release(ctx, append(unwanted, tails...))
+	gone := append(unwanted, tails...)
+	freed.Blocks, freed.Bytes, err = f.cfg.Held.Release(ctx, gone)
+	freed.Waiting = len(gone) - freed.Blocks
 	return freed, err
 }
 

@@ -47,7 +47,7 @@ func readIndex(b []byte, number uint32) (x index) {
 	if x.salt, x.salted = readPackHead(b, number); !x.salted {
 		return x
 	}
-	x.valid = headSize
+	x.valid, x.recs = headSize, make([]record, 0, len(b)/frameRow) // which lists are made for often
 	for {
 		b := b[x.valid:]
 		if len(b) < frameHead || string(b[:4]) != frameMagic {
