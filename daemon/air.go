@@ -421,6 +421,9 @@ func (h *hearing) Next(ctx context.Context) (player.LiveItem, error) {
 	return player.LiveItem{Record: it.Record, Head: it.Head, Sealed: it.Sealed, Missing: it.Missing}, nil
 }
 
+// Recorded is false: it is on air.
+func (h *hearing) Recorded() bool { return false }
+
 func (h *hearing) Close() error {
 	go func() { // those behind us may not have the end yet
 		h.a.linger()

@@ -415,11 +415,13 @@ type PlayEvent struct {
 	Rate     int    `json:"rate"`
 	// Set is that which is heard, in place of a track. Lag and Buffer, in
 	// milliseconds, and Missing come with live: how long ago what is heard was
-	// played, how much more of it is here, and how many segments were not.
-	Set     string `json:"set,omitempty"`
-	Lag     *int64 `json:"lag,omitempty"`
-	Buffer  *int64 `json:"buffer,omitempty"`
-	Missing int64  `json:"missing,omitempty"`
+	// played, how much more of it is here, and how many segments were not. Of one
+	// that is Recorded there is no Lag.
+	Set      string `json:"set,omitempty"`
+	Lag      *int64 `json:"lag,omitempty"`
+	Buffer   *int64 `json:"buffer,omitempty"`
+	Missing  int64  `json:"missing,omitempty"`
+	Recorded bool   `json:"recorded,omitempty"`
 	// Cut comes with end: it was ended before its last sample.
 	Cut     bool   `json:"cut,omitempty"`
 	Code    int    `json:"code,omitempty"`

@@ -20,6 +20,9 @@ const (
 	OpExcerptRemove Op[ExcerptRemoveRequest, struct{}] = "excerpt-remove"
 )
 
+// needsThis is what followers should know of a card with excerpts.
+const needsThis = "who follows you needs this version of playnode: an older one takes no news of yours while there is an excerpt"
+
 // ExcerptRequest leaves a stretch of a track open. At is as in a LiveRequest.
 type ExcerptRequest struct {
 	Track string        `json:"track"` // its CID
@@ -80,7 +83,7 @@ func (d *Daemon) excerptAdd(ctx context.Context, req ExcerptRequest, emit func(E
 		return Excerpt{}, err
 	}
 	d.unserved(emit)
-	emit(Event{Note: "who follows you needs this version of playnode: an older one takes no news of yours while there is an excerpt"})
+	emit(Event{Note: needsThis})
 	return d.excerpt(x, req.At), nil
 }
 

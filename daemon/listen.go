@@ -24,9 +24,10 @@ type Reception struct {
 	Set  string `json:"set"`
 	Text string `json:"text,omitempty"`
 	// LagMs is how long ago what is heard was played, by the DJ's clock and
-	// this box's; BufferMs how much more of it is here, TargetMs how much is
-	// waited for before it is heard.
+	// this box's, and 0 where that is Recorded; BufferMs how much more of it is
+	// here, TargetMs how much is waited for before it is heard.
 	LagMs    int64 `json:"lagMs"`
+	Recorded bool  `json:"recorded,omitempty"`
 	BufferMs int64 `json:"bufferMs"`
 	TargetMs int64 `json:"targetMs"`
 	// Missing counts the segments that were not here in time.
@@ -37,8 +38,12 @@ func receptionOf(r *player.Reception) *Reception {
 	if r == nil {
 		return nil
 	}
+	lag := r.Lag
+	if r.Recorded {
+		lag = 0
+	}
 	return &Reception{
-		Set: r.Set, Text: r.Text, LagMs: r.Lag.Milliseconds(), BufferMs: r.Buffer.Milliseconds(), TargetMs: r.Target.Milliseconds(), Missing: r.Missing,
+		Set: r.Set, Text: r.Text, LagMs: lag.Milliseconds(), Recorded: r.Recorded, BufferMs: r.Buffer.Milliseconds(), TargetMs: r.Target.Milliseconds(), Missing: r.Missing,
 	}
 }
 

@@ -45,7 +45,8 @@ func (r *reel) Next(context.Context) (it player.LiveItem, err error) {
 	return it, nil
 }
 
-func (r *reel) Close() error { return nil }
+func (r *reel) Close() error   { return nil }
+func (r *reel) Recorded() bool { return false }
 
 // quiet is a source of so many segments of silence, mp3 of 0.4 s each.
 type quiet struct{ left int }

@@ -26,6 +26,8 @@ type Listing struct {
 	First uint64 `json:"first"`
 	Next  uint64 `json:"next"`
 	Ended bool   `json:"ended"`
+	// Excerpt is the block of the excerpt that is all of it, once that is known.
+	Excerpt string `json:"excerpt,omitempty"`
 }
 
 // ListedRecord is what of a live record who has the set's key needs.
@@ -72,11 +74,15 @@ func (d *Daemon) Listed(dj, id string) (listing []byte, ok bool) {
 	if b, err := hex.DecodeString(id); err != nil || copy(set.Live[:], b) != len(set.Live) {
 		return nil, false
 	}
-	if l, ok := n.air.listing(set); ok {
+	block, open := n.excerpt(d.keys.DJ(), set)
+	if l, ok := n.air.listing(set, !open); ok { // who heard it to its end still looks
+		if open {
+			l.Excerpt = block.String()
+		}
 		listing, err = json.Marshal(l)
 		return listing, err == nil
 	}
-	if block, ok := n.excerpt(d.keys.DJ(), set); ok {
+	if open {
 		listing, err = json.Marshal(struct {
 			Excerpt string `json:"excerpt"`
 		}{block.String()})
@@ -103,8 +109,18 @@ func (n *network) excerpt(own manifests.DJ, of live.Set) (cid.Cid, bool) {
 		}
 	}
 	for _, c := range cards {
+		if block, ok := excerptOf(c, of.Live); ok {
+			return block, true
+		}
+	}
+	return cid.Undef, false
+}
+
+// excerptOf is where a card says that the block of an excerpt is; c may be nil.
+func excerptOf(c *manifests.Card, id manifests.LiveID) (cid.Cid, bool) {
+	if c != nil {
 		for _, o := range c.Open {
-			if o.ID == of.Live {
+			if o.ID == id {
 				return o.Block, true
 			}
 		}
@@ -112,8 +128,8 @@ func (n *network) excerpt(own manifests.DJ, of live.Set) (cid.Cid, bool) {
 	return cid.Undef, false
 }
 
-// listing is a set's, if it is on air here.
-func (a *air) listing(set live.Set) (Listing, bool) {
+// listing is a set's, if it is on air here; anew says that it may be the first.
+func (a *air) listing(set live.Set, anew bool) (Listing, bool) {
 	a.mu.Lock()
 	for other, b := range a.listed {
 		if b.over() {
@@ -121,6 +137,10 @@ func (a *air) listing(set live.Set) (Listing, bool) {
 		}
 	}
 	b := a.listed[set]
+	if b == nil && !anew {
+		a.mu.Unlock()
+		return Listing{}, false
+	}
 	if b == nil {
 		airs := a.own[set]
 		for _, known := range a.known {

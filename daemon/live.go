@@ -144,6 +144,9 @@ func (d *Daemon) live(ctx context.Context, req LiveRequest, emit func(Event)) (A
 	if open != nil {
 		link, web := d.openLink(open.Link(), req.At)
 		emit(Event{Live: &LiveEvent{Link: link, Web: web}})
+		if req.Keep == 0 {
+			emit(Event{Note: "once the set is over its link plays it from its beginning; playnode excerpt rm takes that back. " + needsThis})
+		}
 	}
 	streams, serve, err := d.door(ctx, req, emit)
 	if err != nil {

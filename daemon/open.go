@@ -2,14 +2,11 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
 	"playnode/follow"
 	"playnode/ipns"
-	"playnode/lease"
-	"playnode/live"
 	"playnode/manifests"
 	"playnode/player"
 )
@@ -25,8 +22,8 @@ func (d *Daemon) openLink(l manifests.OpenLink, at string) (link, web string) {
 	return l.String(), web
 }
 
-// listenOpen hears the set of a link: its key opens it, and no lease is looked
-// at. Its DJ need not be followed, and is not followed by this.
+// listenOpen hears the set of a link, or its excerpt: its key opens it, and no
+// lease is looked at. Its DJ need not be followed, and is not followed by this.
 func (d *Daemon) listenOpen(ctx context.Context, n *network, req ListenRequest, emit func(Event)) (Played, error) {
 	l, err := manifests.ParseOpenLink(req.Play.Name)
 	if err != nil {
@@ -36,32 +33,35 @@ func (d *Daemon) listenOpen(ctx context.Context, n *network, req ListenRequest, 
 	if err != nil {
 		return Played{}, usage("%v", err)
 	}
-	leave, err := d.visit(ctx, n, l, name, req.Play.Node.timeout())
+	g := &guest{n: n, link: l}
+	leave, err := d.visit(ctx, n, g, name, req.Play.Node.timeout())
 	if err != nil {
 		return Played{}, err
 	}
 	defer leave()
 	req.Play.Name = name.String()
-	g := guest{n.air, live.Set{DJ: l.DJ, Live: l.ID}}
-	return d.playNow(ctx, n, req.Play, emit, func(r player.Request, tell func(player.Event)) (*player.Playback, error) {
+	res, err := d.playNow(ctx, n, req.Play, emit, func(r player.Request, tell func(player.Event)) (*player.Playback, error) {
 		r.Wait = req.Wait
-		return n.player.OpenGuest(r, name, g, lease.SetKeyOf(l), tell)
+		return n.player.OpenGuest(r, name, g, g, tell)
 	})
+	return res, g.why(err)
 }
 
-// visit has a DJ's sets verified here until leave, also where she is not
+// visit has the sets of g's DJ verified here until leave, also where she is not
 // followed.
-func (d *Daemon) visit(ctx context.Context, n *network, l manifests.OpenLink, name ipns.Name, wait time.Duration) (leave func(), err error) {
+func (d *Daemon) visit(ctx context.Context, n *network, g *guest, name ipns.Name, wait time.Duration) (leave func(), err error) {
+	l := g.link
 	if l.DJ == d.keys.DJ() || n.air.follower(l.DJ) {
 		return func() {}, nil
 	}
 	ctx, _, stop := patience(ctx, wait)
 	defer stop()
-	chain, err := n.follow.Visit(ctx, l.DJ, manifests.Link{Name: l.Name, Addrs: l.Addrs, Origins: l.Origins})
+	seen, err := n.follow.Visit(ctx, l.DJ, manifests.Link{Name: l.Name, Addrs: l.Addrs, Origins: l.Origins})
 	if err != nil {
 		return nil, waited(ctx, err)
 	}
-	n.air.enter(name, &follow.Catalogue{Name: name, DJ: l.DJ, Chain: chain})
+	n.air.enter(name, &follow.Catalogue{Name: name, DJ: l.DJ, Chain: seen.Chain})
+	g.card = seen.Card
 	n.look()
 	return func() { n.air.exit(name) }, nil
 }
@@ -107,35 +107,4 @@ func (n *network) visited() (out []ipns.Name) {
 		out = append(out, name)
 	}
 	return out
-}
-
-// guest is the set of a link as this box's player hears it; see player.Sets.
-type guest struct {
-	a   *air
-	set live.Set
-}
-
-// OnAir waits for something of the set to come, and not for it to be told of:
-// of two sets of a DJ who is not followed the newest alone is.
-func (g guest) OnAir(ctx context.Context, _ ipns.Name, _ manifests.SelID) (player.Set, error) {
-	h := &hearing{g.a, g.set, g.a.carrier.Hear(g.set, 0)}
-	first, err := h.Next(ctx)
-	if err != nil {
-		return nil, errors.Join(err, h.Close())
-	}
-	return &joined{h, &first}, nil
-}
-
-// joined is a hearing of which the first item is here.
-type joined struct {
-	*hearing
-	first *player.LiveItem
-}
-
-func (j *joined) Next(ctx context.Context) (player.LiveItem, error) {
-	if it := j.first; it != nil {
-		j.first = nil
-		return *it, nil
-	}
-	return j.hearing.Next(ctx)
 }

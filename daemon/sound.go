@@ -323,7 +323,10 @@ func playEvent(e player.Event) *PlayEvent {
 	}
 	if r := e.Reception; r != nil {
 		lag, buffer := r.Lag.Milliseconds(), r.Buffer.Milliseconds()
-		ev.Lag, ev.Buffer, ev.Missing = &lag, &buffer, r.Missing
+		ev.Lag, ev.Buffer, ev.Missing, ev.Recorded = &lag, &buffer, r.Missing, r.Recorded
+		if r.Recorded {
+			ev.Lag = nil
+		}
 	}
 	if e.Kind == player.Done {
 		ev.Played = &Played{Samples: e.Played.Samples, Joins: e.Played.Joins, Skipped: e.Played.Skipped}

@@ -258,10 +258,34 @@ func (f *Follower) Follow(ctx context.Context, target string) (ipns.Name, error)
 	return name, nil
 }
 
+// Visited is what a visitor finds out about a DJ.
+type Visited struct {
+	// Chain is who signs for her now.
+	Chain *manifests.Chain
+	f     *Follower
+	head  *manifests.Head
+}
+
+// Card fetches her card; nil where she has none. It is not kept.
+func (v *Visited) Card(ctx context.Context) (*manifests.Card, error) {
+	card, err := v.f.visitor().card(ctx, v.head)
+	if err != nil {
+		return nil, fmt.Errorf("visit %s: %w", v.Chain.DJ(), kindOf(err))
+	}
+	return card, nil
+}
+
+// visitor fetches a record that is not kept.
+func (f *Follower) visitor() getter {
+	return func(ctx context.Context, c cid.Cid) ([]byte, error) {
+		return f.cfg.Fetch.Get(ctx, c, node.Want{Class: node.Now})
+	}
+}
+
 // Visit finds out who signs for a DJ now, without following her: the roots that
 // the name in a link leads to, verified, and hers. Her catalogue is not fetched,
 // and nothing is pinned. The error wraps ErrNotFound or ErrVerify, or is ctx's.
-func (f *Follower) Visit(ctx context.Context, dj manifests.DJ, link manifests.Link) (*manifests.Chain, error) {
+func (f *Follower) Visit(ctx context.Context, dj manifests.DJ, link manifests.Link) (*Visited, error) {
 	name, err := ipns.ParseName(string(link.Name))
 	if err != nil {
 		return nil, fmt.Errorf("visit %.200q: %w", link.Name, err)
@@ -273,8 +297,9 @@ func (f *Follower) Visit(ctx context.Context, dj manifests.DJ, link manifests.Li
 	if err != nil {
 		return nil, fmt.Errorf("visit %s: %w", name, kindOf(err))
 	}
+	fetched := f.visitor()
 	get := func(ctx context.Context, c cid.Cid) ([]byte, error) {
-		data, err := f.cfg.Fetch.Get(ctx, c, node.Want{Class: node.Now})
+		data, err := fetched(ctx, c)
 		if err == nil && len(data) > manifests.MaxPayload {
 			err = refuse("record %s has %d bytes", c, len(data))
 		}
@@ -284,7 +309,7 @@ func (f *Follower) Visit(ctx context.Context, dj manifests.DJ, link manifests.Li
 	if err != nil {
 		return nil, fmt.Errorf("visit %s: %w", name, kindOf(err))
 	}
-	return v.chain, nil
+	return &Visited{v.chain, f, v.head}, nil
 }
 
 // origins has the gateways that links gave asked.

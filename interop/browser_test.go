@@ -101,10 +101,10 @@ func TestABrowserListens(t *testing.T) {
 // hearing is what a browser met on the page of a set.
 type hearing struct {
 	complaints
-	Playlist, Title, State, Element string
-	Images, Width                   int
-	Seconds                         float64
-	Sound, Frames                   []int
+	Playlist, Title, Kind, State, Element string
+	Images, Width                         int
+	Seconds, Began                        float64
+	Sound, Frames                         []int
 }
 
 // sounds wants a set heard, and seen where it is a film.

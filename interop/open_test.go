@@ -22,8 +22,8 @@ import (
 	drive "playnode/testnet/binary"
 )
 
-// A browser plays four open sets, and an excerpt of one that is over, from an
-// archivist's box, which has no key: the key is in each link's fragment, and no request has it. A block that is noise is
+// A browser plays four open sets, and of one that is over an excerpt and all of
+// it, from an archivist's box, which has no key: the key is in each link's fragment, and no request has it. A block that is noise is
 // gone over; a link without its key, with a damaged one, with another set's and
 // of what is not on air says so.
 func TestABrowserOpensALink(t *testing.T) {
@@ -44,7 +44,7 @@ func TestABrowserOpensALink(t *testing.T) {
 	b.ok(archive.JSON(b.ctx, nil, "archive", id.Name, "--once"))
 	f := newForger(archived.Gateway)
 	defer f.Close()
-	moment := b.excerpt(dj, f.URL)
+	over := b.over(dj, f.URL)
 	var names, links []string
 	for name, set := range aired {
 		var said struct{ Web string }
@@ -63,16 +63,24 @@ func TestABrowserOpensALink(t *testing.T) {
 			Players int
 		}
 	}
-	args := slices.Concat([]string{program, "7", os.Getenv("PLAYNODE_PICTURE")}, links, []string{moment, "silent", where, where + "#" + key[:len(key)-1], where + "#" + other, absent + "#" + key})
+	args := slices.Concat([]string{program, "7", os.Getenv("PLAYNODE_PICTURE")}, links, over, []string{"silent", where, where + "#" + key[:len(key)-1], where + "#" + other, absent + "#" + key})
 	b.ok(json.Unmarshal(b.npm("browser.mjs", nil, args...), &met))
-	if len(met.Heard) != len(aired)+1 {
-		t.Fatalf("%d sets were heard, of %d and an excerpt", len(met.Heard), len(aired))
+	if len(met.Heard) != len(aired)+len(over) {
+		t.Fatalf("%d sets were heard, of %d on air and %d that are over", len(met.Heard), len(aired), len(over))
 	}
-	names = append(names, "an excerpt")
+	names = append(names, "all of a set", "an excerpt")
 	for i, h := range met.Heard {
 		set, ok := aired[names[i]]
-		if !ok {
-			set.title = "A moment"
+		says := ""
+		switch {
+		case ok:
+		case names[i] == "an excerpt":
+			set.title, says = "A moment", "This is a stretch of a set that is over."
+		default:
+			set.title, says = "Last night", "The set is over: this is a recording of it."
+		}
+		if h.Kind != says || !ok && h.Began > 1 {
+			t.Errorf("%s: the page says %q, and begins %.1f s into it", names[i], h.Kind, h.Began)
 		}
 		h.check(t, names[i], func(path string) bool { return strings.HasSuffix(path, ".json") }) // before it is known here
 		h.sounds(t, names[i], set.title, set.film)
@@ -87,26 +95,28 @@ func TestABrowserOpensALink(t *testing.T) {
 	if f.forged() < len(aired) {
 		t.Errorf("%d blocks were forged", f.forged())
 	}
-	for _, l := range append(links, moment) {
+	for _, l := range append(links, over...) {
 		if _, key, _ := strings.Cut(l, "#"); f.saw(key) {
 			t.Error("a key was sent to the box")
 		}
 	}
 }
 
-// excerpt is the link of ten seconds of a set that was on air.
-func (b *bench) excerpt(dj drive.Box, at string) string {
+// over are links of an open set that was on air: its own, and that of ten seconds
+// of it.
+func (b *bench) over(dj drive.Box, at string) []string {
 	b.Helper()
 	file := filepath.Join(b.dir, "set.mp3")
 	b.run(exec.CommandContext(b.ctx, "ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=700:d=12:r=44100", "-c:a", "libmp3lame", "-b:a", "128k", file), nil)
-	out, err := dj.Run(b.ctx, "--json", "live", "gone", file)
+	out, err := dj.Run(b.ctx, "--json", "live", "gone", file, "--title", "Last night", "--open", "--web", at)
 	b.ok(err)
 	lines := bytes.Split(bytes.TrimSpace(out.Stdout), []byte("\n"))
 	var aired struct{ Track string }
 	b.ok(json.Unmarshal(lines[len(lines)-1], &aired))
-	var x struct{ Web string }
+	var whole, x struct{ Web string }
+	b.ok(json.Unmarshal(lines[0], &whole))
 	b.ok(dj.JSON(b.ctx, &x, "excerpt", "add", aired.Track, "--from", "1s", "--for", "10s", "--title", "A moment", "--web", at))
-	return x.Web
+	return []string{whole.Web, x.Web}
 }
 
 // forger stands between a browser and a box, and makes noise of the fourth block

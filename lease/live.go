@@ -197,7 +197,8 @@ type Tuned struct {
 	// locks end; Period, when another key must open the lock.
 	Until, Period int64
 
-	l *manifests.Live
+	l       *manifests.Live
+	stretch *Stretch // whose keys open it; nil where lk does
 
 	mu     sync.Mutex // guards lk and closed
 	lk     seal.Key
@@ -229,6 +230,10 @@ func (t *Tuned) Open(h *manifests.LiveHead, sealed []byte) (s *manifests.Segment
 		return nil, fmt.Errorf("open segment %d: it is not under %s: %w", h.Seq, t.l.ID(), ErrRefused)
 	}
 	seal.Erasing(func() {
+		if t.stretch != nil {
+			s, err = t.stretch.open(h, sealed)
+			return
+		}
 		s, err = openSegment(segmentKey(lk, h.Live, h.Seq), segmentAt{h.DJ, h.Live, h.Gen, h.Cur, h.Seq, h.Final}, sealed)
 	})
 	return s, err

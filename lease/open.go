@@ -42,6 +42,9 @@ func NewSetKey(dj manifests.DJ) SetKey { return SetKey{newOpenKey(dj)} }
 // SetKeyOf is the key in a link.
 func SetKeyOf(l manifests.OpenLink) SetKey { return SetKey{openKey{l.DJ, l.ID, l.Key}} }
 
+// Recording is the key of the excerpt that is the set itself, once that is over.
+func (k SetKey) Recording() ExcerptKey { return ExcerptKey{k.openKey} }
+
 // live is LK of the record that has l's counters.
 func (k SetKey) live(l *manifests.Live) seal.Key {
 	return k.key.Derive(seal.OpenSet, l.DJ[:], l.Sel[:], l.Live[:], seal.U64(l.Gen), seal.U64(l.Cur), seal.U64(l.From))

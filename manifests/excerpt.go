@@ -1,7 +1,8 @@
 package manifests
 
-// MaxExcerpt is how many segments an excerpt has.
-const MaxExcerpt = 4096
+// MaxExcerpt is how many segments an excerpt has: three hours and a third of such
+// as last a second.
+const MaxExcerpt = 12_000
 
 // Excerpt is a stretch of a set that was on air, open to who has its key: which
 // of the set's segments it is, each with the key that opens it and no other.

@@ -66,6 +66,9 @@ func NewBlock(data []byte) Block { return newBlock(codecDagCBOR, data) }
 // NewRawBlock names raw bytes by their CID (v1, raw, sha2-256).
 func NewRawBlock(data []byte) Block { return newBlock(codecRaw, data) }
 
+// RawCID names a raw block by its digest.
+func RawCID(digest [32]byte) cid.Cid { return digestCID(codecRaw, digest) }
+
 func newBlock(codec uint64, data []byte) Block {
 	return Block{digestCID(codec, sha256.Sum256(data)), data}
 }

@@ -165,6 +165,7 @@ func (b *Playback) hear(ctx context.Context, o onAir) {
 		set, err := o.sets.OnAir(ctx, o.name, o.sel)
 		if err == nil {
 			x := &broadcast{reception: newReception(o.keys, b.p.cfg.Now), name: o.name, label: o.label}
+			x.recorded = set.Recorded()
 			b.air.mu.Lock()
 			b.air.found = true
 			b.air.mu.Unlock()
@@ -410,8 +411,9 @@ type Reception struct {
 	// Set is its id, Text what is on.
 	Set, Text string
 	// Lag is how long ago what is heard was played; by the DJ's clock and this
-	// box's.
-	Lag time.Duration
+	// box's. Recorded says that it is over, and Lag nothing.
+	Lag      time.Duration
+	Recorded bool
 	// Buffer is how much of it is here and not heard yet, Target how much is
 	// waited for before it is heard.
 	Buffer, Target time.Duration
@@ -436,7 +438,7 @@ func (b *Playback) reception() (out Reception, ok bool) {
 		return out, false
 	}
 	held, target, missed := a.of.stands()
-	out = Reception{Set: a.of.set().String(), Text: text, Lag: b.p.cfg.Now().Sub(played), Target: target, Missing: missed}
+	out = Reception{Set: a.of.set().String(), Text: text, Lag: b.p.cfg.Now().Sub(played), Recorded: a.of.recorded, Target: target, Missing: missed}
 	out.Buffer = held + length(a.deck.ends()-at, a.deck.rate)
 	return out, true
 }

@@ -39,6 +39,9 @@ type reception struct {
 	keys Tuner
 	now  func() time.Time
 	came chan struct{} // holds one: there is more, or no more
+	left chan struct{} // holds one: there is room for more
+	// recorded says that all is heard that comes, as it is asked for.
+	recorded bool
 
 	mu      sync.Mutex // guards what follows
 	id      manifests.LiveID
@@ -91,13 +94,16 @@ type stretch struct {
 func (s *stretch) lasts() time.Duration { return length(s.Len, s.init.Rate) }
 
 func newReception(keys Tuner, now func() time.Time) *reception {
-	return &reception{keys: keys, now: now, came: make(chan struct{}, 1), least: leastTarget, calm: time.Now()}
+	return &reception{keys: keys, now: now, came: make(chan struct{}, 1), left: make(chan struct{}, 1), least: leastTarget, calm: time.Now()}
 }
 
 // run takes what comes until the set ends or ctx does; each calls offer, when
 // there may be something to hear.
 func (r *reception) run(ctx context.Context, set Set, offer func()) error {
 	for {
+		if err := r.room(ctx); err != nil {
+			return err
+		}
 		it, err := set.Next(ctx)
 		r.mu.Lock()
 		if err == nil {
@@ -111,6 +117,23 @@ func (r *reception) run(ctx context.Context, set Set, offer func()) error {
 		offer()
 		if err != nil {
 			return err
+		}
+	}
+}
+
+// room waits, where the set is recorded, until there is room for more of it.
+func (r *reception) room(ctx context.Context) error {
+	for {
+		r.mu.Lock()
+		full := r.recorded && (r.held >= mostTarget || len(r.queue) >= maxQueue)
+		r.mu.Unlock()
+		if !full {
+			return nil
+		}
+		select {
+		case <-r.left:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
@@ -209,6 +232,9 @@ func bound(d, least, most time.Duration) time.Duration { return max(least, min(d
 
 // trim leaves out what is older than it need be for so much to be left.
 func (r *reception) trim(leave time.Duration) {
+	if r.recorded {
+		return
+	}
 	from, held := 0, r.held
 	for i := range r.queue {
 		if i > 0 && r.queue[i].Open && held >= leave {
@@ -315,6 +341,7 @@ func (r *reception) pull(enough bool) (x stretch, ok bool, over error) {
 	r.queue[0] = stretch{}
 	r.queue = r.queue[1:]
 	r.held -= x.lasts()
+	poke(r.left)
 	if r.target > r.least && time.Since(r.calm) > calmFor {
 		r.target, r.calm = max(r.least, r.target*9/10), time.Now()
 	}

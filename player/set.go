@@ -44,6 +44,10 @@ type Set interface {
 	// final segment, ctx's, or says that the set is not brought any more.
 	Next(ctx context.Context) (LiveItem, error)
 	Close() error
+	// Recorded tells that the set is not on air: nothing of it comes by itself,
+	// and Next is called when there is room for more. So a pause misses nothing,
+	// and nobody is late.
+	Recorded() bool
 }
 
 // LiveItem is the next of a set: a record, a segment with its head, or that

@@ -296,6 +296,39 @@ func TestASetIsPaused(t *testing.T) {
 	})
 }
 
+// A set that is recorded is brought as it is heard: a pause misses nothing of it, and of what has not been heard no more
+// is asked for than may wait.
+func TestARecordedSetIsPaused(t *testing.T) {
+	w, _ := tones(t, 1, 200)
+	tp := w.air("main", 30.3, nil)
+	synctest.Test(t, func(t *testing.T) {
+		s := w.broadcast(tp, time.Second)
+		s.recorded = true
+		r := tuned(t, w, s, Request{Live: OnlySets})
+		wait(5 * time.Second)
+		on := r.State().Live
+		r.do("pause", r.Pause, "paused", cid.Undef)
+		wait(time.Minute)
+		if s.asked > 22 {
+			t.Errorf("%d items were asked for in the first seconds", s.asked)
+		}
+		r.do("resume", r.Resume, "playing", cid.Undef)
+		err := <-r.done
+		r.done <- err
+		x, last, lost := r.room.left(), 0, 0
+		for from := 0; from+1000 < len(tp.sound); from += 22050 {
+			if at := find(x, tp.sound[from:from+1000], last); at < 0 {
+				lost++ // the pause fades out, and in
+			} else {
+				last = at + 1000
+			}
+		}
+		if err != nil || on == nil || !on.Recorded || on.Missing > 0 || lost > 1 || last < 89*44100 {
+			t.Errorf("%d half seconds are not heard, the last at %.1f s, %+v, %v", lost, float64(last)/44100, on, err)
+		}
+	})
+}
+
 // There is no sound of a set without a lease, from where it is revoked, and from when it lapses; with one it goes on
 // into the next period.
 func TestASetAndItsLease(t *testing.T) {

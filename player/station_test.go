@@ -102,7 +102,10 @@ type station struct {
 	on    time.Duration // after the bubble's beginning
 	delay func(i int) time.Duration
 	lost  map[uint64]bool // segments that do not come within 300 ms
-	from  int             // who comes in is given the first segment, and then from this one on
+	// recorded has it brought as it is asked for.
+	recorded bool
+	asked    int // items
+	from     int // who comes in is given the first segment, and then from this one on
 }
 
 // broadcast has the box's clock be the DJ's, in a bubble that has just begun.
@@ -139,6 +142,9 @@ func (p *playing) Next(ctx context.Context) (LiveItem, error) {
 		due = due.Add(300 * time.Millisecond)
 		it.LiveItem = LiveItem{Missing: 1}
 	}
+	if p.recorded {
+		due, p.asked = time.Now(), p.i+1
+	}
 	if p.i++; p.i == 2 && p.from > 2 {
 		p.i = p.from
 	}
@@ -153,7 +159,8 @@ func (p *playing) Next(ctx context.Context) (LiveItem, error) {
 	}
 }
 
-func (p *playing) Close() error { return nil }
+func (p *playing) Close() error   { return nil }
+func (p *playing) Recorded() bool { return p.recorded }
 
 // tuned starts a playback that hears a station.
 func tuned(t *testing.T, w *world, s *station, req Request) *running {

@@ -94,13 +94,62 @@ func (p *Publisher) addExcerpt(ctx context.Context, track cid.Cid, from, length 
 	}
 	x = Excerpt{Link: key.Link(), Track: track, Text: e.Text, From: skipped, For: spanOf(ticks, e.Init.Rate)}
 	x.Link.Name = p.cfg.Keys.Name()
-	row.Open = maps.Clone(row.Open)
-	if row.Open == nil {
-		row.Open = map[string]cid.Cid{}
-	}
-	row.Open[x.Link.ID.String()] = block.CID
+	row.leadTo(x.Link.ID, block.CID)
 	puts := map[string][]byte{rowExcerpt + x.Link.ID.String(): marshal(excerptRow{x.Link.String(), track, x.Text, x.From, x.For, p.cfg.Now().Unix()})}
 	return x, p.commit(ctx, edit{card: &row, puts: puts})
+}
+
+// leaveOpen has the link of an open set that is over lead to all of it, from its
+// beginning: an excerpt under the set's id and key, of what begins alike, which the
+// edit e puts on the card. t is the first track of it. mu is held.
+func (p *Publisher) leaveOpen(ctx context.Context, e *edit, air lease.Air, runs []runRow, leaves []segmentRow, closed bool, t *trackRow) error {
+	row, err := p.cardRow()
+	if err != nil {
+		return err
+	}
+	if len(row.Open) >= manifests.MaxOpen {
+		p.cfg.Log.Warn("the link of a set that is over leads nowhere", "set", air.Record.Live, "err", ErrExcerpts)
+		return nil
+	}
+	n := min(len(leaves), manifests.MaxExcerpt)
+	if len(runs) > 1 {
+		n = min(n, int(runs[1].From))
+	}
+	x := &manifests.Excerpt{Live: air.Record.Live, Init: *runs[0].Init, Text: manifests.Clean(t.Title, 512), Final: closed && n == len(leaves)}
+	spans, ticks := spansOf(air, 0, uint64(n)), int64(0)
+	for i, s := range leaves[:n] {
+		for len(spans) > 1 && spans[1].From <= uint64(i) {
+			spans = spans[1:]
+		}
+		x.Parts = append(x.Parts, manifests.Part{Digest: manifests.Digest(s.CID), Key: air.SegmentKey(uint64(i)), Len: s.Len, Gen: spans[0].Gen, Cur: spans[0].Cur})
+		ticks += s.Len
+	}
+	key := air.Open.Recording()
+	block, err := key.Seal(x)
+	if err != nil { // it is a track all the same
+		p.cfg.Log.Warn("the link of a set that is over leads nowhere", "set", x.Live, "err", err)
+		return nil
+	}
+	if err := p.put(ctx, []manifests.Block{block}); err != nil {
+		return fmt.Errorf("leave set %s open: %w", x.Live, err)
+	}
+	link := key.Link()
+	link.Name = p.cfg.Keys.Name()
+	row.leadTo(x.Live, block.CID)
+	e.card = &row
+	if e.puts == nil {
+		e.puts = map[string][]byte{}
+	}
+	e.puts[rowExcerpt+x.Live.String()] = marshal(excerptRow{link.String(), t.CID, x.Text, 0, spanOf(ticks, x.Init.Rate), p.cfg.Now().Unix()})
+	return nil
+}
+
+// leadTo has the card lead to an excerpt's block.
+func (r *cardRow) leadTo(id manifests.LiveID, block cid.Cid) {
+	if r.Open = maps.Clone(r.Open); r.Open == nil { // it is shared with the row as it was
+		r.Open = map[string]cid.Cid{}
+	}
+	r.Open[id.String()] = block
 }
 
 func spanOf(ticks int64, rate int) time.Duration {

@@ -143,6 +143,10 @@ func (p *Publisher) tracksOf(ctx context.Context, e edit, row setRow, air lease.
 		if err := p.roll(&e, made, row); err != nil {
 			return out, err
 		}
+	} else if air.Open != nil && first == 0 && before == math.MaxUint64 && len(made) > 0 {
+		if err := p.leaveOpen(ctx, &e, air, runs, leaves, row.Closed, made[0]); err != nil {
+			return out, err
+		}
 	}
 	out.gone = e.drop
 	return out, p.commit(ctx, e)

@@ -479,3 +479,77 @@ func TestAKilledSetIsClosed(t *testing.T) {
 		}
 	}
 }
+
+// The link of an open set leads, once that is over, to all of it: what was heard, in order, by the link's key alone. Who
+// takes it back, or the track, takes that.
+func TestAnOpenSetStaysOpen(t *testing.T) {
+	w := newWorld(t)
+	p := w.start()
+	src, file := newDeckOut(t, 1, 44100)
+	src.before = func(n int) {
+		if n == 5 { // a turn within it
+			w.now = w.now.Add(8 * 24 * time.Hour)
+		}
+	}
+	k := lease.NewSetKey(p.cfg.Keys.DJ())
+	tracks, err := p.OnAir(t.Context(), src, SetOptions{Playlist: "main", Title: "Tonight", Carrier: &air{w: w, p: p}, Open: &k})
+	if err != nil || len(tracks) != 1 {
+		t.Fatal(tracks, err)
+	}
+	all, err := p.Excerpts()
+	if err != nil || len(all) != 1 || all[0].Track != tracks[0].CID || all[0].Text != "Tonight" || all[0].For != time.Second || all[0].Link.ID != k.ID {
+		t.Fatalf("open are %+v, %v", all, err)
+	}
+	card, err := p.Card()
+	if err != nil || len(card.Open) != 1 || card.Open[0].ID != k.ID {
+		t.Fatalf("the card leads to %+v, %v", card.Open, err)
+	}
+	block, err := w.Read(t.Context(), card.Open[0].Block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := lease.ExcerptKeyOf(all[0].Link).Stretch(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var media []byte
+	var tuned *lease.Tuned
+	records := 0
+	for i := range s.Len() {
+		if l := s.Record(i); l != nil {
+			records++
+			if tuned, err = s.Tune(l); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h := s.Head(i)
+		sealed, err := w.Read(t.Context(), h.Seg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seg, err := tuned.Open(h, sealed)
+		if err != nil || h.Final != (i == s.Len()-1) {
+			t.Fatalf("segment %d of %d: %+v, %v", i, s.Len(), h, err)
+		}
+		media = append(media, seg.Media...)
+	}
+	if !bytes.Equal(media, file[44:]) || records != 2 {
+		t.Errorf("%d bytes of %d, under %d records", len(media), len(file)-44, records)
+	}
+	if err := p.RemoveExcerpt(t.Context(), k.ID.String()); err != nil {
+		t.Fatal(err)
+	}
+	if card, err = p.Card(); err != nil || len(card.Open) != 0 {
+		t.Errorf("taken back, the card leads to %+v, %v", card.Open, err)
+	}
+	// Of a channel nothing stays open, and a set without a link leaves none.
+	for _, opt := range []SetOptions{{Playlist: "main", Carrier: &air{w: w, p: p}}, {Playlist: "night", Keep: time.Hour, Carrier: &air{w: w, p: p}, Open: new(lease.NewSetKey(p.cfg.Keys.DJ()))}} {
+		src, _ := newDeckOut(t, 2, 44100)
+		if _, err := p.OnAir(t.Context(), src, opt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all, err = p.Excerpts(); err != nil || len(all) != 0 {
+		t.Errorf("open are %+v, %v", all, err)
+	}
+}

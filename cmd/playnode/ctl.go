@@ -74,7 +74,11 @@ func (a *app) heard(s daemon.Sound) {
 		a.printf("  %s - %s  %s of %s\n  %s", clean(s.Artist), clean(s.Title), clock(s.AtMs), clock(s.Ms), s.CID)
 	}
 	if l := s.Live; l != nil {
-		a.printf("  on air: %s  %.1f s behind, %.1f s in advance", clean(l.Text), float64(l.LagMs)/1000, float64(l.BufferMs)/1000)
+		if l.Recorded {
+			a.printf("  recorded: %s  %.1f s in advance", clean(l.Text), float64(l.BufferMs)/1000)
+		} else {
+			a.printf("  on air: %s  %.1f s behind, %.1f s in advance", clean(l.Text), float64(l.LagMs)/1000, float64(l.BufferMs)/1000)
+		}
 		if l.Missing > 0 {
 			a.printf(", %s missing", plural(int(l.Missing), "segment"))
 		}

@@ -18,7 +18,8 @@ func (a *app) listenCmd() *cobra.Command {
 		Long: `Hears the set that a name has on air in a playlist that is leased here, or in any,
 and ends with it. --wait waits for one. Who comes into a set hears it from its
 edge on. The LINK of an open set, as its DJ's playnode live --open has printed it,
-is heard without a lease, and without following her.
+is heard without a lease, and without following her; so is that of an excerpt, and
+of a set that is over, from its beginning.
 
 What is missing is silence of its length. How far behind the DJ it is heard is
 printed when it begins, when something else is on, and every ten seconds with

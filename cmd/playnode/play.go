@@ -147,6 +147,10 @@ func perform[Req any](a *app, c *cobra.Command, op daemon.Op[Req, daemon.Played]
 		events.result(p, func() {
 			switch p.Event {
 			case "live":
+				if p.Lag == nil {
+					a.say("recorded: %s", clean(p.Title))
+					return
+				}
 				a.say("on air: %s (%.1f s behind)", clean(p.Title), float64(*p.Lag)/1000)
 			case "track":
 				if p.Set != "" {

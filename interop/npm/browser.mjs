@@ -86,6 +86,8 @@ async function listen (url, i) {
     axe: await violations(page),
     playlist: await page.locator('h1').textContent(),
     title: await page.locator('#title').textContent(),
+    kind: await page.evaluate(() => document.getElementById('kind')?.textContent ?? ''),
+    began: await page.evaluate(() => document.getElementById('player').played.start(0)),
     state: state || await page.locator('#state').textContent(),
     images: await page.locator('img').count(),
     element: await page.locator('#player').evaluate(e => e.localName),

@@ -1,7 +1,7 @@
 // Plays what the link of this page opens. The key is in the link's fragment,
 // which a browser sends to nobody; this box gives sealed bytes, as it gives them
 // to anyone, and they are opened here.
-import { OpenSet, digest, keyOf, openExcerpt, sound, unhex } from './sealed.js'
+import { OpenSet, digest, equal, keyOf, openExcerpt, sound, unhex } from './sealed.js'
 import { wraps } from './wrap.js'
 
 /* global Hls */
@@ -124,8 +124,8 @@ class Air {
   newest () { return [...this.parts.values()].findLast(x => x.init && x.len > 0) }
 }
 
-// Excerpt is a stretch of a set that was on air. All of it is listed, and each
-// segment is had when it is to be played.
+// Excerpt is a stretch of a set that was on air, or all of one. All of it is
+// listed, and each segment is had when it is to be played.
 class Excerpt extends Air {
   constructor (dj, e) {
     super(new OpenSet(dj, e.live))
@@ -266,6 +266,9 @@ async function begin () {
       say(e instanceof TypeError ? 'The box does not answer.' : e.message)
     }
     await wait(1000)
+  }
+  if (source.kind) {
+    document.getElementById('kind').textContent = equal(source.e.live, unhex(id)) ? 'The set is over: this is a recording of it.' : 'This is a stretch of a set that is over.'
   }
   play(source, source.newest())
 }
