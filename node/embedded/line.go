@@ -23,14 +23,10 @@ import (
 // onLine are the transports of a host whose connections share a line, unless it
 // is nil.
 func onLine(line *node.Line, l *losses) []libp2p.Option {
-	byTCP := libp2p.Transport(tcp.NewTCPTransport)
-	if line != nil {
-		byTCP = libp2p.Transport(func(u transport.Upgrader, resources network.ResourceManager, ports *tcpreuse.ConnMgr) (*tcp.TcpTransport, error) {
-			return tcp.NewTCPTransport(lined{u, line}, resources, ports)
-		})
-	}
 	return []libp2p.Option{
-		byTCP,
+		libp2p.Transport(func(u transport.Upgrader, resources network.ResourceManager, ports *tcpreuse.ConnMgr) (*tcp.TcpTransport, error) {
+			return tcp.NewTCPTransport(lined{u, line}, resources, ports)
+		}),
 		libp2p.QUICReuse(func(reset quic.StatelessResetKey, token quic.TokenGeneratorKey, resources network.ResourceManager, life fx.Lifecycle) (*quicreuse.ConnManager, error) {
 			m, err := quicreuse.NewConnManager(reset, token, counted(resources), quicreuse.VerifySourceAddress(resources.VerifySourceAddress), onSockets(line, l))
 			if err != nil {
@@ -60,7 +56,8 @@ func counted(resources network.ResourceManager) quicreuse.Option {
 	})
 }
 
-// lined has connections of TCP share a line before they are anything else.
+// lined has connections of TCP share a line, if there is one, before they are
+// anything else, and who reads them woken seldom.
 type lined struct {
 	transport.Upgrader
 	line *node.Line
@@ -68,7 +65,7 @@ type lined struct {
 
 func (u lined) Upgrade(ctx context.Context, t transport.Transport, c manet.Conn, dir network.Direction, p peer.ID, scope network.ConnManagementScope) (transport.CapableConn, error) {
 	if dir == network.DirOutbound { // what was accepted shares it already
-		c = addressed{u.line.Conn(c), c}
+		c = addressed{u.line.Conn(seldom(c)), c}
 	}
 	return u.Upgrader.Upgrade(ctx, t, c, dir, p, scope)
 }
@@ -87,7 +84,7 @@ func (l linedListener) Accept() (manet.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return addressed{l.line.Conn(c), c}, nil
+	return addressed{l.line.Conn(seldom(c)), c}, nil
 }
 
 // addressed is a connection that shares a line, and what it was before.
@@ -103,6 +100,14 @@ func (a addressed) RemoteMultiaddr() ma.Multiaddr { return a.ends.RemoteMultiadd
 func (a addressed) SetKeepAlive(on bool) error {
 	if t, ok := a.ends.(interface{ SetKeepAlive(bool) error }); ok {
 		return t.SetKeepAlive(on)
+	}
+	return nil
+}
+
+// SetLinger is, too: who is closed is gone.
+func (a addressed) SetLinger(sec int) error {
+	if t, ok := a.ends.(interface{ SetLinger(int) error }); ok {
+		return t.SetLinger(sec)
 	}
 	return nil
 }
