@@ -46,11 +46,15 @@ const (
 	// that, to treesPeers that are remembered, treesAbreast at once.
 	treesBurst, treesRate    = 4 * MaxTrees, 1 << 20
 	treesPeers, treesAbreast = 1024, 4
-	// treesAsked is how many peers are asked for a graph, one after the other.
-	treesAsked = 3
+	// treesAsked is how many peers are asked for a graph, one after the other,
+	// beside those who say at once that they do not hold it: treesSought in all.
+	treesAsked, treesSought = 3, 16
 	// maxLinked bounds the links of one answer that are remembered.
 	maxLinked = 1 << 17
 )
+
+// errNotHeld is of a peer that says that it does not hold a graph's root.
+var errNotHeld = fmt.Errorf("it is not held there: %w", node.ErrNotFound)
 
 // trees gives the small blocks of graphs. Safe for concurrent use.
 type trees struct {
@@ -199,8 +203,9 @@ func below(c cid.Cid, data []byte) ([]cid.Cid, error) {
 // node.ErrNotFound says that no peer was there who has it.
 func (b *Bulk) Trees(ctx context.Context, root cid.Cid, most int64, each func(c cid.Cid, size int)) error {
 	err := node.ErrNotFound
-	for i, id := range b.s.connected() {
-		if i == treesAsked {
+	asked, all := 0, b.s.connected()
+	for _, id := range all[:min(len(all), treesSought)] {
+		if asked == treesAsked {
 			break
 		}
 		err = b.from(ctx, b.s.row(id), func(ctx context.Context, f func(node.Block) error) error {
@@ -208,6 +213,9 @@ func (b *Bulk) Trees(ctx context.Context, root cid.Cid, most int64, each func(c 
 		}, most, each)
 		if err == nil || ctx.Err() != nil {
 			break
+		}
+		if !errors.Is(err, errNotHeld) {
+			asked++
 		}
 		b.s.cfg.Log.Debug("no trees", "peer", id, "root", root, "err", err)
 	}
@@ -268,6 +276,8 @@ func (s *Scheduler) askTrees(ctx context.Context, id string, root cid.Cid, most 
 		return fmt.Errorf("%w: %w", node.ErrNotFound, err)
 	case status[0] == treesBusy:
 		return fmt.Errorf("%w: %w", node.ErrNotFound, ErrBusy)
+	case status[0] == treesNot:
+		return errNotHeld
 	case status[0] != treesAnswer:
 		return node.ErrNotFound
 	}

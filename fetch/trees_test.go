@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -142,6 +143,30 @@ func TestTreesGoOnce(t *testing.T) {
 			t.Errorf("%d bytes were sent", sent)
 		}
 	})
+}
+
+// TestTreesAreSought among all who are here: whoever says that it holds nothing of
+// them costs a question.
+func TestTreesAreSought(t *testing.T) {
+	small, _ := catalogue()
+	w := memory.NewWorld()
+	asker := w.Node("asker")
+	s := fetch.New(fetch.Config{Local: asker, Now: time.Now, Streams: asker, Peers: asker})
+	t.Cleanup(func() { s.Close(); asker.Close() })
+	for i := range 12 {
+		n := w.Node(fmt.Sprint("peer", i))
+		if i == 7 {
+			put(t, n, small...)
+		}
+		g := fetch.New(fetch.Config{Local: n, Now: time.Now, Streams: n, Peers: n})
+		t.Cleanup(func() { g.Close(); n.Close() })
+		w.Link(n, asker)
+	}
+	for range 8 { // in another order each time
+		if err := fetch.NewBulk(s).Trees(t.Context(), small[0].CID, 1<<20, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestTreesAreBounded by a budget for each peer, and by what is asked for.
