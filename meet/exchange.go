@@ -337,11 +337,30 @@ func (m *Meeting) readRecord(r io.Reader) (*signed, error) {
 	if _, err := io.ReadFull(r, raw); err != nil {
 		return nil, err
 	}
+	return m.verified(raw)
+}
+
+// maxVerified bounds the records that are remembered as verified.
+const maxVerified = 256
+
+// verified is a record that was verified, now or before: who follow a name tell
+// of one another, so most records come again and again.
+func (m *Meeting) verified(raw []byte) (*signed, error) {
+	m.checked.Lock()
+	defer m.checked.Unlock()
+	if s := m.records[string(raw)]; s != nil {
+		return s, nil
+	}
 	rec, err := m.cfg.Records.Learn(raw)
 	if err != nil {
 		return nil, err
 	}
-	return &signed{rec, raw}, nil
+	s := &signed{rec, raw}
+	if len(m.records) >= maxVerified {
+		clear(m.records)
+	}
+	m.records[string(raw)] = s
+	return s, nil
 }
 
 // readOwn reads a record that must be peer's own, or empty.

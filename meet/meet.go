@@ -71,6 +71,8 @@ const (
 	// anew is how often a peer is asked again, so that both stay known;
 	// hungry how often while a name lacks neighbours.
 	anew, hungry = 10 * time.Minute, time.Minute
+	// keeping is how often who was met is written at the most, before the end.
+	keeping = 10 * time.Second
 	// maxMet bounds who is known as follower of one name, maxTold who was
 	// only told of, maxToldBy how many of them by one peer.
 	maxMet, maxTold, maxToldBy = 256, 64, 16
@@ -93,11 +95,15 @@ type Meeting struct {
 
 	budgets node.Budgets // in questions
 
+	checked sync.Mutex         // guards records
+	records map[string]*signed // by their bytes, verified
+
 	mu     sync.Mutex // guards what follows
 	names  map[string]*circle
 	peers  map[string]*party
 	blame  map[string]int // dials in vain, by who told
 	blamed time.Time      // since when blame counts
+	kept   time.Time      // when keep began last
 }
 
 // circle is what is known of one name's followers. Guarded by Meeting.mu.
@@ -150,7 +156,7 @@ func New(cfg Config) (*Meeting, error) {
 	}
 	m := &Meeting{
 		cfg: cfg, kick: make(chan struct{}, 1), ask: make(chan struct{}, asking), dial: make(chan struct{}, dialling),
-		names: map[string]*circle{}, peers: map[string]*party{}, blame: map[string]int{},
+		names: map[string]*circle{}, peers: map[string]*party{}, blame: map[string]int{}, records: map[string]*signed{},
 		budgets: node.Budgets{Burst: burst, Rate: 1 / refill.Seconds(), Peers: maxBudgets, Now: cfg.Now},
 	}
 	m.mu.Lock()
@@ -195,7 +201,7 @@ func (m *Meeting) Run(ctx context.Context) error {
 	defer wg.Wait()
 	defer m.keep() // who was met last is who is dialled first
 	m.cfg.Peers.OnConnect(m.arrived)
-	m.cfg.Records.OnChange(m.Look)
+	m.cfg.Records.OnChange(m.moved)
 	for {
 		m.round(ctx, &wg)
 		wait := time.NewTimer(m.cfg.Every*3/4 + rand.N(m.cfg.Every/2))
@@ -218,6 +224,14 @@ func (m *Meeting) arrived(peer string) {
 	m.Look()
 }
 
+// moved begins anew with what is near: this box may be in another network.
+func (m *Meeting) moved() {
+	m.checked.Lock()
+	clear(m.records)
+	m.checked.Unlock()
+	m.Look()
+}
+
 // round looks at every name once and begins what is to do.
 func (m *Meeting) round(ctx context.Context, wg *sync.WaitGroup) {
 	connected := m.cfg.Peers.Connected()
@@ -230,7 +244,10 @@ func (m *Meeting) round(ctx context.Context, wg *sync.WaitGroup) {
 		m.fill(ctx, wg, c, connected)
 		m.find(ctx, wg, name, c, connected)
 	}
-	wg.Go(m.keep)
+	if now := m.cfg.Now(); now.Sub(m.kept).Abs() >= keeping {
+		m.kept = now
+		wg.Go(m.keep)
+	}
 }
 
 // followed takes new names in, with what Store knows, and drops others. m.mu

@@ -206,6 +206,74 @@ func TestRestart(t *testing.T) {
 	b.meets(a)
 }
 
+// ledger counts what costs a box that meets many at once: records that it
+// verifies, and its writes.
+type ledger struct {
+	node.Records
+	shelf
+	learnt map[string]int
+	puts   int
+	moves  int // each has all records verified anew
+}
+
+func (l *ledger) OnChange(f func()) {
+	l.Records.OnChange(func() {
+		l.mu.Lock()
+		l.moves++
+		l.mu.Unlock()
+		f()
+	})
+}
+
+func (l *ledger) Learn(raw []byte) (node.Record, error) {
+	l.mu.Lock()
+	l.learnt[string(raw)]++
+	l.mu.Unlock()
+	return l.Records.Learn(raw)
+}
+
+func (l *ledger) Put(key string, value []byte) error {
+	l.mu.Lock()
+	l.puts++
+	l.mu.Unlock()
+	return l.shelf.Put(key, value)
+}
+
+// TestMeetingManyIsCheap: all tell of all, and each record is verified once; who
+// was met is written once for all of them, and again at the end.
+func TestMeetingManyIsCheap(t *testing.T) {
+	dj := newPeer(t)
+	dj.follow(nil, name)
+	var others []*peer
+	for range 4 {
+		v := newPeer(t, dj.Addrs()[0])
+		v.follow(nil, name)
+		others = append(others, v)
+	}
+	others[3].meets(others...)
+	c := newClock()
+	l := &ledger{shelf: shelf{rows: map[string][]byte{}}, learnt: map[string]int{}}
+	late := newPeer(t, dj.Addrs()[0], others[0].Addrs()[0], others[1].Addrs()[0])
+	l.Records = late.Node
+	late.follow(func(cfg *meet.Config) { cfg.Now, cfg.Records, cfg.Store = c.now, l, l }, name)
+	late.meets(append(others, dj)...)
+	until(t, "they are neighbours", func() bool { return len(late.Neighbours(name)) == 5 })
+	l.mu.Lock()
+	if l.puts > 1 {
+		t.Errorf("%d writes", l.puts)
+	}
+	l.mu.Unlock()
+	late.stop()
+	if len(l.learnt) < 5 || l.puts == 0 || l.rows[name] == nil {
+		t.Errorf("%d records, %d writes, and %d bytes kept", len(l.learnt), l.puts, len(l.rows[name]))
+	}
+	for _, n := range l.learnt {
+		if n > 1+l.moves {
+			t.Errorf("a record was verified %d times, and there were %d moves", n, l.moves)
+		}
+	}
+}
+
 // TestOneNameIsNotAnother: peers are introduced for a name that both follow,
 // and for no other, and only while they were heard of within an hour.
 func TestOneNameIsNotAnother(t *testing.T) {
