@@ -191,13 +191,7 @@ func (b *Playback) lineUp(ctx context.Context) {
 		from = b.lined[n-1].place
 	}
 	if pl, err := b.following(ctx, from, false); err == nil {
-		lead := time.Duration(0)
-		if t.card && len(b.lined) == 0 && !b.leaving {
-			if lead = nearBy; !live {
-				lead = length(b.mix.cur.end-b.mix.sent, t.rate)
-			}
-		}
-		b.line(ctx, pl, 0, lead)
+		b.line(ctx, pl, 0, b.lead())
 	}
 }
 
@@ -222,7 +216,7 @@ func (b *Playback) hurry(ctx context.Context) bool {
 	}
 	if n := len(b.lined); n < maxLined {
 		if pl, err := b.following(ctx, b.lined[n-1].place, false); err == nil {
-			b.line(ctx, pl, 0, 0)
+			b.line(ctx, pl, 0, b.lead())
 			return false
 		}
 	}

@@ -44,6 +44,30 @@ func (u *urge) lead(now time.Time) time.Duration {
 	}
 }
 
+// lead is how long it is until what is lined up next is heard, if all before it is.
+// What stands by in case that is not here in time has its blocks come after those:
+// on a line that is slow anyway both would come too late.
+func (b *Playback) lead() time.Duration {
+	t := b.sound.Load()
+	if t == nil || !t.card || b.leaving && len(b.lined) == 0 {
+		return 0
+	}
+	lead := time.Duration(0)
+	switch cur := b.mix.cur; {
+	case b.leaving || !b.lateAt.IsZero() || cur == nil:
+	case cur.item.set != nil: // it may end at any time
+		lead = nearBy
+	default:
+		lead = max(0, length(cur.end-b.mix.sent, t.rate))
+	}
+	for _, o := range b.lined {
+		if o.item.entry != nil {
+			lead += time.Duration(o.item.entry.Sec) * time.Second
+		}
+	}
+	return lead
+}
+
 // get gets a block that is heard in so much time after the track's beginning.
 // Where nothing of it comes for the player's patience beyond that, the error
 // wraps node.ErrNotFound.

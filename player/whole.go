@@ -80,7 +80,8 @@ func (b *Playback) watch(ctx context.Context, o *opening, d *deck) {
 		i, in = b.p.lacks(ctx, d, i)
 		short := i >= 0 && (failed || in < sure)
 		thin := i >= 0 && line.thin(o.since, d.file, i)
-		if o.short.Swap(short) != short || o.thin.Swap(thin) != thin {
+		same := o.short.Swap(short) == short
+		if o.thin.Swap(thin) != thin || !same {
 			poke(b.opened)
 		}
 		if i < 0 {

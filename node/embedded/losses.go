@@ -217,14 +217,13 @@ func (l *losses) judge(to netip.AddrPort, conn *quic.Conn, since time.Time, s qu
 		w.conn, w.counts, w.at, w.fresh, w.guess = conn, s, now, false, false
 		return
 	case w.conn != conn: // from its beginning
-		w.conn, w.counts, w.at, w.fresh = conn, quic.ConnectionStats{}, since, false
-		w.guess = w.copies == 0 && v.slow && !v.full && s.PacketsSent < guessed && !now.Before(w.until)
-		if w.guess {
-			w.copies = 1
-		}
+		w.conn, w.counts, w.at, w.fresh, w.guess = conn, quic.ConnectionStats{}, since, false, false
 	case w.fresh && now.Sub(w.since) >= wait:
 		w.counts, w.at, w.fresh = s, now, false
 		return
+	}
+	if s.PacketsSent < guessed && w.copies == 0 && v.slow && !v.full && !now.Before(w.until) { // how far it is is known late
+		w.copies, w.guess = 1, true
 	}
 	took := now.Sub(w.at)
 	sent := float64(s.PacketsSent - w.counts.PacketsSent)
