@@ -106,7 +106,7 @@ type Swarm struct {
 	// Sent is what others were given; of Received, Duplicate had come already.
 	Sent, Received, Duplicate int64
 	// Referred counts wants that were answered by naming others, Rescued
-	// blocks asked of one more because the first was late.
+	// blocks asked of one more because the first was late, silent, or not known.
 	Referred, Rescued int64
 	// Liars counts peers dropped for wrong bytes.
 	Liars int
@@ -238,7 +238,8 @@ func (s *Scheduler) Liars() []string {
 
 // Get reads a block here or from the sources; see node.Getter. What came from
 // a source is stored durably before Get returns, except that a Want of class
-// Now is served even when the disk refuses. Concurrent Gets of one block
+// Now is served even when the disk refuses, and one with a Deadline too, which is
+// a playhead's, as soon as it is verified. Concurrent Gets of one block
 // share one fetch, at the pace of the most urgent. With an exchange Get waits
 // for a block that nobody has yet until ctx ends.
 func (s *Scheduler) Get(ctx context.Context, c cid.Cid, w node.Want) ([]byte, error) {
@@ -267,7 +268,7 @@ func (s *Scheduler) Ask(ctx context.Context, c cid.Cid, w node.Want, done func(d
 		done(nil, fmt.Errorf("get %s: %w", c, ctx.Err()))
 		return
 	}
-	p := &passenger{class: w.Class, done: func(data []byte, err error) {
+	p := &passenger{class: w.Class, heard: heard(w), done: func(data []byte, err error) {
 		if err != nil {
 			data, err = nil, fmt.Errorf("get %s: %w", c, err)
 		}
@@ -280,6 +281,11 @@ func (s *Scheduler) Ask(ctx context.Context, c cid.Cid, w node.Want, done func(d
 		p.done(nil, errClosed)
 		return
 	default:
+	}
+	if f := s.wants[c]; f != nil && f.data != nil && p.heard {
+		s.mu.Unlock()
+		done(f.data, nil)
+		return
 	}
 	f := s.board(c, w, p)
 	p.leave = context.AfterFunc(ctx, func() { s.leave(f, p, ctx.Err()) })

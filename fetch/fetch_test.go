@@ -238,6 +238,35 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestAPlayheadDoesNotWaitForTheDisk: what is verified is heard before it is
+// stored, by who asks while it is, too. Whoever is to keep it waits until it is.
+func TestAPlayheadDoesNotWaitForTheDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk()
+		d.delay = time.Second
+		s := scheduler(d, &source{data: block.Data})
+		began := time.Now()
+		get := func(w node.Want, least time.Duration) {
+			got, err := s.Get(t.Context(), block.CID, w)
+			if took := time.Since(began); err != nil || string(got) != "block" || took != least {
+				t.Errorf("%+v gave %q after %v: %v", w, got, took, err)
+			}
+		}
+		var wg sync.WaitGroup
+		for _, w := range []node.Want{{Class: node.Now}, {Class: node.Next, Deadline: began}} {
+			wg.Go(func() { get(w, d.delay) })
+		}
+		synctest.Wait()
+		get(node.Want{Class: node.Now, Deadline: began}, 0)
+		<-time.After(d.delay / 2)
+		get(node.Want{Class: node.Now, Deadline: began}, d.delay/2)
+		wg.Wait()
+		if has, _ := d.Has(t.Context(), block.CID); !has || d.batches.Load() != 1 {
+			t.Errorf("it is not stored, or %d times", d.batches.Load())
+		}
+	})
+}
+
 // keeper is a disk that believes who has verified.
 type keeper struct {
 	*disk

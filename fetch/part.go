@@ -172,7 +172,7 @@ func (s *Scheduler) half(p *peer, number uint32, at, size, n int, halves map[uin
 		}
 		x = &half{a: a, class: min(a.w.Class, node.Later), size: size, data: make([]byte, 0, min(size, ahead))}
 		halves[number] = x
-		a.came, a.first = 1, now
+		s.begins(a, now)
 		return x, nil
 	case x != nil && at == len(x.data) && size == x.size:
 		x.class = min(a.w.Class, node.Later)

@@ -132,10 +132,24 @@ func (s *Scheduler) guess(w *want, now time.Time) {
 }
 
 // beside asks a source for w as well, if it is urgent and the best peer was
-// silent when it was asked last. s.mu is held.
+// silent when it was asked last, or a playhead waits and that peer has never said
+// anything: whether it answers nobody knows, and waiting to see costs as much as an
+// answer. s.mu is held.
 func (s *Scheduler) beside(w *want, p *peer, now time.Time) {
-	if p.mute && w.urgent(now) {
-		s.askSource(w, now)
+	if (p.mute && w.urgent(now) || !p.spoke && w.Class == node.Now) && s.askSource(w, now) {
+		s.swarm.Rescued++
+	}
+}
+
+// begins notes that the bytes of an ask of a peer begin to come: a source that was
+// asked as well for a playhead, not long ago, has given little yet, and both would
+// come by one line. s.mu is held.
+func (s *Scheduler) begins(a *ask, now time.Time) {
+	a.came, a.first = 1, now
+	for _, o := range slices.Clone(a.w.asks) {
+		if o.peer == nil && a.w.Class == node.Now && now.Sub(o.sent) < briefly {
+			s.drop(o)
+		}
 	}
 }
 

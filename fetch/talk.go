@@ -285,7 +285,7 @@ func (s *Scheduler) readBlock(p *peer, n int) error {
 	}
 	class := node.Later
 	if a != nil {
-		a.came, a.first = 1, s.cfg.Now() // it is on its way
+		s.begins(a, s.cfg.Now())
 		class = min(a.w.Class, node.Later)
 	}
 	s.mu.Unlock()

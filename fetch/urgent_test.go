@@ -54,8 +54,8 @@ func TestAnUrgentBlockComesOnce(t *testing.T) {
 	})
 }
 
-// TestASilentPeerCostsLittle: a gateway is asked once a peer has said nothing
-// for as long as an answer takes, and at once as long as it goes on so.
+// TestASilentPeerCostsLittle: a gateway is asked at once beside a peer that has
+// never said anything, and as long as it goes on so.
 func TestASilentPeerCostsLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newStage(t)
@@ -71,18 +71,75 @@ func TestASilentPeerCostsLittle(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		s.Get(ctx, leaf(0).CID, node.Want{Class: node.Later}) // its stream is open
 		cancel()
-		for i, most := range []time.Duration{briefly, 0, 0} {
+		for i := range 3 {
 			b := leaf(i)
 			gateway := &counted{b: b}
 			s.Add(Source{Name: fmt.Sprint("gateway", i), Getter: gateway})
 			began := time.Now()
 			must(t, s, b, now())
-			if took := time.Since(began); took > most || gateway.asked.Load() != 1 {
+			if took := time.Since(began); took > 0 || gateway.asked.Load() != 1 {
 				t.Errorf("block %d took %v, the gateway was asked %d times", i, took, gateway.asked.Load())
 			}
 			s.mu.Lock()
 			s.sources = nil
 			s.mu.Unlock()
+		}
+	})
+}
+
+// hanging is a source that never gives a block, and counts who has left.
+type hanging struct{ asked, left atomic.Int64 }
+
+func (h *hanging) Get(ctx context.Context, _ cid.Cid, _ node.Want) ([]byte, error) {
+	h.asked.Add(1)
+	<-ctx.Done()
+	h.left.Add(1)
+	return nil, ctx.Err()
+}
+
+// TestARaceEndsWithTheFirstBytes: a gateway that was asked beside a peer that is
+// not known is left when that one begins to give, and is not asked again.
+func TestARaceEndsWithTheFirstBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		n, s := w.box("box", nil)
+		gateway := &hanging{}
+		s.Add(Source{Name: "gateway", Getter: gateway})
+		far := w.Node("far")
+		t.Cleanup(func() { far.Close() })
+		far.Handle(BlocksProtocol, func(_ string, st node.Stream) {
+			for {
+				kind, body, err := frame(st)
+				if err != nil {
+					return
+				}
+				orders, _ := parseWants(body)
+				if kind != frameWant {
+					continue
+				}
+				for _, o := range orders {
+					<-time.After(30 * time.Millisecond)
+					data := leaf(int(o.number)).Data
+					st.Write(partFrame(o.number, 0, len(data), len(data)/2))
+					st.Write(data[:len(data)/2])
+					<-time.After(30 * time.Millisecond)
+					if left := gateway.left.Load(); left != 1 {
+						t.Errorf("block %d is half here, and %d have left the gateway", o.number, left)
+					}
+					st.Write(partFrame(o.number, len(data)/2, len(data), len(data)-len(data)/2))
+					st.Write(data[len(data)/2:])
+				}
+			}
+		})
+		w.Link(n, far)
+		<-time.After(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		s.Get(ctx, leaf(0).CID, node.Want{Class: node.Later}) // its stream is open
+		cancel()
+		must(t, s, leaf(2), now())
+		must(t, s, leaf(3), now())
+		if k := s.Swarm(); gateway.asked.Load() != 1 || k.Rescued != 1 || k.Duplicate != 0 {
+			t.Errorf("the gateway was asked %d times: %+v", gateway.asked.Load(), k)
 		}
 	})
 }

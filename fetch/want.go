@@ -30,7 +30,8 @@ type want struct {
 	node.Want
 	since      time.Time // it has been as urgent as this
 	passengers []*passenger
-	landed     bool // verified bytes are here, or nobody waits any more
+	landed     bool   // verified bytes are here, or nobody waits any more
+	data       []byte // what is being stored
 
 	// Peers by their bit: who was asked whether they hold it, who has
 	// answered, who holds it.
@@ -72,9 +73,13 @@ type ask struct {
 // passenger is one who waits.
 type passenger struct {
 	class node.Class
+	heard bool // it is to be heard by a time, and does not wait for the disk
 	done  func([]byte, error)
 	leave func() bool // ends the watch of its context
 }
+
+// heard tells whether a want is a playhead's.
+func heard(w node.Want) bool { return w.Class == node.Now && !w.Deadline.IsZero() }
 
 // end tells a passenger, once it is off its want.
 func (p *passenger) end(data []byte, err error) {
@@ -165,6 +170,7 @@ func (s *Scheduler) land(w *want) {
 // keep stores what has landed, and tells all who wait. The caller has taken a
 // slot of landing.
 func (s *Scheduler) keep(w *want, data []byte) {
+	s.hand(w, data)
 	unkept := s.writer.put(context.Background(), node.Block{CID: w.id, Data: data})
 	<-s.landing
 	var err error
@@ -175,6 +181,26 @@ func (s *Scheduler) keep(w *want, data []byte) {
 		s.gained(w.id, data)
 	}
 	s.arrive(w, data, err, unkept)
+}
+
+// hand gives what has landed, and is not yet stored, to those who hear it.
+func (s *Scheduler) hand(w *want, data []byte) {
+	if node.Verifiable(w.id, 0) != nil { // this house may not take it
+		return
+	}
+	s.mu.Lock()
+	w.data = data
+	var all []*passenger
+	w.passengers = slices.DeleteFunc(w.passengers, func(p *passenger) bool {
+		if p.heard {
+			all = append(all, p)
+		}
+		return p.heard
+	})
+	s.mu.Unlock()
+	for _, p := range all {
+		p.end(data, nil)
+	}
 }
 
 // arrive tells all who wait for w, which has landed, how it ended.
