@@ -66,7 +66,7 @@ type Found struct {
 // is dropped from its last scope is erased when the call returns. A query may
 // be anything.
 type index interface {
-	Replace(ctx context.Context, scope string, docs []repo.Document) error
+	Replace(ctx context.Context, scope string, docs []*repo.Document) error
 	Drop(ctx context.Context, scope string) error
 	Search(ctx context.Context, query string, limit int) ([]repo.Hit, error)
 	Close() error
@@ -94,10 +94,10 @@ type finder struct {
 type scope struct {
 	name     string
 	playlist string
-	version  cid.Cid                   // the manifest's payload
-	docs     map[cid.Cid]repo.Document // leased ones, by the CID of the info
-	unread   int                       // infos that are not here
-	sel      *follow.Selection         // to be read, with unlocked
+	version  cid.Cid                    // the manifest's payload
+	docs     map[cid.Cid]*repo.Document // leased ones, by the CID of the info
+	unread   int                        // infos that are not here
+	sel      *follow.Selection          // to be read, with unlocked
 	unlocked *lease.Unlocked
 }
 
@@ -257,7 +257,7 @@ func (f *finder) unlocked() map[string]*scope {
 // here, several at a time; what was opened before, and is the same block, is
 // not opened again.
 func (f *finder) read(ctx context.Context, key string, s *scope) error {
-	var known map[cid.Cid]repo.Document
+	var known map[cid.Cid]*repo.Document
 	if old := f.scopes[key]; old != nil {
 		known = old.docs
 	}
@@ -267,7 +267,7 @@ func (f *finder) read(ctx context.Context, key string, s *scope) error {
 	g.SetLimit(2 * runtime.GOMAXPROCS(0)) // half of them wait for the disk
 	for i, e := range entries {
 		if d, ok := known[e.Info]; ok {
-			docs[i] = &d
+			docs[i] = d
 			continue
 		}
 		g.Go(func() error {
@@ -286,33 +286,32 @@ func (f *finder) read(ctx context.Context, key string, s *scope) error {
 				f.d.log.Warn("not searched", "track", e.Track, "err", err)
 				info = &manifests.Info{} // it will not open another time either
 			}
-			d := document(s.name, e.Track, info)
-			docs[i] = &d
+			docs[i] = document(s.name, e.Track, info)
 			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("read titles of %q: %w", s.playlist, err)
 	}
-	s.docs = make(map[cid.Cid]repo.Document, len(docs))
-	var all []repo.Document
+	var all []*repo.Document
+	var infos []cid.Cid
 	for i, d := range docs {
 		if d == nil {
 			s.unread++
 			continue
 		}
-		s.docs[entries[i].Info] = *d
-		all = append(all, *d)
+		all, infos = append(all, d), append(infos, entries[i].Info)
 	}
 	if err := f.index.Replace(ctx, key, all); err != nil {
 		return err
 	}
+	s.docs = make(map[cid.Cid]*repo.Document, len(all))
+	for i, d := range all { // the index's own
+		s.docs[infos[i]] = d
+	}
 	f.scopes[key] = &scope{name: s.name, playlist: s.playlist, version: s.version, docs: s.docs, unread: s.unread}
 	return nil
 }
-
-// id is a track of a DJ's as the index knows it.
-func id(name string, track cid.Cid) string { return name + "/" + track.String() }
 
 // values are what tags say, for searching.
 func values(tags []manifests.Tag) string {
@@ -323,9 +322,11 @@ func values(tags []manifests.Tag) string {
 	return strings.Join(all, "\n")
 }
 
-func document(name string, track cid.Cid, i *manifests.Info) repo.Document {
-	return repo.Document{
-		ID: id(name, track), Title: i.Title, Artist: i.Artist, Album: i.Album, Tags: values(i.Tags),
+// document is a track of a DJ's as the index knows it: under bytes that the
+// catalogue has, too.
+func document(name string, track cid.Cid, i *manifests.Info) *repo.Document {
+	return &repo.Document{
+		Owner: name, ID: track.KeyString(), Title: i.Title, Artist: i.Artist, Album: i.Album, Tags: values(i.Tags),
 		Ms: i.Samples * 1000 / int64(max(1, i.Rate)),
 	}
 }
@@ -345,11 +346,12 @@ func (f *finder) readOwn(ctx context.Context) error {
 		return fmt.Errorf("read the library: %w", err)
 	}
 	want := map[string]bool{}
+	owner := name.String()
 	for _, l := range lists {
-		var docs []repo.Document
+		var docs []*repo.Document
 		for _, t := range l.Tracks {
-			docs = append(docs, repo.Document{
-				ID: id(name.String(), t.CID), Title: t.Title, Artist: t.Artist, Album: t.Album, Tags: values(t.Tags),
+			docs = append(docs, &repo.Document{
+				Owner: owner, ID: t.CID.KeyString(), Title: t.Title, Artist: t.Artist, Album: t.Album, Tags: values(t.Tags),
 				Ms: t.Samples * 1000 / int64(max(1, t.Rate)),
 			})
 		}
@@ -358,7 +360,7 @@ func (f *finder) readOwn(ctx context.Context) error {
 			return err
 		}
 		want[key] = true
-		f.scopes[key] = &scope{name: name.String(), playlist: l.Label}
+		f.scopes[key] = &scope{name: owner, playlist: l.Label}
 	}
 	for key := range f.scopes {
 		if strings.HasPrefix(key, own) && !want[key] {
@@ -404,16 +406,15 @@ func (f *finder) search(ctx context.Context, req SearchRequest) (Searched, error
 	}
 	out := Searched{Tracks: []Found{}, Unread: unread}
 	for _, h := range hits {
-		name, text, _ := strings.Cut(h.ID, "/")
-		t := Found{CID: text, Title: h.Title, Artist: h.Artist, Album: h.Album, Ms: h.Ms, Name: name, Source: leased, Match: h.Match.String(), Playlists: f.playlists(h.Scopes)}
-		if strings.HasPrefix(h.Scopes[len(h.Scopes)-1], own) {
-			t.Source = own
-		}
-		c, err := cid.Decode(text)
+		c, err := cid.Cast([]byte(h.ID))
 		if err != nil {
 			return Searched{}, fmt.Errorf("search: %w", err)
 		}
-		t.Held = held[name] || f.held(ctx, c, t.Source == own)
+		t := Found{CID: c.String(), Title: h.Title, Artist: h.Artist, Album: h.Album, Ms: h.Ms, Name: h.Owner, Source: leased, Match: h.Match.String(), Playlists: f.playlists(h.Scopes)}
+		if strings.HasPrefix(h.Scopes[len(h.Scopes)-1], own) {
+			t.Source = own
+		}
+		t.Held = held[h.Owner] || f.held(ctx, c, t.Source == own)
 		out.Tracks = append(out.Tracks, t)
 	}
 	return out, nil

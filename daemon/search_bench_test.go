@@ -219,4 +219,4 @@ func quantile(v []float64, q float64) float64 {
 // nowhere is an index that keeps nothing: what is left is the reading.
 type nowhere struct{ index }
 
-func (nowhere) Replace(context.Context, string, []repo.Document) error { return nil }
+func (nowhere) Replace(context.Context, string, []*repo.Document) error { return nil }

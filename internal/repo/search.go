@@ -14,8 +14,8 @@ import (
 // Document is one thing to be found, by the words of its texts. Documents
 // that are equal are one.
 type Document struct {
-	// ID is what the owner of the scope knows it by.
-	ID string
+	// Owner and ID are what it is known by elsewhere; few have an ID in common.
+	Owner, ID string
 	// Title, Artist, Album and Tags are searched; a word in one of them
 	// counts for more than in those after it.
 	Title, Artist, Album, Tags string
@@ -57,19 +57,21 @@ type Index struct {
 	mu     sync.Mutex // guards what follows
 	db     *sql.DB
 	conn   *sql.Conn // the only one: the index is its memory
-	scopes map[string]map[Document]bool
-	docs   map[Document]*docRow
+	scopes map[string]map[*docRow]struct{}
+	docs   map[string]*docRow // by ID, the first of those that have it
 	byRow  map[int64]*docRow
 	words  map[string]*wordRow
 	spelt  map[int64]string // words by their row
 	next   int64
 }
 
+// docRow is a document. There are tens of thousands, in the memory of a box that
+// has little: what is seldom asked for is reckoned then.
 type docRow struct {
-	Document
-	id     int64
-	words  []string // each once
-	scopes []string
+	*Document
+	id   int64
+	in   int     // how many scopes have it
+	next *docRow // has the same ID
 }
 
 type wordRow struct {
@@ -105,7 +107,7 @@ func NewIndex(ctx context.Context) (*Index, error) {
 		}
 	}
 	return &Index{
-		db: db, conn: conn, scopes: map[string]map[Document]bool{}, docs: map[Document]*docRow{}, byRow: map[int64]*docRow{},
+		db: db, conn: conn, scopes: map[string]map[*docRow]struct{}{}, docs: map[string]*docRow{}, byRow: map[int64]*docRow{},
 		words: map[string]*wordRow{}, spelt: map[int64]string{},
 	}, nil
 }
@@ -121,36 +123,41 @@ func (x *Index) Close() error {
 func (x *Index) Drop(ctx context.Context, scope string) error { return x.Replace(ctx, scope, nil) }
 
 // Replace gives a scope other documents, all of them or, with an error, none.
-// What it has in common with the present ones costs next to nothing.
-func (x *Index) Replace(ctx context.Context, scope string, docs []Document) error {
+// What it has in common with the present ones costs next to nothing. The
+// documents are the index's from then on, and change no more; in place of one
+// that it has already it puts its own into docs.
+func (x *Index) Replace(ctx context.Context, scope string, docs []*Document) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	want := make(map[Document]bool, len(docs))
+	old, want := x.scopes[scope], make(map[*docRow]struct{}, len(docs))
 	c := change{x: x, words: map[string]int{}}
-	old := x.scopes[scope]
+	come := map[Document]*docRow{}
 	for _, d := range docs {
-		if !old[d] && !want[d] && x.docs[d] == nil {
-			c.add(d)
+		r := x.row(d)
+		if r == nil {
+			if r = come[*d]; r == nil {
+				r = c.add(d)
+				come[*d] = r
+			}
 		}
-		want[d] = true
+		want[r] = struct{}{}
 	}
-	for d := range old {
-		if r := x.docs[d]; !want[d] && len(r.scopes) == 1 {
+	for r := range old {
+		if _, stays := want[r]; !stays && r.in == 1 {
 			c.remove(r)
 		}
 	}
 	if err := c.write(ctx); err != nil {
 		return fmt.Errorf("index %s: %w", scope, err)
 	}
-	for d := range want {
-		if r := x.docs[d]; !slices.Contains(r.scopes, scope) {
-			r.scopes = append(r.scopes, scope)
-			slices.Sort(r.scopes)
+	for r := range want {
+		if _, was := old[r]; !was {
+			r.in++
 		}
 	}
-	for d := range old {
-		if r := x.docs[d]; r != nil && !want[d] {
-			r.scopes = slices.DeleteFunc(r.scopes, func(s string) bool { return s == scope })
+	for r := range old {
+		if _, stays := want[r]; !stays {
+			r.in--
 		}
 	}
 	if len(want) > 0 {
@@ -158,7 +165,31 @@ func (x *Index) Replace(ctx context.Context, scope string, docs []Document) erro
 	} else {
 		delete(x.scopes, scope)
 	}
+	for i, d := range docs {
+		docs[i] = x.row(d).Document
+	}
 	return nil
+}
+
+// row is that of a document, nil where there is none.
+func (x *Index) row(d *Document) *docRow {
+	for r := x.docs[d.ID]; r != nil; r = r.next {
+		if *r.Document == *d {
+			return r
+		}
+	}
+	return nil
+}
+
+// having are the scopes that have a document, sorted.
+func (x *Index) having(r *docRow) (scopes []string) {
+	for s, docs := range x.scopes {
+		if _, ok := docs[r]; ok {
+			scopes = append(scopes, s)
+		}
+	}
+	slices.Sort(scopes)
+	return scopes
 }
 
 // change is what one Replace does to the rows.
@@ -169,26 +200,32 @@ type change struct {
 	words          map[string]int // by how much their documents change
 }
 
-func (c *change) add(d Document) {
+func (c *change) add(d *Document) *docRow {
 	r := &docRow{Document: d}
-	var texts [4]string
-	for i, t := range d.texts() {
-		words := indexed(t)
-		r.words, texts[i] = append(r.words, words...), strings.Join(words, " ")
-	}
-	slices.Sort(r.words)
-	r.words = slices.Compact(r.words)
-	for _, w := range r.words {
+	words, texts := wordsOf(d)
+	for _, w := range words {
 		c.words[w]++
 	}
 	c.added, c.texts = append(c.added, r), append(c.texts, texts)
+	return r
 }
 
 func (c *change) remove(r *docRow) {
-	for _, w := range r.words {
+	words, _ := wordsOf(r.Document)
+	for _, w := range words {
 		c.words[w]--
 	}
 	c.removed = append(c.removed, r)
+}
+
+// wordsOf are a document's words, each once, and its texts as they are indexed.
+func wordsOf(d *Document) (words []string, texts [4]string) {
+	for i, t := range d.texts() {
+		some := indexed(t)
+		words, texts[i] = append(words, some...), strings.Join(some, " ")
+	}
+	slices.Sort(words)
+	return slices.Compact(words), texts
 }
 
 // write changes the rows in one transaction, and then what is known of them.
@@ -243,7 +280,7 @@ func (c *change) write(ctx context.Context) error {
 	for _, w := range gone {
 		words = append(words, x.words[w].id)
 	}
-	remove("track", docs, len(x.docs))
+	remove("track", docs, len(x.byRow))
 	remove("word", words, len(x.words))
 	run(`INSERT INTO track(rowid, title, artist, album, tags) VALUES (?,?,?,?,?)`, len(c.added), func(i int) []any {
 		next++
@@ -269,6 +306,7 @@ func (c *change) write(ctx context.Context) error {
 	}
 	x.next = next
 	for i, w := range come {
+		w = strings.Clone(w) // it is a part of a text
 		x.words[w], x.spelt[ids[i]] = &wordRow{id: ids[i]}, w
 	}
 	for w, n := range c.words {
@@ -279,13 +317,32 @@ func (c *change) write(ctx context.Context) error {
 		delete(x.words, w)
 	}
 	for _, r := range c.removed {
-		delete(x.docs, r.Document)
-		delete(x.byRow, r.id)
+		x.forget(r)
 	}
 	for _, r := range c.added {
-		x.docs[r.Document], x.byRow[r.id] = r, r
+		r.next = x.docs[r.ID]
+		x.docs[r.ID], x.byRow[r.id] = r, r
 	}
 	return nil
+}
+
+func (x *Index) forget(r *docRow) {
+	delete(x.byRow, r.id)
+	first := x.docs[r.ID]
+	if first == r {
+		if first = r.next; first == nil {
+			delete(x.docs, r.ID)
+			return
+		}
+		x.docs[first.ID] = first // the key's bytes are those of a document that stays
+		return
+	}
+	for at := first; ; at = at.next {
+		if at.next == r {
+			at.next = r.next
+			return
+		}
+	}
 }
 
 // Search finds the documents that have all words of query, whatever else is
@@ -318,7 +375,7 @@ func (x *Index) Search(ctx context.Context, query string, limit int) ([]Hit, err
 		for _, id := range ids {
 			if r := x.byRow[id]; !seen[id] && len(hits) < limit {
 				seen[id] = true
-				hits = append(hits, Hit{r.Document, m, slices.Clone(r.scopes)})
+				hits = append(hits, Hit{*r.Document, m, x.having(r)})
 			}
 		}
 		if len(hits) == limit {

@@ -31,9 +31,17 @@ func newIndex(t testing.TB, docs ...Document) *Index {
 
 func replace(t testing.TB, x *Index, scope string, docs ...Document) {
 	t.Helper()
-	if err := x.Replace(t.Context(), scope, docs); err != nil {
+	if err := x.Replace(t.Context(), scope, pointers(docs)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// pointers are to copies, as the index keeps what it is given.
+func pointers(docs []Document) (out []*Document) {
+	for _, d := range docs {
+		out = append(out, &d)
+	}
+	return out
 }
 
 // found are the ids that a query finds, in order, each with its kind of match.
@@ -255,7 +263,7 @@ func FuzzSearch(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer x.Close()
-		if err := x.Replace(context.Background(), "s", []Document{{ID: "q", Title: query}}); err != nil {
+		if err := x.Replace(context.Background(), "s", []*Document{{ID: "q", Title: query}}); err != nil {
 			t.Fatalf("index %q: %v", query, err)
 		}
 	})
@@ -270,6 +278,12 @@ func TestScopes(t *testing.T) {
 	hits, err := x.Search(t.Context(), "beta", 10)
 	if err != nil || len(hits) != 1 || !slices.Equal(hits[0].Scopes, []string{"a", "b"}) {
 		t.Errorf("shared: %+v, %v", hits, err)
+	}
+	// Of equal ones all have the index's.
+	again := []*Document{{ID: "2", Title: "Beta"}, {ID: "3", Title: "Gamma"}}
+	given := slices.Clone(again)
+	if err := x.Replace(t.Context(), "b", again); err != nil || again[0] == given[0] || again[0] != x.docs["2"].Document {
+		t.Errorf("a document that the index has is there twice (%v)", err)
 	}
 	if err := x.Drop(t.Context(), "a"); err != nil {
 		t.Fatal(err)
@@ -309,21 +323,21 @@ func TestScopesModel(t *testing.T) {
 		for range rapid.IntRange(1, 6).Draw(rt, "steps") {
 			var docs []Document
 			for _, n := range rapid.SliceOfN(rapid.IntRange(0, 9), 0, 6).Draw(rt, "docs") {
-				docs = append(docs, Document{ID: fmt.Sprint(n), Title: names[n%5], Artist: names[n/2]})
+				docs = append(docs, Document{ID: fmt.Sprint(n % 3), Title: names[n%5], Artist: names[n/2]})
 			}
 			s := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "scope")
 			scopes[s] = docs
-			if err := x.Replace(t.Context(), s, docs); err != nil {
+			if err := x.Replace(t.Context(), s, pointers(docs)); err != nil {
 				rt.Fatal(err)
 			}
 		}
 		for _, q := range append(names, "alpah", "gamm", "d") {
-			want := map[string]bool{}
+			want := map[Document]bool{}
 			for _, docs := range scopes {
 				for _, d := range docs {
 					for _, w := range []string{d.Title, d.Artist} {
 						if strings.HasPrefix(w, q) || len(q) >= 5 && distance([]rune(q), []rune(w)) == 1 {
-							want[d.ID] = true
+							want[d] = true
 						}
 					}
 				}
@@ -333,7 +347,7 @@ func TestScopesModel(t *testing.T) {
 				rt.Fatal(err)
 			}
 			for _, h := range hits {
-				if !want[h.ID] {
+				if !want[h.Document] {
 					rt.Fatalf("%q finds %+v", q, h)
 				}
 			}
