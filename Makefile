@@ -31,7 +31,7 @@ check: ## formatting, vet, staticcheck, walls, package docs, cross builds
 interop: build ## our bytes in the hands of stock Kubo, IPFS Cluster, age and npm readers
 	@scripts/interop
 
-fuzz: ## every fuzz target, FUZZTIME each (60s), five a core at once
+fuzz: ## every fuzz target, FUZZTIME each (60s), eight a core at once
 	@scripts/fuzz $(FUZZTIME)
 
 vectors: ## the ISO conformance streams of mp3 (MP3_VECTORS=DIR holds them)
