@@ -40,8 +40,24 @@ const (
 // source is a Source and what is known of it. Guarded by Scheduler.mu.
 type source struct {
 	Source
-	load int           // asks that run
-	took time.Duration // about how long a block takes; 0 for not known
+	load   int           // asks that run
+	took   time.Duration // about how long a block takes; 0 for not known
+	silent time.Time     // until when it comes after the others, for what is urgent
+}
+
+// silence is for how long a source comes after the others that has let somebody
+// wait.
+const silence = 30 * time.Second
+
+// after tells whether f is asked after o, which stands behind it: it has been
+// silent of late, or is known to be slower by half.
+func (f *source) after(o *source, w *want, now time.Time) bool {
+	if w.Class <= node.Next || w.urgent(now) {
+		if f.silent.After(now) != o.silent.After(now) {
+			return f.silent.After(now)
+		}
+	}
+	return o.took > 0 && f.took > 2*o.took
 }
 
 // urgent tells whether w goes before all order.
@@ -231,6 +247,9 @@ func (s *Scheduler) rescue(w *want, now time.Time) {
 	if p := last.peer; p != nil && w.urgent(now) && !p.heard.After(last.sent) {
 		p.mute = true
 	}
+	if last.peer == nil && now.Sub(last.sent) >= briefly {
+		last.from.silent = now.Add(silence)
+	}
 	if p := last.peer; p != nil && !w.urgent(now) && w.Deadline.IsZero() {
 		silence := bear[min(w.Class, node.Later)]
 		if w.Class >= node.Later {
@@ -354,8 +373,7 @@ func (s *Scheduler) askSource(w *want, now time.Time) bool {
 			continue
 		}
 		left++
-		// In order, unless one before is known to be slower by half.
-		if best == nil || f.took > 0 && best.took > 2*f.took {
+		if best == nil || best.after(f, w, now) {
 			best = f
 		}
 	}
@@ -376,6 +394,9 @@ func (s *Scheduler) askSource(w *want, now time.Time) bool {
 		data, err := get(ctx, id, as)
 		s.answered(a, data, err)
 	}()
+	if w.Class == node.Now && best.Company && best.took == 0 && len(w.asks) < abreast && s.askSource(w, now) {
+		s.swarm.Rescued++ // whether any of the company has it nobody knows
+	}
 	return true
 }
 
@@ -418,6 +439,7 @@ func (s *Scheduler) answered(a *ask, data []byte, err error) {
 	case good:
 		k.Blocks++
 		k.Bytes += int64(len(data))
+		a.from.silent = time.Time{}
 		if took := now.Sub(a.sent); a.from.took == 0 {
 			a.from.took = took
 		} else {

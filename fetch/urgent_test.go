@@ -97,6 +97,37 @@ func (h *hanging) Get(ctx context.Context, _ cid.Cid, _ node.Want) ([]byte, erro
 	return nil, ctx.Err()
 }
 
+// TestASilentCompanyCostsLittle: of peers that do not exchange blocks with us nobody
+// knows whether they have one. A gateway is asked beside them for a playhead, and
+// before them for what comes next once they have let somebody wait, for a while.
+func TestASilentCompanyCostsLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		company, gateway := &hanging{}, &counted{}
+		_, s := w.box("box", func(c *Config) {
+			c.Expect = func() bool { return false }
+			c.Sources = []Source{{Name: "company", Getter: company, Company: true}, {Name: "gateway", Getter: gateway}}
+		})
+		get := func(i int, want node.Want, takes time.Duration) {
+			gateway.b = leaf(i)
+			began := time.Now()
+			must(t, s, gateway.b, want)
+			if took := time.Since(began); took != takes {
+				t.Errorf("block %d took %v, not %v", i, took, takes)
+			}
+		}
+		get(0, now(), 0)
+		get(1, node.Want{Class: node.Next}, bear[node.Next])
+		get(2, node.Want{Class: node.Next}, 0)
+		get(3, node.Want{Class: node.Soon}, bear[node.Soon]) // a gateway is spared what can wait
+		<-time.After(silence)
+		get(4, node.Want{Class: node.Next}, bear[node.Next])
+		if a := company.asked.Load(); a != 4 || s.Swarm().Duplicate != 0 {
+			t.Errorf("the company was asked %d times: %+v", a, s.Swarm())
+		}
+	})
+}
+
 // TestARaceEndsWithTheFirstBytes: a gateway that was asked beside a peer that is
 // not known is left when that one begins to give, and is not asked again.
 func TestARaceEndsWithTheFirstBytes(t *testing.T) {
