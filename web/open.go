@@ -28,7 +28,7 @@ func Open(listed Listed) http.Handler {
 			return
 		}
 		if m[3] == "" {
-			show(w, "open.html", nil)
+			show(w, "open.html")
 			return
 		}
 		listing, ok := listed(m[1], m[2])

@@ -91,6 +91,10 @@ type Config struct {
 	Log *slog.Logger
 }
 
+// askers is how many of bitswap's goroutines ask the store what it has, at once.
+// It asks no disk for that; a stack of 8 KiB waits for each.
+const askers = 8
+
 // Node is the peer. It is a node.Getter (peers only, never its own disk),
 // node.Blocks, node.Keeper, node.Pinner, node.Held, node.Values, node.Streams,
 // node.Topics, node.Peers, node.Records, node.Company, node.Reach and
@@ -140,6 +144,7 @@ func New(ctx context.Context, cfg Config) (n *Node, err error) {
 		bitswap.MaxOutstandingBytesPerPeer(16<<20),
 		bitswap.WithWantHaveReplaceSize(16<<10),
 		bitswap.TaskWorkerCount(24), bitswap.EngineTaskWorkerCount(24),
+		bitswap.EngineBlockstoreWorkerCount(askers),
 		bitswap.WithServerOption(bsserver.WithPeerBlockRequestFilter(func(p peer.ID, _ cid.Cid) bool {
 			return cfg.Keep == nil || !cfg.Keep(p.String())
 		})),
@@ -162,8 +167,9 @@ func (n *Node) openDisk(ctx context.Context, cfg Config) error {
 	if n.store, err = openStore(cfg, unwanted); err != nil {
 		return err
 	}
-	// Pins, and what the DHT keeps, are little: stock buffers are 12 MiB.
-	few := leveldb.Options{WriteBuffer: 1 << 20, BlockCacheCapacity: 1 << 20}
+	// Pins are little: stock buffers are 12 MiB, of which each open store has 4 at
+	// once.
+	few := leveldb.Options{WriteBuffer: 128 << 10, BlockCacheCapacity: 128 << 10}
 	if n.meta, err = leveldb.NewDatastore(filepath.Join(dir, "meta"), &few); err != nil {
 		return err
 	}
