@@ -97,6 +97,7 @@ type Daemon struct {
 
 	mirroring sync.Mutex // held while a mirror is written
 
+	zone   *time.Location // the venue's
 	quiet  repo.Hours
 	handed atomic.Int64 // bytes that the gateway has sent
 	today  today
@@ -179,7 +180,11 @@ func Open(ctx context.Context, opt Options) (*Daemon, error) {
 	if d.now == nil {
 		d.now = time.Now
 	}
-	if d.quiet, err = repo.ParseHours(cfg.QuietHours); err != nil {
+	d.quiet, err = repo.ParseHours(cfg.QuietHours)
+	if err == nil {
+		d.zone, err = repo.LoadZone(cfg.Zone)
+	}
+	if err != nil {
 		r.Close()
 		return nil, err
 	}

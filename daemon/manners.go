@@ -20,8 +20,11 @@ import (
 // what is urgent, and not at the line, which does not.
 func ofLine(limit int64) int64 { return limit * 93 / 100 }
 
-// quietNow tells whether these are quiet hours, by the clock of the box's zone.
-func (d *Daemon) quietNow() bool { return len(d.quiet) > 0 && d.quiet.At(d.now().Local()) }
+// here is the time by the clock of the venue's zone.
+func (d *Daemon) here() time.Time { return d.now().In(d.zone) }
+
+// quietNow tells whether these are quiet hours, by the clock of the venue's zone.
+func (d *Daemon) quietNow() bool { return len(d.quiet) > 0 && d.quiet.At(d.here()) }
 
 // manners is how the line is left to others now.
 func (d *Daemon) manners() fetch.Manners {
@@ -80,7 +83,7 @@ func (d *Daemon) line() Line {
 	c := d.repo.Config
 	l := Line{UploadLimit: c.UploadLimit, DownloadLimit: c.DownloadLimit, QuietHours: append([]string{}, c.QuietHours...), Metered: c.Metered, Quiet: d.quietNow()}
 	if l.Quiet {
-		until := d.quiet.Until(d.now().Local())
+		until := d.quiet.Until(d.here())
 		l.Until = &until
 	}
 	return l
@@ -109,7 +112,7 @@ const todayKey = "today"
 // countToday adds what has passed since it was last called. What passes
 // meanwhile at midnight is of the day after.
 func (d *Daemon) countToday(n *network) Today {
-	t, now := d.traffic(n), d.now().Local()
+	t, now := d.traffic(n), d.here()
 	midnight := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, now.Location())
 	x := &d.today
 	x.mu.Lock()

@@ -99,6 +99,9 @@ type Config struct {
 	// has it so all day.
 	QuietHours []string `mapstructure:"quiet-hours"`
 	Metered    bool     `mapstructure:"metered"`
+	// Zone is the venue's time zone, by whose clock quiet hours and the schedule
+	// go, as LoadZone reads it.
+	Zone string `mapstructure:"zone"`
 	// Mirrors are folders (absolute) that have the DJ's newest version for web
 	// hosts to serve; MirrorCAR says whether each has it as one file as well.
 	Mirrors   []string `mapstructure:"mirrors"`
@@ -117,7 +120,7 @@ var defaults = map[string]any{
 	"peer": []string{}, "bootstrap": []string{}, "origin": []string{},
 	"router": []string{}, "kubo-names": []string{}, "kubo": "", "kubo-auth": "",
 	"pinning-service": "", "pinning-token": "", "pinning-token-file": "", "name-life": "30d", "store-limit": "0", "copies": 2, "mirrors": []string{}, "mirror-car": true,
-	"upload-limit": "0", "download-limit": "0", "quiet-hours": []string{}, "metered": false, "relay": false, "reach": "auto", "allow": []string{},
+	"upload-limit": "0", "download-limit": "0", "quiet-hours": []string{}, "metered": false, "zone": "", "relay": false, "reach": "auto", "allow": []string{},
 	"sink": "default", "loudness": "-16", "rate": 0, "crossfade": ByPlaylist, "latency": "200ms", "live": LiveAuto, "volume": 100, "volume-ceiling": 100,
 	"audio.mp3": "exact", "log-level": "info",
 }
@@ -167,7 +170,7 @@ func LoadConfig(dir string, flags *pflag.FlagSet) (Config, error) {
 		Sink: v.GetString("sink"), Loudness: v.GetString("loudness"), Rate: v.GetInt("rate"),
 		Latency: v.GetDuration("latency"), Live: v.GetString("live"),
 		Volume: v.GetInt("volume"), VolumeCeiling: v.GetInt("volume-ceiling"),
-		QuietHours: phrases(v, "quiet-hours"), Metered: v.GetBool("metered"),
+		QuietHours: phrases(v, "quiet-hours"), Metered: v.GetBool("metered"), Zone: v.GetString("zone"),
 		Mirrors: list(v, "mirrors"), MirrorCAR: v.GetBool("mirror-car"),
 		MP3: v.GetString("audio.mp3"), Copies: v.GetInt("copies"), LogLevel: v.GetString("log-level"),
 	}
@@ -323,6 +326,9 @@ func (c Config) validate() error {
 	}
 	if _, err := ParseHours(c.QuietHours); err != nil {
 		return fmt.Errorf("setting quiet-hours: %w", err)
+	}
+	if _, err := LoadZone(c.Zone); err != nil {
+		return fmt.Errorf("setting zone: %w", err)
 	}
 	if c.Copies < 1 {
 		return fmt.Errorf("setting copies: %d is not at least 1", c.Copies)

@@ -15,11 +15,62 @@ type Hours []span
 // span is from one minute of a day to another, of the next day where it is not
 // later. Days has a bit for each weekday that it begins on.
 type span struct {
-	days       byte
+	days       Days
 	from, till int
 }
 
+// Days are days of the week: a bit for each, Sunday's the lowest.
+type Days byte
+
+// EveryDay is all of them.
+const EveryDay Days = 1<<7 - 1
+
 var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
+
+// ParseDays reads mon, mon-fri, or several of those with commas between.
+func ParseDays(s string) (all Days, err error) {
+	for part := range strings.SplitSeq(strings.ToLower(s), ",") {
+		d, ok := days(strings.TrimSpace(part))
+		if !ok {
+			return 0, fmt.Errorf("%.100q are no days such as mon-fri or sat,sun", s)
+		}
+		all |= d
+	}
+	return all, nil
+}
+
+// String is what ParseDays reads, from Monday on.
+func (d Days) String() string {
+	var parts []string
+	for a := 1; a <= 7; a++ {
+		b := a
+		for b <= 7 && d&(1<<(b%7)) != 0 {
+			b++
+		}
+		switch n := b - a; {
+		case n == 1:
+			parts = append(parts, weekdays[a%7])
+		case n == 2:
+			parts = append(parts, weekdays[a%7], weekdays[(a+1)%7])
+		case n > 2:
+			parts = append(parts, weekdays[a%7]+"-"+weekdays[(b-1)%7])
+		}
+		a = max(a, b-1)
+	}
+	return strings.Join(parts, ",")
+}
+
+// ParseMinute reads a time of the day from 00:00 to 24:00, in minutes.
+func ParseMinute(s string) (int, error) {
+	m, ok := minute(s)
+	if !ok {
+		return 0, fmt.Errorf("%.100q is no time of the day such as 18:00", s)
+	}
+	return m, nil
+}
+
+// FormatMinute is what ParseMinute reads.
+func FormatMinute(m int) string { return fmt.Sprintf("%02d:%02d", m/60, m%60) }
 
 // ParseHours reads ranges such as 18:00-23:30, or fri-sat 22:00-04:00 where it
 // is not every day.
@@ -29,7 +80,7 @@ func ParseHours(list []string) (h Hours, err error) {
 	}
 	for _, text := range list {
 		f := strings.Fields(strings.ToLower(text))
-		s := span{days: 1<<7 - 1}
+		s := span{days: EveryDay}
 		ok := len(f) == 1 || len(f) == 2
 		if len(f) == 2 {
 			s.days, ok = days(f[0])
@@ -50,7 +101,7 @@ func ParseHours(list []string) (h Hours, err error) {
 }
 
 // days reads mon, or mon-fri.
-func days(s string) (set byte, ok bool) {
+func days(s string) (set Days, ok bool) {
 	first, last, more := strings.Cut(s, "-")
 	if !more {
 		last = first

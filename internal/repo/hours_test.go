@@ -59,3 +59,55 @@ func TestHours(t *testing.T) {
 		t.Errorf("so many were read: %d", len(h))
 	}
 }
+
+// TestDays: each set of days has one text, which reads as that set.
+func TestDays(t *testing.T) {
+	for text, want := range map[string]string{
+		"mon-fri": "mon-fri", "sat,sun": "sat,sun", "SUN, mon-wed": "mon-wed,sun", "fri-mon": "mon,fri-sun", "sun-sat": "mon-sun", "tue": "tue", "mon,tue,wed": "mon-wed", "sun": "sun",
+	} {
+		if d, err := ParseDays(text); err != nil || d.String() != want {
+			t.Errorf("%q is %q, want %q: %v", text, d, want, err)
+		}
+	}
+	for d := Days(1); d <= EveryDay; d++ {
+		if again, err := ParseDays(d.String()); err != nil || again != d {
+			t.Errorf("%07b is %q, and that %07b: %v", d, d, again, err)
+		}
+	}
+	for _, bad := range []string{"", "mon,", "monday", "mon-", "8", "mon--fri", "mon fri"} {
+		if d, err := ParseDays(bad); err == nil {
+			t.Errorf("%q is %v", bad, d)
+		}
+	}
+	for _, m := range []int{0, 59, 60, 1439, 1440} {
+		if again, err := ParseMinute(FormatMinute(m)); err != nil || again != m {
+			t.Errorf("minute %d is %q, and that %d: %v", m, FormatMinute(m), again, err)
+		}
+	}
+	for _, bad := range []string{"", "24:01", "18", "18:60", "-1:00", "18:00:00"} {
+		if m, err := ParseMinute(bad); err == nil {
+			t.Errorf("%q is minute %d", bad, m)
+		}
+	}
+}
+
+// TestZone: by name, also where a box has no zones of its own; never a file of
+// somebody's.
+func TestZone(t *testing.T) {
+	t.Setenv("ZONEINFO", "/nowhere")
+	if z, err := LoadZone(""); err != nil || z != time.Local {
+		t.Errorf("no name is %v: %v", z, err)
+	}
+	z, err := LoadZone("Australia/Lord_Howe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, offset := time.Date(2026, time.July, 1, 0, 0, 0, 0, z).Zone(); offset != 10*3600+1800 {
+		t.Errorf("it is %d s from UTC", offset)
+	}
+	for _, bad := range []string{"Local", "CEST+1", "../../etc/passwd", "/etc/localtime", "Europe/Nowhere", string(make([]byte, 1000))} {
+		if z, err := LoadZone(bad); err == nil {
+			t.Errorf("%q is %v", bad, z)
+		}
+	}
+}
