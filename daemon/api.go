@@ -316,7 +316,8 @@ type NameRecord struct {
 // What is left out is as the settings have it, except that a file is neither
 // levelled, crossfaded nor turned down.
 type PlayRequest struct {
-	// Name is NAME, NAME/P or empty for all that is leased.
+	// Name is NAME, NAME/P, P of any name that is leased here, or empty for what
+	// is scheduled, and where nothing is, for all that is leased.
 	Name      string         `json:"name,omitempty"`
 	Sink      string         `json:"sink,omitempty"`
 	Once      bool           `json:"once,omitempty"`
@@ -392,7 +393,7 @@ type Sink struct {
 
 // Fault is something that went wrong while playing.
 type Fault struct {
-	// Kind is "track", "sink", "lease" or "disk".
+	// Kind is "track", "sink", "lease", "schedule" or "disk".
 	Kind    string    `json:"kind"`
 	CID     string    `json:"cid,omitempty"`
 	Message string    `json:"message"`
@@ -463,6 +464,8 @@ type Status struct {
 	Line  Line  `json:"line"`
 	// Carries are the sets on air that go by this box.
 	Carries []Carries `json:"carries"`
+	// Schedule is what plays when, for who plays without a name.
+	Schedule Schedule `json:"schedule"`
 }
 
 // Carries is a set on air that goes by this box, heard here or not.

@@ -38,6 +38,7 @@ import (
 	nodehttp "playnode/node/http"
 	"playnode/node/kubo"
 	"playnode/player"
+	"playnode/player/schedule"
 	"playnode/publisher"
 )
 
@@ -90,6 +91,9 @@ type Daemon struct {
 	device lease.Identity
 	venue  *lease.Venue
 	clock  lease.Clock
+
+	hours       *schedule.Book
+	rescheduled chan struct{} // holds one: hours has changed
 
 	sound *sound
 	life  context.Context // of what is detached from its request; ended by Close
@@ -209,6 +213,9 @@ func Open(ctx context.Context, opt Options) (*Daemon, error) {
 		return n, err
 	})
 	seal.Erasing(func() { err = d.openKeys() })
+	if err == nil {
+		err = d.openSchedule()
+	}
 	if err == nil {
 		d.sound, err = openSound(d)
 	}
@@ -429,6 +436,7 @@ func (d *Daemon) tend(ctx context.Context, g *errgroup.Group, n *network) {
 	g.Go(func() error { return d.keepServed(ctx, n) })
 	g.Go(func() error { return d.keepToday(ctx, n) })
 	g.Go(func() error { return d.keepSound(ctx, n) })
+	g.Go(func() error { return d.keepScheduled(ctx, n) })
 }
 
 // Do runs one operation here; see Client.
@@ -507,6 +515,10 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpExport, d.export)
 	on(hs, OpImport, d.importCAR)
 	on(hs, OpMirror, d.mirror)
+	on(hs, OpSchedule, d.schedule)
+	on(hs, OpScheduleSet, d.scheduleSet)
+	on(hs, OpScheduleRemove, d.scheduleRemove)
+	on(hs, OpScheduleOverride, d.scheduleOverride)
 	on(hs, OpPlay, d.play)
 	on(hs, OpListen, d.listen)
 	on(hs, OpPreview, d.preview)

@@ -14,7 +14,7 @@ import (
 func (d *Daemon) openPlayer(n *network) (*player.Player, error) {
 	return player.New(player.Config{
 		Catalogues: n.follow, Leases: d.venue, Fetch: n.fetch, Coming: n.fetch.Coming, Held: n.node, Now: d.now, Audio: d.audio(), Log: d.log,
-		Blocked: d.sound.blocked, Sets: n.sets,
+		Blocked: d.sound.blocked, Sets: n.sets, Schedule: d.hours.Schedule,
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"playnode/follow"
+	"playnode/manifests"
 	"playnode/node"
 )
 
@@ -39,8 +40,8 @@ func (k *keeps) of(track cid.Cid) follow.Priority {
 }
 
 // appraise finds out anew how dear tracks are: what a lease unlocks, and of
-// that what plays within a day, from the track that plays now on.
-func (d *Daemon) appraise(ctx context.Context, n *network) {
+// that what plays within a day, from the track that plays now on, which it gives.
+func (d *Daemon) appraise(ctx context.Context, n *network) []*manifests.Entry {
 	tracks := map[cid.Cid]follow.Priority{}
 	leased := map[string]bool{}
 	for _, l := range d.venue.Leases() {
@@ -66,12 +67,14 @@ func (d *Daemon) appraise(ctx context.Context, n *network) {
 	if track, _ := d.sound.now(); track != nil {
 		playing = track.CID
 	}
-	for _, c := range n.player.Ahead(ctx, playing, ahead) {
-		tracks[c] = follow.Today
+	soon := n.player.Ahead(ctx, playing, ahead)
+	for _, e := range soon {
+		tracks[e.Track] = follow.Today
 	}
 	n.keeps.mu.Lock()
 	n.keeps.tracks = tracks
 	n.keeps.mu.Unlock()
+	return soon
 }
 
 // state is what is told at no cost of all that is held, and of what keeps it.

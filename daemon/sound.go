@@ -176,6 +176,9 @@ func (d *Daemon) play(ctx context.Context, req PlayRequest, emit func(Event)) (P
 	if err != nil {
 		return Played{}, err
 	}
+	if req.Name == "" && !req.Once {
+		d.sayGap(emit)
+	}
 	if !req.Detach {
 		held := len(d.venue.Leases())
 		out, err := d.playNow(ctx, n, req, emit, n.player.Open)

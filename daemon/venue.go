@@ -216,7 +216,8 @@ func (d *Daemon) status(ctx context.Context, _ struct{}, emit func(Event)) (Stat
 	s.Playing, s.Sound = d.sound.now()
 	s.Faults = faults(n.player.Faults())
 	s.Carries = n.air.carries()
-	return s, nil
+	s.Schedule, err = d.schedule(ctx, struct{}{}, emit)
+	return s, err
 }
 
 func (d *Daemon) traffic(n *network) Traffic {

@@ -197,7 +197,7 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, opt Op
 }
 
 func (f *Follower) newWalk(n *followed, opt Options) *walk {
-	w := &walk{f: f, get: f.cfg.Fetch.Get, thorough: opt.Ask, report: f.reporter(n), known: map[cid.Cid]bool{}}
+	w := &walk{f: f, get: f.cfg.Fetch.Get, thorough: opt.Ask, tails: node.Later, report: f.reporter(n), known: map[cid.Cid]bool{}}
 	if w.local = opt.Local; w.local {
 		w.get = func(ctx context.Context, c cid.Cid, _ node.Want) ([]byte, error) { return f.cfg.Blocks.Read(ctx, c) }
 	}

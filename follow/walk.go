@@ -27,6 +27,7 @@ type walk struct {
 	// thorough reads what is held, so that damage is found; else it is
 	// taken to be whole.
 	thorough bool
+	tails    node.Class // of what is between a track's ends
 	report   func(Progress)
 	lacking  atomic.Int64 // leaves that there is no room for
 
@@ -200,7 +201,7 @@ func (w *walk) track(ctx, most context.Context, g *errgroup.Group, many *crowd, 
 	w.know(1 - estimate(e.Size)) // the root; all else is known by its parent
 	var visit func(c cid.Cid, at, size uint64, depth int) error
 	visit = func(c cid.Cid, at, size uint64, depth int) error {
-		priority, class := keep, node.Later
+		priority, class := keep, w.tails
 		if edges && (at == 0 || at+size == e.Size) {
 			priority, class = Today, node.Next
 		}

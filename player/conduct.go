@@ -51,6 +51,7 @@ func (b *Playback) advance(ctx context.Context) error {
 		return ctx.Err()
 	default:
 	}
+	b.keepTime(ctx)
 	b.tuneIn()
 	b.say()
 	if b.mix == nil || b.mix.cur == nil {
@@ -60,11 +61,20 @@ func (b *Playback) advance(ctx context.Context) error {
 		o, err := b.pick(ctx, false)
 		switch {
 		case errors.Is(err, errNone), errors.Is(err, errOver): // there is nothing to leave it for
-			b.leaving = false
+			b.leaving, b.changing = false, false
 		case err != nil:
 			return err
-		case o != nil:
-			return b.bring(ctx, o)
+		case o == nil:
+		default:
+			n := b.overlap(o)
+			switch {
+			case n > 0 && (o.cue() || time.Since(b.left) > slowAfter):
+				return b.lay(o, n)
+			case n > 0: // it is brought to where it is heard first
+			case b.changing && b.fadeAway(fadeFor): // it begins behind that
+			default:
+				return b.bring(ctx, o)
+			}
 		}
 	}
 	if err := b.look(ctx); err != nil {
@@ -165,6 +175,9 @@ func (b *Playback) look(ctx context.Context) error {
 // forget lets all go that Run has opened.
 func (b *Playback) forget() {
 	b.leaveAll()
+	if b.hours != nil {
+		b.drop(b.hours.next)
+	}
 	if b.mix != nil {
 		b.silence(b.mix.cur)
 		b.silence(b.mix.in)

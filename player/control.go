@@ -359,7 +359,7 @@ func (b *Playback) cutTo(soft bool) {
 	b.silence(b.mix.cur)
 	b.silence(b.mix.in)
 	b.mix.cut()
-	b.outgo, b.joined, b.leaving = nil, false, false
+	b.outgo, b.joined, b.leaving, b.changing = nil, false, false, false
 	b.teller.cut(b.mix.sent)
 	b.sound.Load().cut(b.mix.sent, soft)
 }

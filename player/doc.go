@@ -16,6 +16,7 @@
 // its loudness, crossfades) → ring → transport (volume, pause, cuts) → sink.
 // A set on air comes in by a reception (opened by the lease, kept until there is
 // enough) and is decoded as a deck's live; from there on it is a track like any.
+// Who asks for nothing by name is given what a schedule says (hours).
 // A Playback conducts it: what is before the ring may be late, what is behind
 // it waits for nothing but the sink.
 package player

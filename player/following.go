@@ -19,7 +19,9 @@ func (b *Playback) following(ctx context.Context, pl place, wait bool) (place, e
 		fresh, err := b.program(ctx)
 		if err == nil {
 			it, _ := g.at(pl.k)
-			if at := fresh.find(it.entry.Track, pl.k); at >= 0 {
+			if at := fresh.find(it.entry.Track, pl.k); fresh.asked != g.asked {
+				k = b.entrance(fresh)
+			} else if at >= 0 {
 				k = at + 1
 			}
 			b.programs = append(b.programs, fresh)
@@ -49,7 +51,9 @@ func (b *Playback) following(ctx context.Context, pl place, wait bool) (place, e
 		if err != nil {
 			return place{}, err
 		}
-		g, k, b.good = fresh, 0, false
+		if g, k, b.good = fresh, 0, false; pl.g == nil {
+			k = b.entrance(g)
+		}
 	}
 }
 
@@ -77,14 +81,22 @@ func (b *Playback) nothing(ctx context.Context, err error, wait bool) error {
 	if !wait {
 		return fmt.Errorf("%w: %w", errNone, err)
 	}
-	if !b.req.Stay || ctx.Err() != nil {
+	// Who keeps to a schedule waits for what is next in it.
+	gap := errors.Is(err, errGap)
+	if !b.req.Stay && (b.hours == nil || b.req.Once || !gap && !b.told.Load()) || ctx.Err() != nil {
 		return err
 	}
-	b.p.fault("lease", "", err)
+	if !gap {
+		b.p.fault("lease", "", err)
+	}
 	if t := b.sound.Load(); t != nil {
 		t.idle.Store(true)
 	}
-	return b.rest(ctx, stayFor)
+	pause := stayFor
+	if b.hours != nil && !b.hours.turn.Until.IsZero() {
+		pause = min(pause, max(briefly, b.hours.turn.Until.Sub(b.heardAt())))
+	}
+	return b.rest(ctx, pause)
 }
 
 // lapsed tells whether the terms are why nothing more sounds.

@@ -27,6 +27,7 @@ type mix struct {
 	owed *line // a tail that must be handed out first
 
 	in    *voice // is faded in over cur
+	out   bool   // cur is faded out, and nothing in
 	fade  crossfade
 	a, b  []float32 // what has been read of cur and in and not yet mixed
 	na    int       // frames in a
@@ -93,12 +94,24 @@ func (m *mix) cross(v *voice, n int64) error {
 		return err
 	}
 	v.enter(l)
-	m.in, m.fade = v, newCrossfade(m.sent, n, m.cur.peak, v.peak)
+	m.in, m.out = v, false
+	m.fades(newCrossfade(m.sent, n, m.cur.peak, v.peak))
+	return nil
+}
+
+// hush has what sounds fade out in n frames, and end.
+func (m *mix) hush(n int64) {
+	m.out = true
+	m.fades(newCrossfade(m.sent, n, m.cur.peak, 0))
+}
+
+// fades has a crossfade begin.
+func (m *mix) fades(c crossfade) {
+	m.fade = c
 	if m.a == nil {
 		m.a, m.b = make([]float32, blockFrames*Channels), make([]float32, blockFrames*Channels)
 	}
 	m.na, m.nb = 0, 0
-	return nil
 }
 
 // read hands out up to len(dst) samples. Its error is nil, errLate, errCrossed,
@@ -108,7 +121,7 @@ func (m *mix) read(dst []float32) (n int, err error) {
 	switch {
 	case m.owed != nil:
 		n, err = m.pay(dst), nil
-	case m.in != nil:
+	case m.in != nil || m.out:
 		n, err = m.readBoth(dst)
 	default:
 		m.plain = m.cur.plain()
@@ -154,7 +167,7 @@ func (m *mix) readBoth(dst []float32) (int, error) {
 	left := m.fade.end - m.sent
 	if left == 0 {
 		m.drop(m.cur.line)
-		m.cur, m.in = m.in, nil
+		m.cur, m.in, m.out = m.in, nil, false
 		return 0, errCrossed
 	}
 	want := int(min(left, int64(len(dst)/Channels), int64(len(m.a)/Channels)))
@@ -172,7 +185,10 @@ func (m *mix) readBoth(dst []float32) (int, error) {
 			m.na = want
 		}
 	}
-	if m.nb < want {
+	if m.out {
+		clear(m.b[:want*Channels])
+		m.nb = want
+	} else if m.nb < want {
 		n, err := m.in.read(m.b[m.nb*Channels : want*Channels])
 		m.nb += n
 		if err == errLate {
@@ -206,5 +222,5 @@ func (m *mix) cut() {
 	}
 	m.drop(m.tail)
 	m.drop(m.owed)
-	m.cur, m.in, m.tail, m.owed = nil, nil, nil, nil
+	m.cur, m.in, m.out, m.tail, m.owed = nil, nil, false, nil, nil
 }

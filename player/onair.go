@@ -1,6 +1,7 @@
 package player
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type broadcast struct {
 	*reception
 	name  ipns.Name
 	label string
+	gone  <-chan struct{} // closed when it is not wanted any more
 
 	// What follows is guarded by airwaves.mu.
 	dumb error // why no deck can hear it
@@ -86,10 +88,13 @@ func (p *Player) dial(req Request) (out []onAir, err error) {
 		return nil, err
 	}
 	leases := p.cfg.Leases.Leases()
+	var first error
+	note := func(err error) { first = cmp.Or(first, err) }
 	for _, n := range names {
 		c, err := p.cfg.Catalogues.Newest(n)
 		if err != nil {
-			return nil, err
+			note(err)
+			continue
 		}
 		found := false
 		for i := range c.Selections {
@@ -100,26 +105,26 @@ func (p *Player) dial(req Request) (out []onAir, err error) {
 			found = true
 			if slices.ContainsFunc(leases, func(l lease.Lease) bool { return l.DJ == s.Manifest.DJ && l.Sel == s.ID }) {
 				out = append(out, onAir{n, s.Label, s.ID, p.cfg.Sets, p.cfg.Leases})
-			} else if len(out) == 0 {
-				err = p.terms(s.Manifest.DJ, s, lease.ErrNoLease)
+			} else {
+				note(p.terms(s.Manifest.DJ, s, lease.ErrNoLease))
 			}
 		}
 		if !found {
-			err = fmt.Errorf("%s has no playlist %q: %w", n, label, follow.ErrNotFound)
+			note(fmt.Errorf("%s has no playlist %q: %w", n, label, follow.ErrNotFound))
 		}
-		if len(out) == 0 && err != nil {
-			return nil, err
-		}
+	}
+	if len(out) == 0 {
+		return nil, first
 	}
 	return out, nil
 }
 
 // hearSets looks for sets of what is asked for until ctx ends.
-func (b *Playback) hearSets(ctx context.Context) {
+func (b *Playback) hearSets(ctx context.Context, req Request) {
 	heard := map[manifests.SelID]bool{}
 	since := time.Now()
 	for {
-		on, err := b.dial(b.req)
+		on, err := b.dial(req)
 		for _, o := range on {
 			if !heard[o.sel] {
 				heard[o.sel] = true
@@ -164,7 +169,7 @@ func (b *Playback) hear(ctx context.Context, o onAir) {
 	for ctx.Err() == nil {
 		set, err := o.sets.OnAir(ctx, o.name, o.sel)
 		if err == nil {
-			x := &broadcast{reception: newReception(o.keys, b.p.cfg.Now), name: o.name, label: o.label}
+			x := &broadcast{reception: newReception(o.keys, b.p.cfg.Now), name: o.name, label: o.label, gone: ctx.Done()}
 			x.recorded = set.Recorded()
 			b.air.mu.Lock()
 			b.air.found = true
@@ -325,6 +330,12 @@ func (b *Playback) tuneIn() {
 	a.mu.Unlock()
 	if o == nil {
 		return
+	}
+	select {
+	case <-o.item.set.gone:
+		b.leave(o)
+		return
+	default:
 	}
 	o.place = b.last
 	b.lined = slices.Insert(b.lined, 0, o)

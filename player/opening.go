@@ -63,10 +63,15 @@ func (o *opening) good() bool { return o.usable() && !o.short.Load() }
 // line has the deck of a place opened, behind those that are; it is to begin in
 // so much time.
 func (b *Playback) line(ctx context.Context, pl place, in, lead time.Duration) {
+	b.lined = append(b.lined, b.opening(ctx, pl, in, lead))
+}
+
+// opening has the deck of a place opened.
+func (b *Playback) opening(ctx context.Context, pl place, in, lead time.Duration) *opening {
 	o := &opening{place: pl, in: in, urge: within(b.p.cfg.Now(), lead)}
 	o.item, o.pass = pl.g.at(pl.k)
-	b.lined = append(b.lined, o)
 	b.open(ctx, o)
+	return o
 }
 
 func (b *Playback) open(ctx context.Context, o *opening) {

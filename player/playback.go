@@ -57,6 +57,7 @@ type Playback struct {
 	last     place      // the one begun last
 	aim      goal       // of a command that is not yet heard
 	leaving  bool       // what sounds is left as soon as the first in line is ready
+	changing bool       // by the schedule: that is laid over it
 	left     time.Time  // when that was asked for
 	lateAt   time.Time  // since when what sounds has no more to be mixed; zero while it has
 	programs []*program // whose keys are in use
@@ -68,6 +69,7 @@ type Playback struct {
 	begun    bool       // the first sample was handed out
 	result   Played
 	air      *airwaves // nil where no sets are heard
+	hours    *hours    // nil where the schedule has no say
 	dial     func(Request) ([]onAir, error)
 }
 
@@ -106,6 +108,10 @@ func (p *Player) Open(req Request, emit func(Event)) (*Playback, error) {
 		b.air = &airwaves{wake: b.opened}
 	}
 	b.program = func(ctx context.Context) (*program, error) { return p.program(ctx, req) }
+	if req.Name == "" && req.Live != OnlySets && p.cfg.Schedule != nil {
+		b.hours = &hours{book: p.cfg.Schedule}
+		b.program = b.choose
+	}
 	b.dial = p.dial
 	return b, nil
 }
@@ -152,8 +158,13 @@ func (b *Playback) run(ctx context.Context) error {
 		b.forget()
 		b.wg.Wait()
 	}()
-	if b.air != nil {
-		b.wg.Go(func() { b.hearSets(inner) })
+	if b.hours != nil && !b.req.Once { // it begins at the beginning, whatever was heard before
+		b.p.mu.Lock()
+		clear(b.p.places)
+		b.p.mu.Unlock()
+	}
+	if b.air != nil && b.hours == nil {
+		b.wg.Go(func() { b.hearSets(inner, b.req) })
 	}
 	err := b.conduct(inner)
 	if b.mix == nil {
@@ -335,9 +346,9 @@ func (b *Playback) ends(v *voice, at int64) {
 		b.fail(v.item, v.over)
 		return
 	}
-	b.joined = true
+	b.joined = !v.cut
 	e := about(v.deck)
-	e.Kind = EndTrack
+	e.Kind, e.Cut = EndTrack, v.cut
 	b.tell(mark{at: at, event: e})
 	b.p.mend("track", e.CID)
 }

@@ -15,6 +15,7 @@ import (
 	"playnode/lease"
 	"playnode/manifests"
 	"playnode/node"
+	"playnode/player/schedule"
 )
 
 // Catalogues gives the newest verified version of a name, from disk alone;
@@ -55,6 +56,9 @@ type Config struct {
 	Held Held
 	// Audio chooses decoders.
 	Audio audio.Options
+	// Schedule is what plays when, for who asks for nothing by name; another one
+	// after each change. nil, and an empty one, are for all that is leased.
+	Schedule func() *schedule.Schedule
 	// Blocked tells of tracks that are never played here; nil means none.
 	Blocked func(track cid.Cid) bool
 	// Coming tells whether bytes of a block that is asked for are coming; nil
@@ -74,6 +78,7 @@ type Player struct {
 
 	mu     sync.Mutex // guards what follows
 	orders map[manifests.SelID]*order
+	places map[string]cid.Cid // the track begun last of what the schedule asked for
 	faults []Fault
 }
 
@@ -89,12 +94,13 @@ func New(cfg Config) (*Player, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	open := func(ctx context.Context, s sinkSpec, w sinkWant) (Sink, error) { return s.open(ctx, w) }
-	return &Player{cfg: cfg, open: open, orders: map[manifests.SelID]*order{}}, nil
+	return &Player{cfg: cfg, open: open, orders: map[manifests.SelID]*order{}, places: map[string]cid.Cid{}}, nil
 }
 
 // Request is what to play, and where to.
 type Request struct {
-	// Name is NAME, NAME/P or a link; empty means all that is leased here.
+	// Name is NAME, NAME/P, a link, or P of any name that is leased here; empty
+	// means what is scheduled, and where nothing is, all that is leased here.
 	Name string
 	// Sink is default, alsa[:dev], pulse[:dev], wav:FILE, raw:FILE, raw:- or
 	// null; empty means default.
@@ -103,7 +109,8 @@ type Request struct {
 	Rate int
 	// Latency is how much sound a loudspeaker has in advance; 0 means 200 ms.
 	Latency time.Duration
-	// Once ends after one pass; wav, raw and null then go as fast as they
+	// Once ends after one pass, of what is scheduled now where there is no Name;
+	// wav, raw and null then go as fast as they
 	// can, unless Paced.
 	Once, Paced bool
 	// Stay waits out what would end a playback: a lease that has lapsed, a

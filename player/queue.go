@@ -1,6 +1,7 @@
 package player
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +52,7 @@ type pass struct {
 
 // program is what a request asks for, in order.
 type program struct {
+	asked  string // by what name
 	passes []*pass
 	total  int
 }
@@ -99,10 +101,10 @@ func (g *program) close() {
 	}
 }
 
-// selections are what a request asks for: NAME/P, all of NAME, or, without a
-// name, all that this box has a lease for.
+// selections are what a request asks for: NAME/P, all of NAME, P of all names
+// that this box has a lease of, or, without a name, all of those.
 func (p *Player) selections(req Request) ([]ipns.Name, string, error) {
-	if req.Name == "" {
+	if IsLabel(req.Name) || req.Name == "" {
 		var names []ipns.Name
 		for _, l := range p.cfg.Leases.Leases() {
 			n, err := ipns.ParseName(string(l.Name))
@@ -113,7 +115,7 @@ func (p *Player) selections(req Request) ([]ipns.Name, string, error) {
 		if len(names) == 0 {
 			return nil, "", fmt.Errorf("%w here; %s", lease.ErrNoLease, askFor)
 		}
-		return names, "", nil
+		return names, req.Name, nil
 	}
 	text, label, _ := strings.Cut(strings.TrimPrefix(req.Name, "/ipns/"), "/")
 	if strings.HasPrefix(req.Name, "playnode://") {
@@ -130,6 +132,15 @@ func (p *Player) selections(req Request) ([]ipns.Name, string, error) {
 	return []ipns.Name{n}, label, nil
 }
 
+// IsLabel tells whether what is asked for is a playlist of any name.
+func IsLabel(name string) bool {
+	if name == "" || strings.Contains(name, "/") || strings.HasPrefix(name, "k51") {
+		return false
+	}
+	_, err := ipns.ParseName(name)
+	return err != nil
+}
+
 // program unlocks what a request asks for, in order. One that is not leased
 // is passed over as long as another is; the error is the first one's.
 func (p *Player) program(ctx context.Context, req Request) (*program, error) {
@@ -137,8 +148,8 @@ func (p *Player) program(ctx context.Context, req Request) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &program{}
-	var first error
+	out := &program{asked: req.Name}
+	var first, absent error
 	note := func(err error) {
 		if first == nil || errors.Is(first, lease.ErrNoLease) && !errors.Is(err, lease.ErrNoLease) {
 			first = err
@@ -166,11 +177,11 @@ func (p *Player) program(ctx context.Context, req Request) (*program, error) {
 			out.total += len(ps.items)
 		}
 		if !found {
-			note(fmt.Errorf("%s has no playlist %q: %w", n, label, follow.ErrNotFound))
+			absent = fmt.Errorf("%s has no playlist %q: %w", n, label, follow.ErrNotFound)
 		}
 	}
 	if len(out.passes) == 0 {
-		return nil, first
+		return nil, cmp.Or(first, absent)
 	}
 	return out, nil
 }

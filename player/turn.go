@@ -66,7 +66,7 @@ func (b *Playback) pick(ctx context.Context, wait bool) (*opening, error) {
 				return nil, err
 			}
 			in := time.Duration(0)
-			if b.last.g == nil && b.req.From > 0 {
+			if b.last.g == nil && b.req.From > 0 && !b.begun {
 				pl, in = b.find(ctx, pl, b.req.From)
 			}
 			b.line(ctx, pl, in, 0)
@@ -130,9 +130,11 @@ func (b *Playback) take(o *opening, v *voice) {
 	o.taken.Store(true)
 	b.dried = b.sound.Load().dry.Load()
 	b.starts(v, o.place)
+	b.remember(o.place, o.item)
 	// Programs that nothing refers to any more forget their keys.
 	b.programs = slices.DeleteFunc(b.programs, func(g *program) bool {
-		old := g != o.g && !slices.ContainsFunc(b.lined, func(x *opening) bool { return x.g == g })
+		next := b.hours != nil && b.hours.next != nil && b.hours.next.g == g
+		old := g != o.g && !next && !slices.ContainsFunc(b.lined, func(x *opening) bool { return x.g == g })
 		if old {
 			g.close()
 		}

@@ -37,6 +37,7 @@ type voice struct {
 
 	begin, end int64 // places of its first frame, and after its last if it is whole
 	out        int64 // place where it is not heard any more, if it is crossfaded
+	cut        bool  // it is left before its end
 
 	pcm       []float32 // a block of the deck's, in stereo
 	off, have int       // frames in it: used, and in all

@@ -89,6 +89,9 @@ func (a *app) statusCmd() *cobra.Command {
 				if s.Sound != nil {
 					a.heard(*s.Sound)
 				}
+				if len(s.Schedule.Slots) > 0 || s.Schedule.Override != nil {
+					a.onNow(s.Schedule)
+				}
 				for _, f := range s.Faults {
 					state := "since " + day(f.Since)
 					if f.Mended != nil {

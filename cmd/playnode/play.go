@@ -24,7 +24,11 @@ func (a *app) playCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "play [NAME[/P]]",
 		Short: "play what is leased, gapless",
-		Long: `Plays a name's playlist, or without a name all that is leased here.
+		Long: `Plays a name's playlist (NAME/P, or P of any name that is leased here), or without
+a name what is scheduled, and where nothing is, all that is leased. The schedule
+(playnode schedule) changes at its times: what sounds is faded out, under what
+comes, for as long as the crossfade lasts, or 3 s where nobody says how long; with
+--crossfade 0s it is cut. Where nothing is scheduled there is silence.
 
 A sink is default, alsa[:device], pulse[:device], wav:FILE, raw:FILE, raw:-
 (s16le on stdout) or null: playnode sinks lists those of this box. With --once,

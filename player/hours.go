@@ -1,0 +1,347 @@
+package player
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"playnode/player/schedule"
+)
+
+const (
+	// early is how long before a change of the schedule what comes is opened.
+	early = time.Minute
+	// jumped is how far back a clock goes before it is believed: how much is
+	// mixed ahead varies by less.
+	jumped = 5 * time.Second
+	// reconsider is how often it is tried whether what goes first can be played,
+	// while something else plays in its place.
+	reconsider = 10 * time.Second
+	// changeFade is how long a change of the schedule takes where nobody says
+	// how tracks are laid over each other, and how long it takes to be silent.
+	changeFade = 3 * time.Second
+)
+
+// errGap says that the schedule wants silence.
+var errGap = errors.New("nothing is scheduled now; see playnode schedule ls")
+
+// hours is how a playback keeps to the schedule. It is Run's goroutine's.
+type hours struct {
+	book   func() *schedule.Schedule
+	of     *schedule.Schedule // whose turn is; valid once looked
+	turn   schedule.Turn
+	looked bool
+	on     *schedule.Cue // that plays, or is to
+	tried  time.Time     // when it was last tried whether what goes first can be played
+	next   *upcoming     // what comes after turn, while that is near
+
+	tuned  string // whose sets are heard
+	untune func() // ends that
+	wane   func() // and that of what played before, once no set of it sounds
+}
+
+// upcoming is what is opened before its turn; its program is nil where nothing
+// need be.
+type upcoming struct {
+	*opening
+	g     *program
+	tries int
+}
+
+// look has turn be that of an instant, and tells whether it is another, or may
+// be. A clock that was set is another instant.
+func (h *hours) look(at time.Time) bool {
+	s := h.book()
+	if h.looked && s == h.of && !at.Before(h.turn.From.Add(-jumped)) && (h.turn.Until.IsZero() || at.Before(h.turn.Until)) {
+		return false
+	}
+	h.of, h.turn, h.looked = s, s.At(at), true
+	return true
+}
+
+// heardAt is when what is mixed next will be heard, by the player's clock.
+func (b *Playback) heardAt() time.Time {
+	now := b.p.cfg.Now()
+	if t := b.sound.Load(); t != nil {
+		now = now.Add(length(max(0, b.mix.sent-t.heard()), t.rate))
+	}
+	return now
+}
+
+// named is a request for one of the schedule's playlists.
+func (b *Playback) named(playlist string) Request {
+	req := b.req
+	req.Name = playlist
+	return req
+}
+
+// choose unlocks what is scheduled: the first that can be. Its sets are heard
+// from now on, and no others. The error is errGap where there is nothing, else
+// why what goes first cannot be played.
+func (b *Playback) choose(ctx context.Context) (*program, error) {
+	h := b.hours
+	h.look(b.heardAt())
+	h.tried, h.on = time.Now(), nil
+	var first error
+	for i := range h.turn.Cues {
+		c := &h.turn.Cues[i]
+		g, err := b.p.program(ctx, b.named(c.Playlist))
+		if err != nil {
+			if first == nil {
+				first = err
+			}
+			continue
+		}
+		if first == nil {
+			b.p.mend("schedule", "")
+		} else {
+			b.p.fault("schedule", "", first)
+		}
+		h.on = c
+		b.tune(ctx, c.Playlist)
+		return g, nil
+	}
+	if first != nil {
+		b.tune(ctx, h.turn.First().Playlist) // it may have a set on air
+		return nil, first
+	}
+	b.untune()
+	return nil, errGap
+}
+
+// keepTime has what sounds be what is scheduled by when it is heard.
+func (b *Playback) keepTime(ctx context.Context) {
+	h := b.hours
+	if h == nil || b.req.Once || b.last.g == nil && len(b.lined) == 0 {
+		return // nothing was chosen yet
+	}
+	if h.wane != nil && !b.hearsSet() {
+		h.wane()
+		h.wane = nil
+	}
+	if at := b.heardAt(); !h.look(at) && (h.on == nil || *h.on == h.turn.First() || time.Since(h.tried) < reconsider) {
+		b.getReady(ctx, at)
+		return
+	}
+	was := h.on
+	if was != nil && len(h.turn.Cues) > 0 && h.turn.First().Playlist == was.Playlist {
+		h.on = &h.turn.Cues[0] // it goes on
+		b.drop(h.next)
+		h.next = nil
+		return
+	}
+	g, err := b.choose(ctx)
+	switch {
+	case err != nil:
+		b.hush()
+	case was != nil && was.Playlist == h.on.Playlist:
+		g.close()
+	default:
+		b.change(ctx, g)
+		return
+	}
+	b.drop(h.next)
+	h.next = nil
+}
+
+// change has a program begin in place of what sounds.
+func (b *Playback) change(ctx context.Context, g *program) {
+	b.programs = append(b.programs, g)
+	next := b.hours.next
+	b.hours.next = nil
+	to := place{g, b.entrance(g)}
+	if next != nil && next.g != nil && next.g.asked == g.asked && !b.p.stale(next.g) {
+		to = next.place
+		b.lined = append(b.lined, next.opening) // jump finds it there
+	} else {
+		b.drop(next)
+	}
+	b.last = place{}
+	if to.k >= to.g.total { // it has no track
+		b.hush()
+		return
+	}
+	b.jump(ctx, to, 0)
+	b.leaving = b.mix != nil && b.mix.cur != nil
+	b.changing = b.leaving
+}
+
+// hush has what sounds fade out, and nothing follow.
+func (b *Playback) hush() {
+	b.leaveAll()
+	b.last, b.aim, b.leaving, b.changing = place{}, goal{}, false, false
+	if b.mix != nil && b.mix.cur != nil && !b.fadeAway(changeFade) {
+		b.cutTo(false)
+	}
+}
+
+// fadeAway has what sounds fade out within d, from where it is mixed on, and
+// tells whether that can be: not in the middle of a crossfade.
+func (b *Playback) fadeAway(d time.Duration) bool {
+	cur := b.mix.cur
+	n := min(b.frames(d), cur.end-b.mix.sent)
+	if b.mix.in != nil || b.mix.owed != nil || n <= 0 {
+		return false
+	}
+	if !b.mix.out {
+		cur.cut = n < cur.end-b.mix.sent
+		b.mix.hush(n)
+	}
+	b.leaving, b.changing = false, false
+	return true
+}
+
+// entrance is where a program begins: behind the track of it that was begun
+// last, where that is known, else with its first; its length where it has none.
+func (b *Playback) entrance(g *program) int {
+	first := 0
+	b.p.mu.Lock()
+	last, ok := b.p.places[g.asked]
+	b.p.mu.Unlock()
+	if ok && b.hours != nil && !b.req.Once {
+		first = g.find(last, 0) + 1
+	}
+	for i := range g.total {
+		if k := (first + i) % g.total; !b.unwanted(place{g, k}) {
+			return k
+		}
+	}
+	return g.total
+}
+
+// remember notes that a track of a program has begun.
+func (b *Playback) remember(pl place, it item) {
+	if b.hours == nil || b.req.Once || it.entry == nil {
+		return
+	}
+	b.p.mu.Lock()
+	defer b.p.mu.Unlock()
+	b.p.places[pl.g.asked] = it.entry.Track
+}
+
+// getReady opens what comes next, when its turn is near.
+func (b *Playback) getReady(ctx context.Context, at time.Time) {
+	h := b.hours
+	until := h.turn.Until
+	if until.IsZero() || until.Sub(at) > early || b.mix == nil || b.mix.cur == nil {
+		return
+	}
+	switch n := h.next; {
+	case n == nil:
+		n = &upcoming{}
+		h.next = n
+		for _, c := range h.of.At(until).Cues {
+			g, err := b.p.program(ctx, b.named(c.Playlist))
+			if err != nil {
+				continue
+			}
+			b.programs = append(b.programs, g)
+			if k := b.entrance(g); h.on != nil && c.Playlist != h.on.Playlist && k < g.total {
+				n.g = g
+				n.opening = b.opening(ctx, place{g, k}, 0, until.Sub(at))
+			}
+			return
+		}
+	case n.opening != nil && n.ready() && !n.good() && n.tries < maxLined: // what is whole goes before it
+		for k := n.k + 1; k < n.g.total; k++ {
+			if pl := (place{n.g, k}); !b.unwanted(pl) {
+				b.leave(n.opening)
+				n.opening = b.opening(ctx, pl, 0, until.Sub(at))
+				n.tries++
+				return
+			}
+		}
+		n.tries = maxLined
+	}
+}
+
+// drop leaves what was opened before its turn.
+func (b *Playback) drop(n *upcoming) {
+	if n != nil && n.opening != nil {
+		b.leave(n.opening)
+	}
+}
+
+// change is how long b is laid over a where the schedule changes.
+func (r *Request) change(a, b item) time.Duration {
+	if !r.Mixed {
+		return r.Crossfade
+	}
+	if d := r.fade(a, b); d > 0 {
+		return d
+	}
+	return changeFade
+}
+
+// overlap is how much of what sounds, in frames, the first in line is laid over
+// at a change of the schedule; 0 for not at all.
+func (b *Playback) overlap(o *opening) int64 {
+	if !b.changing || b.mix.in != nil || b.mix.owed != nil || b.mix.out || o.item.set != nil {
+		return 0
+	}
+	cur := b.mix.cur
+	n := min(b.frames(b.req.change(cur.item, o.item)), cur.end-b.mix.sent, o.deck.frames*int64(b.mix.rate)/int64(o.deck.format.Rate)/2)
+	if n < b.frames(shortest) {
+		return 0
+	}
+	return n
+}
+
+// lay has the first in line begin over the last n frames of what sounds.
+func (b *Playback) lay(o *opening, n int64) error {
+	v, cur := o.voice(), b.mix.cur
+	cur.cut = n < cur.end-b.mix.sent
+	b.outgo, b.joined, b.leaving, b.changing = cur, false, false, false
+	if err := b.mix.cross(v, n); err != nil {
+		return err
+	}
+	b.take(o, v)
+	return nil
+}
+
+// tune has the sets of a playlist heard, and no others any more.
+func (b *Playback) tune(ctx context.Context, playlist string) {
+	h := b.hours
+	if b.air == nil || h.untune != nil && h.tuned == playlist {
+		return
+	}
+	b.untune()
+	ctx, h.untune = context.WithCancel(ctx)
+	h.tuned = playlist
+	req := b.named(playlist)
+	b.wg.Go(func() { b.hearSets(ctx, req) })
+}
+
+// untune ends the hearing of sets; one that sounds is faded out first.
+func (b *Playback) untune() {
+	h := b.hours
+	if b.air == nil || h.untune == nil {
+		return
+	}
+	b.air.passSet()
+	end, before := h.untune, h.wane
+	h.untune, h.wane = nil, func() {
+		end()
+		if before != nil {
+			before()
+		}
+	}
+}
+
+// hearsSet tells whether a set sounds, or is in line.
+func (b *Playback) hearsSet() bool {
+	for _, o := range b.lined {
+		if o.item.set != nil {
+			return true
+		}
+	}
+	if b.mix == nil {
+		return false
+	}
+	for _, v := range []*voice{b.mix.cur, b.mix.in, b.outgo} {
+		if v != nil && v.item.set != nil {
+			return true
+		}
+	}
+	return false
+}
