@@ -72,6 +72,7 @@ func settleOn(t *testing.T, on floor, id, name string, began time.Time, args ...
 	flags.StringArray("allow", nil, "")
 	flags.StringArray("quiet-hours", nil, "")
 	flags.Bool("metered", false, "")
+	flags.String("zone", "", "")
 	if err := flags.Parse(append(args, "--network=none", "--allow="+id)); err != nil { // who is a neighbour here is known to follow
 		t.Fatal(err)
 	}
