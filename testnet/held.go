@@ -46,7 +46,7 @@ func (s *set) during(ctx context.Context, from, to float64, p *OnAirPhase) error
 	p.Missed = s.missed() - missed
 	var lags []float64
 	n := 0
-	for _, v := range s.venue {
+	for _, v := range s.venues() {
 		v.mu.Lock()
 		for _, x := range v.told {
 			if x.at.After(began) {
@@ -54,11 +54,14 @@ func (s *set) during(ctx context.Context, from, to float64, p *OnAirPhase) error
 			}
 		}
 		v.mu.Unlock()
-		if v.daemon == nil {
+		if !v.runs() {
 			continue
 		}
 		c, err := v.carries(ctx)
-		if err != nil {
+		switch {
+		case err != nil && !v.runs(): // it was killed meanwhile
+			continue
+		case err != nil:
 			return err
 		}
 		if c.Depth >= 0 {
@@ -98,13 +101,12 @@ func (s *set) stock(ctx context.Context) error {
 		s.r.SourceSaid = int64(8 * float64(st.Carries[0].Sent) / time.Since(s.begin).Seconds())
 	}
 	boxes := []*stock{{role: s.roles[onAirSeedbox]}}
-	for _, v := range s.venue {
-		boxes = append(boxes, &stock{role: v.role, heard: v})
+	for _, v := range s.venues() {
+		if v.runs() {
+			boxes = append(boxes, &stock{role: v.role, heard: v})
+		}
 	}
 	for _, b := range boxes {
-		if b.daemon == nil {
-			continue
-		}
 		st = daemon.Status{}
 		if err := b.must(ctx, &st, "status"); err != nil {
 			return err
@@ -136,8 +138,8 @@ func (s *set) hold(ctx context.Context, aired daemon.Aired) error {
 			return f.Held == 2, fmt.Sprintf("%s holds %d tracks and misses %d", r.name, f.Held, f.Missing), err
 		})
 	}
-	for _, v := range s.venue { // one by one: the cores are wanted for sound
-		if v.daemon == nil {
+	for _, v := range s.venues() { // one by one: the cores are wanted for sound
+		if !v.runs() {
 			continue
 		}
 		took, err := holds(v.role)

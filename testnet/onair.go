@@ -46,14 +46,16 @@ type OnAirReport struct {
 	RelayBits  []int64 `json:"relayBits"`
 	// Join is from the command listen to the first sample, of those who come
 	// while the set is on air, in seconds; Lag is what all told, until they were killed or cut off.
-	// SpawnP50 is what the command "version" takes in mid-set.
-	SpawnP50 float64 `json:"spawnP50"`
-	Joins    int     `json:"joins"`
-	JoinP50  float64 `json:"joinP50"`
-	JoinP95  float64 `json:"joinP95"`
-	LagP50   float64 `json:"lagP50"`
-	LagP95   float64 `json:"lagP95"`
-	LagMax   float64 `json:"lagMax"`
+	// SpawnP50 is what the command "version" takes in mid-set, JoinSeconds each
+	// one's join, by venues.
+	SpawnP50    float64   `json:"spawnP50"`
+	Joins       int       `json:"joins"`
+	JoinSeconds []float64 `json:"joinSeconds"`
+	JoinP50     float64   `json:"joinP50"`
+	JoinP95     float64   `json:"joinP95"`
+	LagP50      float64   `json:"lagP50"`
+	LagP95      float64   `json:"lagP95"`
+	LagMax      float64   `json:"lagMax"`
 	// Segments counts those that were on air for a listener, Missed those of
 	// them that were not there in time. Who was killed or cut off is left out.
 	Segments int64   `json:"segments"`
@@ -65,10 +67,16 @@ type OnAirReport struct {
 	Sent   int64 `json:"sentSamples"`
 	Whole  int   `json:"whole"`
 	Unlike int   `json:"unlike"`
-	// Killed is the venue that was killed, Cut the one whose line was cut for a
-	// time: those who carried the most for others just then.
-	Killed OnAirLoss `json:"killed"`
-	Cut    OnAirLoss `json:"cut"`
+	// Kills are the venues that were killed while they carried it for others, so
+	// many a minute as KillsAMinute from KillFromSeconds to KillToSeconds. Others
+	// came in their place, who are counted as those who come while it is on air.
+	// Cut is the one whose line was cut for a time: who carried the most for
+	// others just then.
+	KillsAMinute    float64     `json:"killsAMinute"`
+	KillFromSeconds float64     `json:"killFromSeconds"`
+	KillToSeconds   float64     `json:"killToSeconds"`
+	Kills           []OnAirKill `json:"kills"`
+	Cut             OnAirLoss   `json:"cut"`
 	// Before and After are how it was for a while before an archivist's box
 	// came, which has no lease, after LentSeconds, and at the end.
 	LentSeconds float64    `json:"lentSeconds"`
@@ -121,8 +129,9 @@ type OnAirPhase struct {
 
 // OnAirLoss is a venue that others lost.
 type OnAirLoss struct {
-	// Gave is what its line sent in the ten seconds before, in bits a second,
-	// Lost how many segments all others missed in the next eighth of the set.
+	// Gave is what its line sent in the seconds before, in bits a second, Lost
+	// how many segments all others missed while it was cut off, or until the next
+	// one was killed.
 	Gave int64 `json:"gaveBits"`
 	Lost int64 `json:"lost"`
 }
@@ -139,7 +148,7 @@ const onAirLent = 12_500_000
 
 // When what happens does, and is seen to be over, as shares of the set.
 const (
-	killedFrom, killedTo = .32, .43
+	killedFrom, killedTo = .3, .86 // so that who comes for the last one hears some of it
 	cutFrom, cutTo       = .44, .55
 	calmFrom, lentFrom   = .58, .74
 	lentTo, almostOver   = .82, .98
@@ -173,7 +182,7 @@ func OnAirComes(i, venues int) float64 {
 // it.
 func onAir(ctx context.Context, cfg RunConfig, dir string) (any, error) {
 	r := OnAirReport{Venues: 16}
-	loops := 3
+	loops := 4
 	if cfg.Brief {
 		r.Venues, loops = 3, 1
 	}
@@ -216,6 +225,8 @@ func (s *set) tell(ctx context.Context, loops int) error {
 	if err != nil {
 		return err
 	}
+	s.r.KillsAMinute, s.r.KillFromSeconds, s.r.KillToSeconds = killsAMinute, s.length(killedFrom).Seconds(), s.length(killedTo).Seconds()
+	s.kills, s.order = planKills(onAirSeed, s.length(killedFrom), s.length(killedTo), s.r.Venues)
 	if err := s.gather(ctx, track); err != nil {
 		return err
 	}
@@ -249,17 +260,12 @@ func (s *set) tell(ctx context.Context, loops int) error {
 		if err := s.come(actx, ctx); err != nil {
 			return err
 		}
-		err := s.lose(actx, killedFrom, killedTo, &s.r.Killed, func(v *listener) error { v.kill(); return nil }, nil)
-		if err != nil {
-			return err
-		}
-		err = s.lose(actx, cutFrom, cutTo, &s.r.Cut, func(v *listener) error { return s.world.Boxes[v.box].Cut(actx) },
-			func(v *listener) error { return s.world.Boxes[v.box].Heal(actx) })
-		if err != nil {
+		if err := s.cutOff(actx, cutFrom, cutTo); err != nil {
 			return err
 		}
 		return s.lend(actx, ctx)
 	})
+	air.Go(func() error { return s.killRelays(actx, ctx) })
 	if err := air.Wait(); err != nil {
 		return err
 	}
@@ -297,8 +303,9 @@ func (s *set) length(share float64) time.Duration {
 // come has the venues come that do not wait for the set, who hear until evening
 // ends.
 func (s *set) come(ctx, evening context.Context) error {
-	for i, v := range s.venue {
-		at := OnAirComes(i, len(s.venue))
+	all := s.venues()
+	for i, v := range all {
+		at := OnAirComes(i, len(all))
 		s.r.ComeSeconds = append(s.r.ComeSeconds, s.length(at).Seconds())
 		if at == 0 {
 			continue
@@ -311,9 +318,9 @@ func (s *set) come(ctx, evening context.Context) error {
 	return nil
 }
 
-// lose has those who carry the set do without the one that gives the most, from
+// cutOff has those who carry the set do without the one that gives the most, from
 // one time until another.
-func (s *set) lose(ctx context.Context, from, to float64, loss *OnAirLoss, lose, find func(*listener) error) error {
+func (s *set) cutOff(ctx context.Context, from, to float64) error {
 	if err := s.until(ctx, from); err != nil {
 		return err
 	}
@@ -325,17 +332,15 @@ func (s *set) lose(ctx context.Context, from, to float64, loss *OnAirLoss, lose,
 	v.gone = true
 	v.mu.Unlock()
 	before := s.missed()
-	if err := lose(v); err != nil {
+	box := s.world.Boxes[v.box]
+	if err := box.Cut(ctx); err != nil {
 		return err
 	}
 	if err := s.until(ctx, to); err != nil {
 		return err
 	}
-	loss.Gave, loss.Lost = gave, s.missed()-before
-	if find == nil {
-		return nil
-	}
-	return find(v)
+	s.r.Cut = OnAirLoss{gave, s.missed() - before}
+	return box.Heal(ctx)
 }
 
 // lend has an archivist's box come, which runs until evening ends, and tells what
@@ -385,14 +390,14 @@ func (s *set) sum(aired daemon.Aired) error {
 	r.Sent, r.SetSeconds = aired.Tracks[0].Samples, float64(aired.Tracks[0].Ms)/1000
 	r.Copies = int64(float64(8*r.SetBytes) / r.SetSeconds * float64(r.Venues))
 	r.SourceBits, r.SourceMean = s.meter.Most(onAirDJ, 10*time.Second, s.begin, s.last), s.meter.Mean(onAirDJ, s.begin, s.last)
-	for _, v := range s.venue {
-		r.RelayBits = append(r.RelayBits, s.meter.Most(v.box, 10*time.Second, s.begin, s.last))
+	for box := onAirVenues; box < len(s.boxes.Boxes); box++ {
+		r.RelayBits = append(r.RelayBits, s.meter.Most(box, 10*time.Second, s.begin, s.last))
 	}
 	slices.Sort(r.RelayBits)
 	slices.Reverse(r.RelayBits)
 	var joins, lags []float64
 	var first []byte
-	for _, v := range s.venue {
+	for _, v := range s.venues() {
 		if v.join > 0 && v.file == "" {
 			joins = append(joins, v.join.Seconds())
 		}
@@ -421,6 +426,7 @@ func (s *set) sum(aired daemon.Aired) error {
 			r.Unlike++
 		}
 	}
+	r.JoinSeconds = slices.Clone(joins)
 	r.Joins, r.JoinP50, r.JoinP95 = len(joins), part(joins, .5), part(joins, .95)
 	r.LagP50, r.LagP95, r.LagMax = part(lags, .5), part(lags, .95), part(lags, 1)
 	r.Share = float64(r.Missed) / float64(max(1, r.Segments))

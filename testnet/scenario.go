@@ -36,7 +36,7 @@ func Scenarios() []Scenario {
 		{"swarm", "ten venues want a catalogue of one DJ at once, over uplinks of 4 Mbit/s, which two cores carry; she sends it little more than once", false, true, swarm},
 		{"swarm-shut", "ten venues on lines of 10 and 2 Mbit/s, of which 61 % cannot be dialled, want a catalogue at once", false, true, swarmShut},
 		{"no-way-in", "a DJ and two venues sit behind routers that nobody gets through, one of them where only the web goes out; an archivist relays words and has a gateway", false, true, noWayIn},
-		{"on-air", "a DJ with 2 Mbit/s up plays a set to sixteen venues, of which half cannot be dialled; one that carries it is killed, one is cut off, a seedbox comes; the set becomes a track and is not sent again", false, true, onAir},
+		{"on-air", "a DJ with 2 Mbit/s up plays a set to sixteen venues, of which half cannot be dialled; five a minute of those who carry it are killed, and others come in their place; one is cut off, a seedbox comes; the set becomes a track and is not sent again", false, true, onAir},
 	}
 }
 

@@ -8,9 +8,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"playnode/daemon"
 	"playnode/testnet/netns"
@@ -23,9 +26,15 @@ type set struct {
 	r     *OnAirReport
 	world *netns.World
 	meter *netns.Meter
+	kills []plannedKill
+	order []int       // of venues, to be killed
+	heirs []*listener // who come in the place of those
+
+	mu    sync.Mutex // guards what follows, and r.Kills
 	venue []*listener
 
 	hearing sync.WaitGroup
+	coming  errgroup.Group
 	begin   time.Time    // when the set went on air
 	last    time.Time    // when its last segment did
 	cut     atomic.Int64 // segments that are on air
@@ -37,16 +46,38 @@ type set struct {
 // listener is a venue that hears the set.
 type listener struct {
 	*role
-	box  int
-	file string // what it hears goes there; "" where it comes later
+	box   int
+	file  string // what it hears goes there; "" where it comes later
+	where string // how its daemon is dialled
 
 	mu      sync.Mutex // guards what follows
+	up      bool       // its daemon runs
 	join    time.Duration
 	told    []telling
 	missing int64
 	samples int64
 	gone    bool // killed or cut off
 	err     error
+}
+
+// runs tells whether its daemon does, hears whether it was not cut off either.
+func (v *listener) runs() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.up
+}
+
+func (v *listener) hears() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.up && !v.gone
+}
+
+// venues are those who have come so far, and those who will as was planned.
+func (s *set) venues() []*listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.venue)
 }
 
 // telling is the lag that a venue told of, in seconds.
@@ -115,6 +146,9 @@ func (s *set) gather(ctx context.Context, track string) error {
 			return err
 		}
 	}
+	if err := s.invite(ctx); err != nil {
+		return err
+	}
 	if err := dj.must(ctx, nil, "publish"); err != nil {
 		return err
 	}
@@ -130,8 +164,9 @@ func (s *set) gather(ctx context.Context, track string) error {
 		if err := v.start(ctx, peers...); err != nil {
 			return err
 		}
+		v.where, v.up = v.addr(), true
 		if !wc.Boxes[v.box].Undialable {
-			reached = append(reached, v.addr())
+			reached = append(reached, v.where)
 		}
 	}
 	for _, v := range s.venue {
@@ -211,8 +246,8 @@ func (s *set) hear(ctx context.Context, v *listener) {
 // busiest is who gives the most to others, of those who are still there.
 func (s *set) busiest() (most *listener, gave int64) {
 	now := time.Now()
-	for _, v := range s.venue {
-		if x := s.meter.Mean(v.box, now.Add(-10*time.Second), now); !v.gone && x > gave {
+	for _, v := range s.venues() {
+		if x := s.meter.Mean(v.box, now.Add(-10*time.Second), now); v.hears() && x > gave {
 			most, gave = v, x
 		}
 	}
@@ -221,7 +256,7 @@ func (s *set) busiest() (most *listener, gave int64) {
 
 // missed counts what all miss who are still there.
 func (s *set) missed() (n int64) {
-	for _, v := range s.venue {
+	for _, v := range s.venues() {
 		v.mu.Lock()
 		if !v.gone {
 			n += v.missing
