@@ -60,6 +60,8 @@ type child struct {
 	leaving time.Time // since when it is asked to go elsewhere
 	said    state
 	saidAt  time.Time
+	waits   bool      // it has asked for everything, and there was no room
+	welcome time.Time // when it was last told that there is
 	allow   allowance // pulls
 	turns   allowance
 }
@@ -272,11 +274,11 @@ func (cr *carry) push(ch *child, seq uint64, bin []byte, now time.Time) {
 // turn judges what a child asks for, and gives it.
 func (cr *carry) turn(ch *child, m mode, flags byte, next uint64) {
 	now := cr.c.cfg.Now()
-	ch.flags = flags
+	ch.flags, ch.waits = flags, false
 	was := ch.mode
 	switch {
 	case m == full && was != full && !cr.bears(ch, now):
-		m = min(was, heads)
+		m, ch.waits = min(was, heads), true
 	case m == heads && was != heads && !ch.near && (cr.standbys() >= cr.watchable() || cr.c.cfg.Hush()):
 		m = nothing
 	}

@@ -150,6 +150,31 @@ func TestALineBearsSoMany(t *testing.T) {
 	})
 }
 
+// Who was refused is told as soon as there is room, and does not find out when it asks again.
+func TestWhoWaitsIsToldOfRoom(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage) {
+		dj := s.box("dj", func(c *live.Config) { c.Upload = 24_000 }) // one
+		air := dj.air(s)
+		s.plays(air, 10, false)
+		shut := func(c *live.Config) { c.Upload, c.Dialable = 1, func() bool { return false } } // and carries for nobody
+		first, second := s.box("first", shut), s.box("second", shut)
+		s.Link(dj.Node, first.Node)
+		first.hear(s)
+		s.plays(air, 3, false)
+		s.Link(dj.Node, second.Node)
+		second.hear(s)
+		s.plays(air, 1, false)
+		if second.feed.Stats().Parent != "" {
+			t.Fatal("it has the set, and there is no room")
+		}
+		first.feed.Close()
+		<-time.After(250 * time.Millisecond)
+		if p := second.feed.Stats(); p.Parent != dj.ID() {
+			t.Errorf("%+v", p)
+		}
+	})
+}
+
 // Who can carry for others takes the place of who cannot, which loses nothing.
 func TestWhoCarriesStandsNearer(t *testing.T) {
 	onStage(t, func(t *testing.T, s *stage) {

@@ -136,6 +136,25 @@ func (cr *carry) tell(ch *child, now time.Time) {
 	cr.c.say(ch.link, s.frame())
 }
 
+// welcome tells those who were refused that there is room now, here or at who is
+// given: as many as there is room for, each once until it asks again, and not over
+// and over where it is refused all the same.
+func (cr *carry) welcome(s spare, now time.Time) {
+	room := int(s.free) + int(s.below)
+	for _, ch := range cr.children {
+		if room <= 0 {
+			return
+		}
+		if !ch.waits || now.Sub(ch.welcome) < again {
+			continue
+		}
+		ch.waits, ch.welcome = false, now
+		room--
+		cr.tell(ch, now)
+		cr.c.say(ch.link, referFrame(cr.refer(ch)))
+	}
+}
+
 // offers tells neighbours where we stand, where that has changed, and has
 // children go where there are too many.
 func (cr *carry) offers(now time.Time) {
@@ -168,6 +187,7 @@ func (cr *carry) offers(now time.Time) {
 			cr.tell(ch, now)
 		}
 	}
+	cr.welcome(s, now)
 	if p := cr.parent; p != nil && s != cr.offer && now.Sub(cr.offerAt) >= told/2 {
 		cr.offer, cr.offerAt = s, now
 		cr.c.say(p.link, frame(frameSpare, s.append(nil)))

@@ -169,6 +169,9 @@ func (cr *carry) stands(s *source, k *candidate, st state, now time.Time) error 
 		k.wait = 0
 	}
 	k.depth, k.free, k.at = len(st.path)-1, st.free, now
+	if st.free > 0 && s != cr.next {
+		s.refused = time.Time{} // there was none when it was asked
+	}
 	switch {
 	case s == cr.next && st.mode == full:
 		if cr.parent == nil && cr.fit(s) {

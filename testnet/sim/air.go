@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,16 +77,21 @@ func (s *stage) lend(ctx context.Context, seedbox *listener) {
 	s.mu.Lock()
 	s.before = d
 	s.mu.Unlock()
-	s.come(ctx, seedbox, nil)
+	s.run(ctx, seedbox, nil)
+	s.come(seedbox)
 }
 
 // kill ends one after the other of those who carry for others.
 func (s *stage) kill(ctx context.Context) {
 	every := time.Duration(float64(time.Minute) / s.cfg.Kills)
+	wait := cmp.Or(s.cfg.KillFrom, every)
 	for i := 0; ; i++ {
 		select {
-		case <-time.After(every):
+		case <-time.After(wait):
 		case <-ctx.Done():
+			return
+		}
+		if wait = every; s.cfg.KillTo > 0 && time.Since(s.begin) > s.cfg.KillTo {
 			return
 		}
 		s.mu.Lock()
@@ -122,7 +128,8 @@ func (s *stage) kill(ctx context.Context) {
 		s.wg.Go(func() {
 			select {
 			case <-time.After(10 * time.Second):
-				s.come(ctx, heir, know)
+				s.run(ctx, heir, know)
+				s.come(heir)
 			case <-ctx.Done():
 			}
 		})

@@ -18,8 +18,10 @@ type listener struct {
 	lan     int
 	crowd   bool
 	carrier *live.Carrier
+	life    context.Context // from run on
 	stop    context.CancelFunc
-	done    chan struct{}
+	runs    sync.WaitGroup
+	done    chan struct{} // closed when all that runs has ended
 
 	mu     sync.Mutex // guards what follows
 	feed   *live.Feed // nil where nobody passes anything on
@@ -33,15 +35,26 @@ type listener struct {
 	sent   []int64 // over the line, by second
 }
 
-// come has a box hear.
-func (s *stage) come(ctx context.Context, l *listener, know []string) {
-	ctx, l.stop = context.WithCancel(ctx)
+// run has a box run until it is stopped, and connect to those that it knows.
+func (s *stage) run(ctx context.Context, l *listener, know []string) {
+	l.life, l.stop = context.WithCancel(ctx)
 	l.done = make(chan struct{})
+	if s.cfg.Plain {
+		return
+	}
+	l.runs.Go(func() { l.carrier.Run(l.life) })
+	for _, a := range append(know, s.source.node.Addrs()[0]) {
+		l.runs.Go(func() { l.node.Connect(l.life, a) })
+	}
+}
+
+// come has a box that runs hear.
+func (s *stage) come(l *listener) {
+	ctx := l.life
 	s.mu.Lock()
 	s.all = append(s.all, l)
 	l.edge, l.came.Asked, l.came.Pace = len(s.cut), time.Now(), s.cfg.Pace
 	s.mu.Unlock()
-	var runs sync.WaitGroup
 	if s.cfg.Plain {
 		s.wg.Go(func() {
 			s.tuneIn(ctx, l)
@@ -49,15 +62,11 @@ func (s *stage) come(ctx context.Context, l *listener, know []string) {
 		})
 		return
 	}
-	runs.Go(func() { l.carrier.Run(ctx) })
-	for _, a := range append(know, s.source.node.Addrs()[0]) {
-		runs.Go(func() { l.node.Connect(ctx, a) })
-	}
 	feed := l.carrier.Hear(s.dj.Set(), s.cfg.Patience)
 	l.mu.Lock()
 	l.feed = feed
 	l.mu.Unlock()
-	runs.Go(func() {
+	l.runs.Go(func() {
 		for {
 			item, err := feed.Next(ctx)
 			if err != nil {
@@ -71,7 +80,7 @@ func (s *stage) come(ctx context.Context, l *listener, know []string) {
 		}
 	})
 	s.wg.Go(func() {
-		runs.Wait()
+		l.runs.Wait()
 		feed.Close()
 		close(l.done)
 	})
@@ -113,6 +122,8 @@ const (
 	// many it may lack before it is ended, as servers for radio do it: 512 KiB
 	// of them.
 	burst, behind = 3, 30
+	// tlsRounds is how many round trips a dial takes by TCP and TLS.
+	tlsRounds = 2
 	// redial is how soon a stream that has ended is asked for again.
 	redial = time.Second
 )
@@ -147,7 +158,7 @@ func (s *stage) serve(_ string, out node.Stream) {
 // tuneIn hears the set by such a stream, and by another where one ends.
 func (s *stage) tuneIn(ctx context.Context, l *listener) {
 	next := -1
-	l.node.Connect(ctx, s.source.node.Addrs()[0])
+	l.node.dial(ctx, s.source.node.Addrs()[0], tlsRounds)
 	for ctx.Err() == nil {
 		in, err := l.node.Open(ctx, s.source.node.ID(), plainProtocol)
 		if err == nil {

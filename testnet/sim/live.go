@@ -20,6 +20,9 @@ type LiveConfig struct {
 	Venues, Crowd int
 	Within        time.Duration
 	Come          []time.Duration
+	// Ready has the venues' boxes run and be connected before the set begins; else
+	// a box dials when its venue comes.
+	Ready bool
 	// Length is how long she is on air (two minutes).
 	Length time.Duration
 	// Pace is how long a segment is (1 s), Size what it has in bytes, sealed
@@ -37,11 +40,13 @@ type LiveConfig struct {
 	Undialable float64
 	// Neighbours is how many other venues each one dials (5); all dial the DJ.
 	Neighbours int
-	// Kills is how many who carry the set for others are killed a minute, of
-	// which Silent, from 0 to 1, without a word. Others come in their place
-	// ten seconds later.
-	Kills  float64
-	Silent float64
+	// Kills is how many who carry the set for others are killed a minute, from
+	// KillFrom (a kill's time from the beginning) to KillTo (the end), of which
+	// Silent, from 0 to 1, without a word. Others come in their place ten seconds
+	// later.
+	Kills            float64
+	Silent           float64
+	KillFrom, KillTo time.Duration
 	// Seedbox, when it has a rate, is an archivist's line, which comes after
 	// Lent (at once). What it changed is told of as much time before as there
 	// is between half of what is left and the end.
@@ -184,12 +189,6 @@ func Live(ctx context.Context, cfg LiveConfig) (LiveReport, error) {
 	if cfg.Plain {
 		s.source.node.Handle(plainProtocol, s.serve)
 	}
-	s.begin = time.Now()
-	s.wg.Go(func() { s.count(ctx) })
-	if cfg.Seedbox.Up > 0 {
-		seedbox := s.box("seedbox", cfg.Seedbox, false, 0)
-		s.wg.Go(func() { s.lend(ctx, seedbox) })
-	}
 	r := LiveReport{Venues: cfg.Venues + cfg.Crowd}
 	var venues []*listener
 	for i, at := range s.rand.Perm(cfg.Venues + cfg.Crowd) {
@@ -204,6 +203,10 @@ func Live(ctx context.Context, cfg LiveConfig) (LiveReport, error) {
 		v := s.box(fmt.Sprint("venue", i), cfg.Venue, shut, lan)
 		v.crowd = i >= cfg.Venues
 		venues = append(venues, v)
+	}
+	ready := time.Duration(0) // until all are connected
+	if cfg.Ready {
+		ready = 5 * time.Second
 	}
 	for i, v := range venues {
 		wait := time.Duration(0)
@@ -225,13 +228,26 @@ func Live(ctx context.Context, cfg LiveConfig) (LiveReport, error) {
 				know = append(know, w.node.Addrs()[0])
 			}
 		}
+		if cfg.Ready {
+			s.run(ctx, v, know)
+		}
 		s.wg.Go(func() {
 			select {
-			case <-time.After(wait):
-				s.come(ctx, v, know)
+			case <-time.After(ready + wait):
+				if !cfg.Ready {
+					s.run(ctx, v, know)
+				}
+				s.come(v)
 			case <-ctx.Done():
 			}
 		})
+	}
+	<-time.After(ready)
+	s.begin = time.Now()
+	s.wg.Go(func() { s.count(ctx) })
+	if cfg.Seedbox.Up > 0 {
+		seedbox := s.box("seedbox", cfg.Seedbox, false, 0)
+		s.wg.Go(func() { s.lend(ctx, seedbox) })
 	}
 	if cfg.Kills > 0 {
 		s.wg.Go(func() { s.kill(ctx) })
@@ -247,6 +263,7 @@ func Live(ctx context.Context, cfg LiveConfig) (LiveReport, error) {
 		l.node.Close()
 	}
 	for _, v := range venues {
+		v.runs.Wait()
 		v.node.Close()
 	}
 	return r, err

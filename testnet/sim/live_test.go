@@ -103,6 +103,8 @@ func TestLiveBeside(t *testing.T) {
 			SegmentBytes        int
 			ComeSeconds         []float64
 			LentSeconds         float64
+
+			KillsAMinute, KillFromSeconds, KillToSeconds float64
 		}
 	}
 	if err := json.Unmarshal(text, &results); err != nil || len(results) != 1 {
@@ -115,6 +117,7 @@ func TestLiveBeside(t *testing.T) {
 		Venues: real.Venues, Undialable: float64(real.Undialable) / float64(real.Venues), Source: line, Venue: line, Unsaid: true,
 		Pace: delay(1000 * real.SetSeconds / float64(real.SetSegments)), Size: real.SegmentBytes, Length: delay(1000 * real.SetSeconds),
 		Seedbox: sim.Line{Up: 12_500_000, Down: 12_500_000, Delay: 10 * time.Millisecond}, Lent: delay(1000 * real.LentSeconds),
+		Ready: true, Kills: real.KillsAMinute, Silent: .5, KillFrom: delay(1000 * real.KillFromSeconds), KillTo: delay(1000 * real.KillToSeconds),
 	}
 	for _, s := range real.ComeSeconds {
 		cfg.Come = append(cfg.Come, delay(1000*s))

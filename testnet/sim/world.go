@@ -220,9 +220,17 @@ func (n *Node) OnConnect(f func(peer string)) {
 	}
 }
 
-// Connect takes two round trips, as TCP with a handshake above it does. To a
-// node that cannot be dialled it fails after a while; it does not redial.
-func (n *Node) Connect(ctx context.Context, addr string) error {
+// rounds is how many round trips a dial takes by libp2p over TCP until streams are
+// opened: TCP's own, one in which the handshake is chosen, Noise's until the dialler
+// may send, and one in which each says what it speaks (identify).
+const rounds = 4
+
+// Connect takes as long as a dial does. To a node that cannot be dialled it fails
+// after a while; it does not redial.
+func (n *Node) Connect(ctx context.Context, addr string) error { return n.dial(ctx, addr, rounds) }
+
+// dial is Connect where a dial takes so many round trips.
+func (n *Node) dial(ctx context.Context, addr string, rounds int) error {
 	n.world.mu.Lock()
 	var to *Node
 	for _, o := range n.world.nodes {
@@ -237,7 +245,7 @@ func (n *Node) Connect(ctx context.Context, addr string) error {
 	}
 	wait := dialTime
 	if to != nil && !to.Undialable && !to.gone {
-		wait = 4 * (n.Delay + to.Delay)
+		wait = time.Duration(2*rounds) * (n.Delay + to.Delay)
 	}
 	select {
 	case <-time.After(wait):
