@@ -61,7 +61,7 @@ func (s *stage) box(name string) (binary.Box, identity) {
 	tmp := filepath.Join(home, "tmp")
 	s.ok(os.MkdirAll(tmp, 0o700))
 	b := binary.Box{Program: playnode, Repo: filepath.Join(home, "repo"),
-		Env: []string{"TMPDIR=" + tmp, "HOME=" + home, "XDG_RUNTIME_DIR=" + tmp, "GORACE=halt_on_error=1 exitcode=66"}}
+		Env: []string{"TMPDIR=" + tmp, "HOME=" + home, "XDG_RUNTIME_DIR=" + tmp, "GORACE=halt_on_error=1 exitcode=66 atexit_sleep_ms=0"}}
 	var id identity
 	s.ok(b.JSON(s.ctx, &id, "init", "--network", "none"))
 	return b, id
