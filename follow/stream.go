@@ -15,6 +15,12 @@ const (
 	// here, before its records are read: nobody has judged yet how much of it
 	// is to be had.
 	glimpse, firstBytes = 2 * time.Second, 16 << 20
+	// firstLeaves is how much of it may be leaves: a stream goes down into each
+	// track before it comes to the next record, and who has the records seeks
+	// the leaves in a better order.
+	firstLeaves, leastLeaf = 256 << 10, 32 << 10
+	// unanswered is after how long a gateway is asked for it beside a peer.
+	unanswered = 500 * time.Millisecond
 	// few is how many tracks are streamed each as one. Of more, blocks are
 	// sought side by side: the head of each track comes before the tails.
 	few = 8
@@ -36,16 +42,17 @@ type Bulk interface {
 	Trees(ctx context.Context, root cid.Cid, most int64, each func(c cid.Cid, size int)) error
 }
 
-// stream has by way what is below root here, as far as there is room. What
-// does not come so is sought as ever.
-func (w *walk) stream(ctx context.Context, way way, root cid.Cid, most uint64, p Priority) error {
+// stream has by way what is below root here, as far as there is room, and calls
+// came with the size of each block. What does not come so is sought as ever.
+func (w *walk) stream(ctx context.Context, way way, root cid.Cid, most uint64, p Priority, came func(size int)) error {
 	release, err := w.f.room(ctx, most, p)
 	if err != nil {
 		return err
 	}
 	defer release()
-	err = way(ctx, root, int64(most), func(c cid.Cid, _ int) {
+	err = way(ctx, root, int64(most), func(c cid.Cid, size int) {
 		w.f.taken(c)
+		came(size)
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if w.fresh == nil {
@@ -73,19 +80,58 @@ type way func(ctx context.Context, root cid.Cid, most int64, each func(c cid.Cid
 
 // first has the beginning of a catalogue come of which nothing is here, from a
 // peer or else a gateway: each of its records names the next, so that one by one
-// they take a round trip each.
+// they take a round trip each. Who is silent is raced, and not waited for.
 func (w *walk) first(ctx context.Context, envelope cid.Cid) {
 	if w.f.cfg.Bulk == nil || w.local {
 		return
 	}
-	for _, way := range []way{w.f.cfg.Bulk.Trees, w.f.cfg.Bulk.Stream} {
-		within, cancel := context.WithTimeout(ctx, glimpse)
-		err := w.stream(within, way, envelope, firstBytes, Unleased)
-		cancel()
-		if err == nil {
-			return
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 2)
+	running := 0
+	defer func() {
+		for cancel(); running > 0; running-- {
+			<-ended
+		}
+	}()
+	begin := func(way way) {
+		running++
+		go func() { ended <- w.glimpse(ctx, way, envelope) }()
+	}
+	begin(w.f.cfg.Bulk.Trees)
+	late := time.NewTimer(unanswered)
+	defer late.Stop()
+	for next := true; running > 0; {
+		select {
+		case err := <-ended:
+			if running--; err == nil {
+				return
+			}
+		case <-late.C:
+		}
+		if next {
+			begin(w.f.cfg.Bulk.Stream)
+			next = false
 		}
 	}
+}
+
+// glimpse has the beginning come by one way, until it is enough.
+func (w *walk) glimpse(ctx context.Context, way way, envelope cid.Cid) error {
+	ctx, enough := context.WithTimeout(ctx, glimpse)
+	defer enough()
+	leaves := 0 // one call of what counts them at a time
+	err := w.stream(ctx, way, envelope, firstBytes, Unleased, func(size int) {
+		if size < leastLeaf {
+			return
+		}
+		if leaves += size; leaves >= firstLeaves {
+			enough()
+		}
+	})
+	if leaves >= firstLeaves {
+		return nil
+	}
+	return err
 }
 
 // streamed has tracks of which nothing is here streamed, if they are few.
@@ -107,7 +153,7 @@ func (w *walk) streamed(ctx context.Context, entries []manifests.Entry) {
 	g.SetLimit(streams)
 	for _, e := range lacking {
 		g.Go(func() error {
-			w.stream(ctx, w.f.cfg.Bulk.Stream, e.Track, e.Size+slack, w.f.keep(e.Track))
+			w.stream(ctx, w.f.cfg.Bulk.Stream, e.Track, e.Size+slack, w.f.keep(e.Track), func(int) {})
 			return nil // what has not come is sought
 		})
 	}
