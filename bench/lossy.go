@@ -25,7 +25,7 @@ const (
 )
 
 var (
-	remote = netns.Line{Delay: 250 * time.Millisecond, Up: 250_000, Down: 250_000}
+	remote  = netns.Line{Delay: 250 * time.Millisecond, Up: 250_000, Down: 250_000}
 	sitting = []session{
 		{12 * time.Minute, []listening{
 			{line: remote, name: "500 ms and 2 Mbit/s", loss: .1, venues: 16},

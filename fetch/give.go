@@ -414,6 +414,7 @@ func (g *giver) hurry(c *client, orders []order) {
 			c.orders[i].class = o.class
 		}
 	}
+	c.poke(true) // it may wait for its turn
 }
 
 func (g *giver) cancel(c *client, numbers []uint32) {

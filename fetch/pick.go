@@ -45,11 +45,17 @@ func (s *Scheduler) bestUnknown(w *want, now time.Time) *peer {
 		if (w.said|w.has)&p.bit != 0 || !s.mayAsk(w, p, now) || w.Class != node.Now && p.misses > p.hits {
 			continue
 		}
-		if best == nil || p.eta(size, now) < best.eta(size, now) {
+		if best == nil || p.likelier(best, w) || !best.likelier(p, w) && p.eta(size, now) < best.eta(size, now) {
 			best = p
 		}
 	}
 	return best
+}
+
+// likelier tells whether p has given something, and q nothing, where w is to be
+// heard: to be told that it is not held costs a round trip.
+func (p *peer) likelier(q *peer, w *want) bool {
+	return !w.Deadline.IsZero() && p.hits > 0 && q.hits == 0
 }
 
 // mayAsk tells whether p has room for w, has not put it off, is not asked for
@@ -222,6 +228,7 @@ func (s *Scheduler) askPeer(w *want, p *peer, now time.Time) {
 	p.wants = append(p.wants, order{w.number, min(w.Class, node.Later), o != nil && o.alone, w.digest})
 	p.poke(true)
 	s.look(w, a.due)
+	s.press(w, now)
 }
 
 // guessSize is how large w may be, from what came before. s.mu is held.

@@ -215,6 +215,7 @@ func (s *Scheduler) hope(w *want, now time.Time) (until time.Time, hope bool) {
 
 // rescue asks one more for w when those asked are late. s.mu is held.
 func (s *Scheduler) rescue(w *want, now time.Time) {
+	s.press(w, now)
 	last := w.asks[len(w.asks)-1]
 	if last.peer == nil { // a source: no telling how far it is
 		if p := s.bestHolder(w, now); p != nil {

@@ -68,6 +68,8 @@ type ask struct {
 	size  int64     // as was guessed
 	came  int64     // bytes of it that have come, the first at first
 	first time.Time
+	// pressed says that the peer has been told that it is nearly due.
+	pressed bool
 }
 
 // passenger is one who waits.

@@ -184,7 +184,7 @@ func (b *Playback) lineUp(ctx context.Context) {
 		case o.ready():
 			return o.good()
 		}
-		return !b.pressed() && time.Since(o.since) < slowAfter
+		return (b.lateAt.IsZero() || !b.pressed()) && time.Since(o.since) < slowAfter // what has just begun is pressed, and not late
 	}) {
 		return
 	}

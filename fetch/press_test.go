@@ -1,0 +1,94 @@
+package fetch
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"playnode/node"
+)
+
+// TestWhatIsNearlyDueGoesFirst: of what one peer is asked for, what was asked for
+// last, and is due first, comes in time.
+func TestWhatIsNearlyDueGoesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		far := []node.Block{large(1 << 20), large(1<<20 - 1)}
+		due := large(32 << 10)
+		from, _ := w.box("giver", func(c *Config) { c.Upload = 100_000 }, append(far, due)...)
+		n, one := w.box("one", nil)
+		w.Link(n, from)
+		<-time.After(time.Second)
+		for _, b := range far {
+			one.Ask(t.Context(), b.CID, node.Want{Class: node.Next, Deadline: time.Now().Add(time.Minute)}, func([]byte, error) {})
+		}
+		<-time.After(time.Second)
+		began := time.Now()
+		must(t, one, due, node.Want{Class: node.Next, Deadline: began.Add(12 * time.Second)})
+		if took := time.Since(began); took > 12*time.Second || took < 6*time.Second {
+			t.Errorf("it came after %v", took)
+		}
+	})
+}
+
+// TestWhoHasGivenIsLikelier, where somebody is about to hear it.
+func TestWhoHasGivenIsLikelier(t *testing.T) {
+	given, unknown := &peer{hits: 1}, &peer{}
+	heard, stored := &want{Want: node.Want{Class: node.Next, Deadline: time.Unix(1000, 0)}}, &want{Want: node.Want{Class: node.Next}}
+	if !given.likelier(unknown, heard) || unknown.likelier(given, heard) || given.likelier(given, heard) || given.likelier(unknown, stored) {
+		t.Error("who has given nothing is as likely")
+	}
+}
+
+// crowded is a giver all of whose turns are taken, and one who waits for a turn.
+func crowded(slow func(string) bool) (*giver, *client) {
+	now := time.Unix(1000, 0)
+	g := newGiver(Config{Now: func() time.Time { return now }, Slow: slow}, nil, nil)
+	var last *client
+	for i := range leastTurns + 1 {
+		last = &client{peer: fmt.Sprint(i), kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), since: now, wrote: now, orders: []order{{number: 7, class: node.Next}, {number: 8, class: node.Next}}}
+		g.compose(last, nil)
+	}
+	return g, last
+}
+
+// TestWhatIsHurriedNeedNotWait: who waits for a turn is given what has become urgent.
+func TestWhatIsHurriedNeedNotWait(t *testing.T) {
+	g, c := crowded(nil)
+	if len(c.orders) != 2 || len(c.hasty) != 0 {
+		t.Fatalf("%d orders wait, poked: %d", len(c.orders), len(c.hasty))
+	}
+	g.hurry(c, []order{{number: 8, class: node.Now}})
+	if len(c.hasty) != 1 {
+		t.Error("its writer is not told")
+	}
+	if _, o, any := g.compose(c, nil); !any || o.number != 8 {
+		t.Errorf("given: %v, %+v", any, o)
+	}
+}
+
+// TestWhoIsFarTakesNobodysTurn: what goes over a way that is slow by itself goes
+// beside the others' turns, and gives back one that it had.
+func TestWhoIsFarTakesNobodysTurn(t *testing.T) {
+	slow := map[string]bool{}
+	g, c := crowded(func(peer string) bool { return slow[peer] })
+	held := g.turns.held
+	slow[c.peer] = true
+	if _, o, any := g.compose(c, nil); !any || o.number != 7 || g.turns.held != held || len(g.turns.waiting) != 0 {
+		t.Errorf("given: %v, %+v; %d of %d turns, %d wait", any, o, g.turns.held, held, len(g.turns.waiting))
+	}
+	slow[c.peer] = false
+	g.compose(c, nil)
+	g.mu.Lock()
+	g.turns.held--
+	g.grant()
+	g.mu.Unlock()
+	if c.granted != 1 || g.turns.held != held {
+		t.Fatalf("%d granted, %d of %d turns", c.granted, g.turns.held, held)
+	}
+	slow[c.peer] = true
+	if _, o, any := g.compose(c, nil); !any || o.number != 8 || c.granted != 0 || g.turns.held != held-1 {
+		t.Errorf("given: %v, %+v; %d of %d turns, %d granted", any, o, g.turns.held, held, c.granted)
+	}
+}
