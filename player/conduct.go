@@ -71,7 +71,7 @@ func (b *Playback) advance(ctx context.Context) error {
 			case n > 0 && (o.cue() || time.Since(b.left) > slowAfter):
 				return b.lay(o, n)
 			case n > 0: // it is brought to where it is heard first
-			case b.changing && b.fadeAway(fadeFor): // it begins behind that
+			case b.changing && !o.waits() && b.fadeAway(fadeFor): // it begins behind that
 			default:
 				return b.bring(ctx, o)
 			}

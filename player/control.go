@@ -351,7 +351,7 @@ func (b *Playback) jump(ctx context.Context, to place, in time.Duration) {
 	} else {
 		b.line(ctx, to, in, 0)
 	}
-	b.leaving, b.left = b.sound.Load() != nil, time.Now()
+	b.leaving, b.left, b.changing = b.sound.Load() != nil, time.Now(), false
 }
 
 // cutTo leaves out all that was mixed and is not yet heard.

@@ -125,7 +125,7 @@ func sounding(info *manifests.Info, frames int64) (from, to int64) {
 // fadeLength is how long the next track is laid over this one, in frames; 0
 // for not at all, or while that cannot be said.
 func (b *Playback) fadeLength() int64 {
-	if b.mix.in != nil || b.mix.owed != nil || len(b.lined) == 0 {
+	if b.mix.in != nil || b.mix.out || b.mix.owed != nil || len(b.lined) == 0 {
 		return 0
 	}
 	cur, o := b.mix.cur, b.lined[0]

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"playnode/lease"
-	"playnode/node"
 )
 
 // following is the place that is played after pl. Where there is none now, it
@@ -41,9 +40,15 @@ func (b *Playback) following(ctx context.Context, pl place, wait bool) (place, e
 			if b.req.Once {
 				return place{}, errOver
 			}
+			if b.changing { // what sounds goes on
+				b.standsIn()
+				return place{}, b.nothing(ctx, errNoTrack, false)
+			}
 			if tried || !b.good && (b.mix == nil || b.mix.cur == nil) {
-				if err := b.nothing(ctx, fmt.Errorf("no track of what is leased could be played: %w", node.ErrNotFound), wait); err != nil {
-					return place{}, err
+				if !b.standsIn() {
+					if err := b.nothing(ctx, errNoTrack, wait); err != nil {
+						return place{}, err
+					}
 				}
 			}
 		}
@@ -51,7 +56,7 @@ func (b *Playback) following(ctx context.Context, pl place, wait bool) (place, e
 		if err != nil {
 			return place{}, err
 		}
-		if g, k, b.good = fresh, 0, false; pl.g == nil {
+		if g, k, b.good = fresh, 0, false; pl.g == nil || pl.g.asked != g.asked {
 			k = b.entrance(g)
 		}
 	}

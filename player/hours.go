@@ -1,10 +1,13 @@
 package player
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
+	"playnode/node"
 	"playnode/player/schedule"
 )
 
@@ -15,15 +18,21 @@ const (
 	// mixed ahead varies by less.
 	jumped = 5 * time.Second
 	// reconsider is how often it is tried whether what goes first can be played,
-	// while something else plays in its place.
+	// while something else plays in its place; resting, after none of its tracks
+	// could be.
 	reconsider = 10 * time.Second
+	resting    = time.Minute
 	// changeFade is how long a change of the schedule takes where nobody says
 	// how tracks are laid over each other, and how long it takes to be silent.
 	changeFade = 3 * time.Second
 )
 
-// errGap says that the schedule wants silence.
-var errGap = errors.New("nothing is scheduled now; see playnode schedule ls")
+var (
+	// errGap says that the schedule wants silence.
+	errGap = errors.New("nothing is scheduled now; see playnode schedule ls")
+
+	errNoTrack = fmt.Errorf("no track of what is leased could be played: %w", node.ErrNotFound)
+)
 
 // hours is how a playback keeps to the schedule. It is Run's goroutine's.
 type hours struct {
@@ -31,9 +40,10 @@ type hours struct {
 	of     *schedule.Schedule // whose turn is; valid once looked
 	turn   schedule.Turn
 	looked bool
-	on     *schedule.Cue // that plays, or is to
-	tried  time.Time     // when it was last tried whether what goes first can be played
-	next   *upcoming     // what comes after turn, while that is near
+	on     *schedule.Cue        // that plays, or is to
+	tried  time.Time            // when it was last tried whether what goes first can be played
+	next   *upcoming            // what comes after turn, while that is near
+	poor   map[string]time.Time // when none of a playlist's tracks could be played
 
 	tuned  string // whose sets are heard
 	untune func() // ends that
@@ -80,16 +90,22 @@ func (b *Playback) named(playlist string) Request {
 // why what goes first cannot be played.
 func (b *Playback) choose(ctx context.Context) (*program, error) {
 	h := b.hours
+	if b.req.Once && h.on != nil {
+		return b.p.program(ctx, b.named(h.on.Playlist)) // one pass is of one
+	}
+	b.waned()
 	h.look(b.heardAt())
 	h.tried, h.on = time.Now(), nil
 	var first error
 	for i := range h.turn.Cues {
 		c := &h.turn.Cues[i]
+		if poor, ok := h.poor[c.Playlist]; ok && time.Since(poor) < resting {
+			first = cmp.Or(first, fmt.Errorf("%q: %w", c.Playlist, errNoTrack))
+			continue
+		}
 		g, err := b.p.program(ctx, b.named(c.Playlist))
 		if err != nil {
-			if first == nil {
-				first = err
-			}
+			first = cmp.Or(first, err)
 			continue
 		}
 		if first == nil {
@@ -109,15 +125,29 @@ func (b *Playback) choose(ctx context.Context) (*program, error) {
 	return nil, errGap
 }
 
+// standsIn has another playlist have the turn of that which was chosen, as no
+// track of it could be played, for a while; it tells whether there is one.
+func (b *Playback) standsIn() bool {
+	h := b.hours
+	if h == nil || b.req.Once || h.on == nil || len(h.turn.Cues) == 0 || *h.on == h.turn.Cues[len(h.turn.Cues)-1] {
+		return false
+	}
+	h.poor[h.on.Playlist] = time.Now()
+	b.p.mu.Lock()
+	defer b.p.mu.Unlock()
+	delete(b.p.places, h.on.Playlist) // where it was left it cannot go on
+	return true
+}
+
 // keepTime has what sounds be what is scheduled by when it is heard.
 func (b *Playback) keepTime(ctx context.Context) {
 	h := b.hours
-	if h == nil || b.req.Once || b.last.g == nil && len(b.lined) == 0 {
-		return // nothing was chosen yet
+	if h == nil || b.req.Once {
+		return
 	}
-	if h.wane != nil && !b.hearsSet() {
-		h.wane()
-		h.wane = nil
+	b.waned()
+	if b.last.g == nil && len(b.lined) == 0 {
+		return // nothing was chosen yet
 	}
 	if at := b.heardAt(); !h.look(at) && (h.on == nil || *h.on == h.turn.First() || time.Since(h.tried) < reconsider) {
 		b.getReady(ctx, at)
@@ -150,7 +180,7 @@ func (b *Playback) change(ctx context.Context, g *program) {
 	next := b.hours.next
 	b.hours.next = nil
 	to := place{g, b.entrance(g)}
-	if next != nil && next.g != nil && next.g.asked == g.asked && !b.p.stale(next.g) {
+	if next != nil && next.g != nil && next.g.asked == g.asked && !b.p.stale(next.g) && !b.unwanted(next.place) {
 		to = next.place
 		b.lined = append(b.lined, next.opening) // jump finds it there
 	} else {
@@ -325,6 +355,14 @@ func (b *Playback) untune() {
 		if before != nil {
 			before()
 		}
+	}
+}
+
+// waned ends the hearing of sets that were to end, once none of them sounds.
+func (b *Playback) waned() {
+	if h := b.hours; h.wane != nil && !b.hearsSet() {
+		h.wane()
+		h.wane = nil
 	}
 }
 

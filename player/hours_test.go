@@ -259,6 +259,33 @@ func TestAnUnleasedSlot(t *testing.T) {
 	})
 }
 
+// A playlist of which nothing is here leaves its place to what goes next, too, and has it once it is here.
+func TestASlotOfWhichNothingIsHere(t *testing.T) {
+	w, ids, b := timed(t, false, 30, map[string][]float64{"day": {200, 300}, "evening": {400}})
+	slot(t, b, "day", 0, 24*60, 0)
+	slot(t, b, "evening", 0, 24*60, 1)
+	track := ids["evening"][0]
+	held := w.blocks[track]
+	delete(w.blocks, track)
+	synctest.Test(t, func(t *testing.T) {
+		r := scheduled(t, w, b, Request{Mixed: true, Stay: true}, nil)
+		defer r.end()
+		for _, i := range []int{0, 1, 0, 1} { // with nothing left out
+			wait(20 * time.Second)
+			r.sounds("instead", ids["day"][i])
+			wait(10 * time.Second)
+		}
+		w.mu.Lock()
+		w.blocks[track] = held
+		w.mu.Unlock()
+		wait(75 * time.Second)
+		r.sounds("once it is here", track)
+		if n := r.count(Underrun); n > 0 {
+			t.Errorf("%d underruns", n)
+		}
+	})
+}
+
 // Without Stay a gap is waited out, and a pass of what is scheduled now is just that.
 func TestTheScheduleOnce(t *testing.T) {
 	w, ids, b := timed(t, false, 5, map[string][]float64{"day": {200}, "evening": {400, 500}})

@@ -109,7 +109,7 @@ func (p *Player) Open(req Request, emit func(Event)) (*Playback, error) {
 	}
 	b.program = func(ctx context.Context) (*program, error) { return p.program(ctx, req) }
 	if req.Name == "" && req.Live != OnlySets && p.cfg.Schedule != nil {
-		b.hours = &hours{book: p.cfg.Schedule}
+		b.hours = &hours{book: p.cfg.Schedule, poor: map[string]time.Time{}}
 		b.program = b.choose
 	}
 	b.dial = p.dial
