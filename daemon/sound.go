@@ -351,7 +351,7 @@ func (d *Daemon) playNow(ctx context.Context, n *network, req PlayRequest, emit 
 	if errors.Is(err, player.ErrSink) {
 		return res, usage("%v", err)
 	}
-	if errors.Is(err, follow.ErrNotFound) && req.Name != "" {
+	if errors.Is(err, follow.ErrNotFound) && req.Name != "" && !player.IsLabel(req.Name) {
 		return res, &Error{Kind: NotFound, Message: err.Error() + "; follow it first: playnode follow " + req.Name, cause: err}
 	}
 	return res, err

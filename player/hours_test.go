@@ -130,6 +130,15 @@ func TestTheScheduleIsKept(t *testing.T) {
 		if !slices.Equal(tracks, want) || math.Abs(at[2]-60) > 0.2 || math.Abs(at[4]-180) > 0.3 {
 			t.Errorf("tracks at %v: %v", at, tracks)
 		}
+		var cut []float64
+		for _, e := range r.events {
+			if e.Kind == EndTrack && e.Cut {
+				cut = append(cut, float64(e.At)/44100)
+			}
+		}
+		if len(cut) != 2 || math.Abs(cut[0]-63) > 0.3 || math.Abs(cut[1]-123) > 0.3 {
+			t.Errorf("what sounded was heard until %v, want 63 and 123 s", cut)
+		}
 		x := r.room.left()
 		if m, at := jerk(x); m > 0.015 {
 			t.Errorf("a click of %.3f at %.3f s", m, float64(at)/44100)
@@ -386,9 +395,10 @@ func TestASetInItsSlot(t *testing.T) {
 			t.Errorf("on air: %+v", r.State())
 		}
 		wait(5 * time.Second) // 22 s
-		r.sounds("its slot is over", ids["day"][0])
-		wait(15 * time.Second)
-		r.sounds("and stays so", ids["day"][0])
+		for range 15 { // while the set goes on, and when it is over
+			r.sounds("its slot is over", ids["day"][0])
+			wait(time.Second)
+		}
 	})
 	play(32*time.Second, time.Minute, func(r *running) { // when it was over
 		if find(r.room.left(), tp.sound[44100:45100], 0) >= 0 {

@@ -89,8 +89,15 @@ func TestBookIsKept(t *testing.T) {
 		}
 		b = open(t, r)
 	}
-	if s, err := b.Set(Slot{Playlist: "d", Days: 1, Till: 60}); err != nil || s.ID != "5" {
-		t.Errorf("the next has ID %q: %v", s.ID, err)
+	for _, want := range []string{"5", "6"} { // also where the last is gone
+		s, err := b.Set(Slot{Playlist: "d", Days: 1, Till: 60})
+		if err != nil || s.ID != want {
+			t.Errorf("the next has ID %q, want %s: %v", s.ID, want, err)
+		}
+		if err := b.Remove(s.ID); err != nil {
+			t.Error(err)
+		}
+		b = open(t, r)
 	}
 	if err := b.Remove(ByHand); err != nil {
 		t.Error(err)
