@@ -3,8 +3,12 @@ package audio_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -49,23 +53,71 @@ func writeWAV(t testing.TB, path string, rate, channels int, pcm []float32) {
 	}
 }
 
-// encode makes a file of the kind that ext names with lame, flac or ffmpeg.
+// encode makes a file of the kind that ext names with lame, flac or ffmpeg. What
+// they have made of the same sound is taken from PLAYNODE_FIXTURES, where that is
+// set: to start them was nearly all that these tests took.
 func encode(t testing.TB, ext string, rate, channels int, pcm []float32, args ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	src, dst := filepath.Join(dir, "src.wav"), filepath.Join(dir, "track."+ext)
 	writeWAV(t, src, rate, channels, pcm)
+	if ext == "wav" {
+		return src
+	}
+	kept := fixture(t, src, ext, args)
+	if b, err := os.ReadFile(kept); err == nil {
+		if err := os.WriteFile(dst, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return dst
+	}
 	switch ext {
 	case "mp3":
 		tool(t, "lame", append(append([]string{"--quiet"}, args...), src, dst)...)
 	case "flac":
 		tool(t, "flac", append(append([]string{"--silent", "-f", "-o", dst}, args...), src)...)
-	case "wav":
-		return src
 	default:
 		tool(t, "ffmpeg", append(append([]string{"-v", "error", "-i", src}, args...), dst)...)
 	}
+	if kept != "" {
+		keep(t, dst, kept)
+	}
 	return dst
+}
+
+// fixture is where is kept what src was made into; empty where nothing is kept.
+func fixture(t testing.TB, src, ext string, args []string) string {
+	t.Helper()
+	dir := os.Getenv("PLAYNODE_FIXTURES")
+	if dir == "" {
+		return ""
+	}
+	b, err := os.ReadFile(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(fmt.Appendf(b, "%q %q", ext, args))
+	return filepath.Join(dir, hex.EncodeToString(sum[:])+"."+ext)
+}
+
+// keep puts a file there whole or not at all.
+func keep(t testing.TB, path, kept string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(kept), "new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), kept)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func ingestBytes(t testing.TB, b []byte) *audio.Source {
