@@ -94,7 +94,10 @@ func (r *runner) starting() error {
 				return fmt.Errorf("start from %s, loss %.2f: %w", at.name, loss, err)
 			}
 		}
-		at.line.Loss = 0
+	}
+	// A lease is a newer version, which a venue in place would fetch beside what is
+	// timed: all fresh ones come last.
+	for _, at := range situations {
 		if at.filling {
 			continue
 		}

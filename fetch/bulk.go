@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -86,6 +87,7 @@ func (b *Bulk) from(ctx context.Context, name string, stream func(context.Contex
 	g, gctx := errgroup.WithContext(ctx)
 	var mu sync.Mutex // one call of each at a time
 	err := stream(gctx, func(block node.Block) error {
+		b.s.yield(gctx)
 		size := len(block.Data)
 		b.s.count(name, func(k *Count) { k.Blocks++; k.Bytes += int64(size) })
 		b.slots <- struct{}{}
@@ -120,6 +122,32 @@ func (b *Bulk) from(ctx context.Context, name string, stream func(context.Contex
 		})
 	}
 	return err
+}
+
+// yielding is how long a stream waits for a playhead's block, at the most: its own
+// source is to know that somebody reads it.
+const yielding = 2 * time.Second
+
+// yield waits while a playhead's block is fetched: what is not read of a stream
+// meanwhile is not sent either, and leaves the line to that.
+func (s *Scheduler) yield(ctx context.Context) {
+	for began := s.cfg.Now(); s.awaited() && s.cfg.Now().Sub(began) < yielding; {
+		select {
+		case <-s.cfg.After(lazily):
+		case <-ctx.Done():
+			return
+		case <-s.down:
+			return
+		}
+	}
+}
+
+// awaited tells whether a playhead's block is fetched that was asked for of late.
+func (s *Scheduler) awaited() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.cfg.Now()
+	return slices.ContainsFunc(s.list, func(w *want) bool { return heard(w.Want) && now.Sub(w.since) < yielding })
 }
 
 // trusted are the sources that have sent nothing wrong.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -103,5 +104,28 @@ func TestBulkLeavesItToPeers(t *testing.T) {
 	clock = clock.Add(time.Second)
 	if !stream() {
 		t.Fatal("not streamed after 5 s of silence")
+	}
+}
+
+// TestAStreamYieldsToAPlayhead: while a playhead waits for a block no stream is
+// read on, for as long as that may still be what it waits for.
+func TestAStreamYieldsToAPlayhead(t *testing.T) {
+	for takes, want := range map[time.Duration]time.Duration{300 * time.Millisecond: 300 * time.Millisecond, time.Minute: 2 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			all := many(3)
+			s := scheduler(newDisk(), &source{delay: takes, data: block.Data})
+			s.Add(fetch.Source{Name: "g", Getter: &gateway{source: source{delay: time.Hour}, blocks: all}})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			go s.Get(ctx, block.CID, node.Want{Class: node.Now, Deadline: time.Now()})
+			synctest.Wait()
+			began, kept := time.Now(), 0
+			if err := fetch.NewBulk(s).Stream(ctx, all[0].CID, 1<<20, func(cid.Cid, int) { kept++ }); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); kept != 3 || took < want || took > want+50*time.Millisecond {
+				t.Errorf("%d blocks after %v, want %v", kept, took, want)
+			}
+		})
 	}
 }
