@@ -269,8 +269,8 @@ func (r *runner) lossyPage(b *bytes.Buffer) {
 		"who has nothing in common for any two of them. 500 ms is there and back. Every peer is a process in a namespace of its own. A venue holds no block of what it plays: what comes next is fetched while the\n"+
 		"track before plays. Every %.0f minutes it begins anew, with a daemon that has just begun and a line of which nobody knows anything: that is a cold start. A play is one of one track, to its end; it is interrupted\n"+
 		"where its sound runs out or it is left for want of a block. What was passed over was not here when its turn came, and another track was. What one connection of plain HTTP loads meanwhile, over one\n"+
-		"more such line, is what TCP makes of it. When it began %.0f processes wanted the cores, of which there are two; then %.1f were busy, and %.1f where lines are short or have no UDP.\n\n",
-		piece.Seconds(), coldAfter.Minutes(), r.median("lossy, load"), r.quantile("lossy, cores", 0), r.quantile("lossy, cores", 1))
+		"more such line, is what TCP makes of it. When it began %.0f processes wanted the cores; meanwhile, all else on this machine included, %.1f cores were busy in the mean.\n\n",
+		piece.Seconds(), coldAfter.Minutes(), r.median("lossy, load"), r.quantile("lossy, cores", 1))
 	fmt.Fprintf(b, "| over | loss | HTTP, kB/s | connected after s, p50 | first sound after s, p50 | p95 | slowest | cold starts | heard nothing | plays | passed over | plays interrupted |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	var goals []goal
 	for _, x := range sitting {
