@@ -86,9 +86,8 @@ func (b *Playback) nothing(ctx context.Context, err error, wait bool) error {
 	if !wait {
 		return fmt.Errorf("%w: %w", errNone, err)
 	}
-	// Who keeps to a schedule waits for what is next in it.
 	gap := errors.Is(err, errGap)
-	if !b.req.Stay && (b.hours == nil || b.req.Once || !gap && !b.told.Load()) || ctx.Err() != nil {
+	if !b.req.Stay && !b.waits(gap) || ctx.Err() != nil {
 		return err
 	}
 	if !gap {

@@ -139,6 +139,13 @@ func (b *Playback) standsIn() bool {
 	return true
 }
 
+// waits tells whether there is something to wait for where nothing can be played
+// now: what is next in a schedule.
+func (b *Playback) waits(gap bool) bool {
+	h := b.hours
+	return h != nil && !b.req.Once && (gap || b.told.Load() && h.turn.First().Cause != schedule.Unscheduled)
+}
+
 // keepTime has what sounds be what is scheduled by when it is heard.
 func (b *Playback) keepTime(ctx context.Context) {
 	h := b.hours

@@ -2,6 +2,7 @@ package player
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"playnode/ipns"
+	"playnode/lease"
 	"playnode/manifests"
 	"playnode/node"
 	"playnode/player/schedule"
@@ -328,6 +330,37 @@ func TestTheScheduleOnce(t *testing.T) {
 	}
 }
 
+// Where nothing is scheduled a playback ends with the last lease, and one that keeps to a schedule waits for the next slot.
+func TestALapseWithAndWithoutASchedule(t *testing.T) {
+	w, _, b := timed(t, false, 5, map[string][]float64{"day": {200}})
+	synctest.Test(t, func(t *testing.T) {
+		r := scheduled(t, w, b, Request{}, nil)
+		wait(3 * time.Second)
+		w.pass(48 * time.Hour)
+		err := <-r.done
+		r.done <- err
+		if !errors.Is(err, lease.ErrLapsed) {
+			t.Errorf("without a schedule it ends with %v", err)
+		}
+	})
+	w.began = time.Time{}
+	w.grant("day", time.Hour)
+	slot(t, b, "day", 0, 24*60, 0)
+	synctest.Test(t, func(t *testing.T) {
+		r := scheduled(t, w, b, Request{}, nil)
+		defer r.end()
+		wait(3 * time.Second)
+		w.pass(48 * time.Hour)
+		wait(time.Minute)
+		r.sounds("lapsed", cid.Undef)
+		w.grant("day", time.Hour)
+		wait(2 * time.Second)
+		if s := r.State(); s.State != "playing" {
+			t.Errorf("renewed: %+v", s)
+		}
+	})
+}
+
 // channel is a station of one playlist.
 type channel struct {
 	*station
@@ -395,7 +428,7 @@ func TestASetInItsSlot(t *testing.T) {
 			t.Errorf("on air: %+v", r.State())
 		}
 		wait(5 * time.Second) // 22 s
-		for range 15 { // while the set goes on, and when it is over
+		for range 15 {        // while the set goes on, and when it is over
 			r.sounds("its slot is over", ids["day"][0])
 			wait(time.Second)
 		}
