@@ -38,17 +38,6 @@ func (cr *carry) choose(now time.Time, most int) {
 			best = s
 		}
 	}
-	if cr.sought.IsZero() {
-		cr.sought = now
-	}
-	if best != nil && !cr.begun && now.Sub(cr.sought) < descending {
-		if k := cr.nearer(best, now); k != nil {
-			if waiting < probes {
-				cr.open(k, nothing)
-			}
-			return
-		}
-	}
 	if best != nil && (waiting == 0 || !urgent || now.Sub(best.answered) >= listening || cr.c.cfg.Near(best.peer)) {
 		cr.request(best, now)
 		return
@@ -63,20 +52,6 @@ func (cr *carry) choose(now time.Time, most int) {
 // parent that it is moved to although nobody looks for another.
 func (cr *carry) invites(s *source) bool {
 	return cr.parent != nil && s.st.free > 0 && len(s.st.path)+2 <= len(cr.parent.st.path)
-}
-
-// nearer is one with room that is told to stand nearer to the DJ than s, or
-// nil.
-func (cr *carry) nearer(s *source, now time.Time) (best *candidate) {
-	for p, k := range cr.candidates {
-		if k.busy || k.until.After(now) || k.free == 0 || now.Sub(k.at) > roving || k.depth+1 >= len(s.st.path) || len(k.addrs) == 0 || cr.c.liars[p] || cr.c.cfg.Meet == nil {
-			continue
-		}
-		if best == nil || k.depth < best.depth || k.depth == best.depth && (k.free > best.free || k.free == best.free && k.peer < best.peer) {
-			best = k
-		}
-	}
-	return best
 }
 
 // cost is how much another parent is to be preferred to s.

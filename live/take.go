@@ -22,9 +22,8 @@ const (
 	// roving is how often, and at most twice that, it is looked whether another
 	// parent stands nearer to the DJ.
 	roving = 20 * time.Second
-	// deep is the length of a path from which on it is looked for more often;
-	// descending is how long a newcomer asks its way down from box to box.
-	deep, descending = 4, 900 * time.Millisecond
+	// deep is the length of a path from which on it is looked for more often.
+	deep = 4
 	// visiting is how often one who has the set from afar looks for one who has
 	// it on its own network.
 	visiting = 4 * time.Second
@@ -51,7 +50,6 @@ type taker struct {
 	lost                  time.Time // since when there is no parent
 	former                mark      // of the parent before
 	rove, visited         time.Time
-	sought                time.Time // since when a first parent is
 	roam                  time.Time // until when one that stands nearer is moved to
 	bound                 time.Time // until when a late parent is borne with
 	hold                  time.Duration
