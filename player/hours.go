@@ -186,6 +186,14 @@ func (b *Playback) change(ctx context.Context, g *program) {
 	b.programs = append(b.programs, g)
 	next := b.hours.next
 	b.hours.next = nil
+	if k, ok := b.sounding(g); ok { // it goes on, and what follows is the program's
+		b.drop(next)
+		b.leaveAll()
+		b.last = place{g, k}
+		b.teller.move(b.mix.cur.begin, b.last)
+		b.remember(b.last, b.mix.cur.item)
+		return
+	}
 	to := place{g, b.entrance(g)}
 	if next != nil && next.g != nil && next.g.asked == g.asked && !b.p.stale(next.g) && !b.unwanted(next.place) {
 		to = next.place
@@ -201,6 +209,16 @@ func (b *Playback) change(ctx context.Context, g *program) {
 	b.jump(ctx, to, 0)
 	b.leaving = b.mix != nil && b.mix.cur != nil
 	b.changing = b.leaving
+}
+
+// sounding is the place in a program of the track that sounds, and is to be left
+// for nothing; ok is false where it is not in it.
+func (b *Playback) sounding(g *program) (k int, ok bool) {
+	if b.leaving || b.mix == nil || b.mix.cur == nil || b.mix.in != nil || b.mix.out || b.mix.cur.item.entry == nil {
+		return 0, false
+	}
+	k = g.find(b.mix.cur.item.entry.Track, 0)
+	return k, k >= 0
 }
 
 // hush has what sounds fade out, and nothing follow.

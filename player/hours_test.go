@@ -190,10 +190,19 @@ func TestTheScheduleChanges(t *testing.T) {
 		r := scheduled(t, w, b, Request{Mixed: true, Stay: true, Name: ""}, nil)
 		defer r.end()
 		wait(10 * time.Second)
-		if s := r.State(); s.State != "playing" {
+		s := r.State()
+		if s.State != "playing" {
 			t.Errorf("with nothing scheduled: %+v", s)
 		}
-		id := slot(t, b, "day", 0, 12*60, 0)
+		id := slot(t, b, s.Playlist, 0, 13*60, -1)
+		wait(3 * time.Second)
+		if now := r.State(); now.CID != s.CID || !near(now.At, s.At+3*time.Second) {
+			t.Errorf("a slot of what plays has moved it from %+v to %+v", s, now)
+		}
+		if err := b.Remove(id); err != nil {
+			t.Error(err)
+		}
+		id = slot(t, b, "day", 0, 12*60, 0)
 		wait(3 * time.Second)
 		r.sounds("scheduled", ids["day"][0])
 		at := r.State().At

@@ -385,7 +385,7 @@ func (b *Playback) signOff(v *voice, at int64) {
 	if !b.joined && !errors.Is(v.over, context.Canceled) {
 		e.Cut, e.Err = true, v.over
 	}
-	b.tell(mark{at: at, event: e})
+	b.tell(mark{at: at, event: e, begun: v.begin})
 	if lapsed(v.over) {
 		b.p.fault("lease", "", v.over)
 		if b.req.Live == OnlySets && b.ended == nil {

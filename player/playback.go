@@ -349,7 +349,7 @@ func (b *Playback) ends(v *voice, at int64) {
 	b.joined = !v.cut
 	e := about(v.deck)
 	e.Kind, e.Cut = EndTrack, v.cut
-	b.tell(mark{at: at, event: e})
+	b.tell(mark{at: at, event: e, begun: v.begin})
 	b.p.mend("track", e.CID)
 }
 

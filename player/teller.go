@@ -20,6 +20,8 @@ type mark struct {
 	place place
 	from  int64 // frames of the track, at the sink's rate, that were left out
 	info  *manifests.Info
+	// Of EndTrack: where the track began, as one may follow itself.
+	begun int64
 }
 
 // due tells whether what a mark says has happened, when heard is what is
@@ -74,7 +76,7 @@ func (t *teller) cut(at int64) {
 	if t.heard != nil {
 		e := t.heard.event
 		e.Kind, e.Cut = EndTrack, true
-		t.marks = append(t.marks, mark{at: at, event: e})
+		t.marks = append(t.marks, mark{at: at, event: e, begun: t.heard.at})
 	}
 }
 
@@ -96,6 +98,23 @@ func (t *teller) now() (mark, bool) {
 	return *t.heard, true
 }
 
+// move has a track that began at a place of the ring be at another place of a
+// program.
+func (t *teller) move(begun int64, to place) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.heard != nil && t.heard.at == begun {
+		moved := *t.heard
+		moved.place = to
+		t.heard = &moved
+	}
+	for i := range t.marks {
+		if m := &t.marks[i]; m.event.Kind == NewTrack && m.at == begun {
+			m.place = to
+		}
+	}
+}
+
 // tell tells what is due.
 func (t *teller) tell(tr *transport, rate int) {
 	for {
@@ -110,7 +129,7 @@ func (t *teller) tell(tr *transport, rate int) {
 		case NewTrack:
 			t.heard = &m
 		case EndTrack:
-			if t.heard != nil && t.heard.event.CID == m.event.CID && t.heard.event.Set == m.event.Set {
+			if t.heard != nil && t.heard.at == m.begun {
 				t.heard = nil
 			}
 		}
