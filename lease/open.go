@@ -43,7 +43,7 @@ func NewSetKey(dj manifests.DJ) SetKey { return SetKey{newOpenKey(dj)} }
 func SetKeyOf(l manifests.OpenLink) SetKey { return SetKey{openKey{l.DJ, l.ID, l.Key}} }
 
 // Recording is the key of the excerpt that is the set itself, once that is over.
-func (k SetKey) Recording() ExcerptKey { return ExcerptKey{k.openKey} }
+func (k SetKey) Recording() ExcerptKey { return ExcerptKey(k) }
 
 // live is LK of the record that has l's counters.
 func (k SetKey) live(l *manifests.Live) seal.Key {

@@ -175,6 +175,24 @@ func TestWhoWaitsIsToldOfRoom(t *testing.T) {
 	})
 }
 
+// Who was asked before it had the set itself says so when it has.
+func TestWhoAskedTooEarlyIsTold(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage) {
+		dj, relay, late := s.box("dj", nil), s.box("relay", nil), s.box("late", nil)
+		air := dj.air(s)
+		s.plays(air, 3, false)
+		s.Link(relay.Node, late.Node)
+		relay.hear(s)
+		late.hear(s)
+		<-time.After(time.Second)
+		s.Link(dj.Node, relay.Node)
+		<-time.After(400 * time.Millisecond)
+		if a, b := relay.feed.Stats(), late.feed.Stats(); a.Parent != dj.ID() || b.Parent != relay.ID() {
+			t.Errorf("%+v, %+v", a, b)
+		}
+	})
+}
+
 // Who can carry for others takes the place of who cannot, which loses nothing.
 func TestWhoCarriesStandsNearer(t *testing.T) {
 	onStage(t, func(t *testing.T, s *stage) {

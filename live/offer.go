@@ -183,7 +183,8 @@ func (cr *carry) offers(now time.Time) {
 			leaving--
 		}
 		moved := !slices.Equal(ch.said.path, cr.path()) || (ch.said.flags&flagRooted != 0) != cr.rooted() || (ch.said.flags&flagLeave != 0) == ch.leaving.IsZero()
-		if ch.mode != nothing && (moved || now.Sub(ch.saidAt) >= told && s.free != ch.said.free) {
+		rooted := cr.rooted() && ch.said.flags&flagRooted == 0 // who has asked whether may ask for everything now
+		if rooted || ch.mode != nothing && (moved || now.Sub(ch.saidAt) >= told && s.free != ch.said.free) {
 			cr.tell(ch, now)
 		}
 	}

@@ -97,6 +97,7 @@ func (cr *carry) ask(now time.Time, n int, as purpose) {
 	c := cr.c
 	n = min(n, maxSources-len(cr.sources)-len(cr.opening))
 	if n <= 0 {
+		cr.shed()
 		return
 	}
 	connected := c.cfg.Known(cr.set.DJ)
@@ -139,6 +140,21 @@ func (cr *carry) ask(now time.Time, n int, as purpose) {
 			m = full // no need to ask whether
 		}
 		cr.open(k, m)
+	}
+}
+
+// shed closes streams to those who have no room, where one is known that has some
+// and cannot be asked for want of a stream.
+func (cr *carry) shed() {
+	roomy := false
+	for p, k := range cr.candidates {
+		roomy = roomy || !k.busy && k.free > 0 && len(k.addrs) > 0 && !cr.c.liars[p]
+	}
+	for _, s := range cr.sources {
+		if roomy && s != cr.parent && s != cr.standby && s != cr.next && !s.answered.IsZero() && s.st.free == 0 && !s.surplus {
+			s.surplus = true
+			s.stream.Reset() // who reads it tells
+		}
 	}
 }
 

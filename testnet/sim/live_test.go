@@ -49,7 +49,10 @@ func TestOnAir(t *testing.T) {
 		more func(r sim.LiveReport) bool
 	}{
 		"relays are killed": {sim.LiveConfig{Venues: 20, Crowd: 5, Within: 5 * time.Second, Undialable: .61, Venue: home, Kills: 8, Silent: .5}, func(r sim.LiveReport) bool { return r.Killed > 3 && r.Depth > 0 }},
-		"a seedbox more":    {sim.LiveConfig{Venues: 20, Within: 5 * time.Second, Venue: weak, Seedbox: sim.Line{Up: 2_500_000, Delay: 10 * time.Millisecond}}, func(r sim.LiveReport) bool { return r.SeedboxBits > 1_000_000 }},
+		"they are killed for a while": {sim.LiveConfig{Venues: 14, Within: 5 * time.Second, Undialable: .5, Venue: home, Ready: true, Kills: 10, Silent: .5, KillFrom: 10 * time.Second, KillTo: 30 * time.Second}, func(r sim.LiveReport) bool {
+			return r.Killed >= 3 && r.Killed <= 4 && r.BeginP95 < 1.5
+		}},
+		"a seedbox more": {sim.LiveConfig{Venues: 20, Within: 5 * time.Second, Venue: weak, Seedbox: sim.Line{Up: 2_500_000, Delay: 10 * time.Millisecond}}, func(r sim.LiveReport) bool { return r.SeedboxBits > 1_000_000 }},
 		"it comes in mid-set": {sim.LiveConfig{Venues: 14, Within: 5 * time.Second, Venue: weak, Seedbox: sim.Line{Up: 2_500_000, Delay: 10 * time.Millisecond}, Lent: 15 * time.Second}, func(r sim.LiveReport) bool {
 			return r.Before.Deaf >= 3 && r.Before.SeedboxMean == 0 && r.After.Deaf == 0 && r.After.SeedboxMean > 300_000 && r.After.Unheard == 0
 		}},

@@ -217,3 +217,18 @@ func TestUndialableAndGone(t *testing.T) {
 		}
 	})
 }
+
+// A dial takes four round trips, as libp2p's over TCP does.
+func TestADialTakesRoundTrips(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := sim.NewWorld(sim.Config{})
+		line := sim.Line{Delay: 25 * time.Millisecond}
+		a, b := w.Node(sim.NodeConfig{Name: "a", Line: line}), w.Node(sim.NodeConfig{Name: "b", Line: line})
+		defer a.Close()
+		defer b.Close()
+		began := time.Now()
+		if err := a.Connect(t.Context(), b.Addrs()[0]); err != nil || time.Since(began) != 400*time.Millisecond {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+	})
+}
