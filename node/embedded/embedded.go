@@ -167,8 +167,7 @@ func (n *Node) openDisk(ctx context.Context, cfg Config) error {
 	if n.store, err = openStore(cfg, unwanted); err != nil {
 		return err
 	}
-	// Pins are little: stock buffers are 12 MiB, of which each open store has 4 at
-	// once.
+	// Pins are little: stock buffers are 12 MiB.
 	few := leveldb.Options{WriteBuffer: 128 << 10, BlockCacheCapacity: 128 << 10}
 	if n.meta, err = leveldb.NewDatastore(filepath.Join(dir, "meta"), &few); err != nil {
 		return err
