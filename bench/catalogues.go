@@ -18,7 +18,7 @@ const (
 	// restSwarm is how many venues want a catalogue at once whose rest is measured.
 	restSwarm = 2
 	// kuboFetches is how long a Kubo may fetch from a Kubo: of many small blocks its
-	// sessions come to stand still, whoever gives them.
+	// sessions come to stand still.
 	kuboFetches = time.Minute
 )
 
