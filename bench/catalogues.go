@@ -116,7 +116,7 @@ func (r *runner) restOfCatalogue(n int) error {
 	if err := venue.JSON(r.ctx, &carried, "--quiet", "export", pub.Name, file); err != nil {
 		return err
 	}
-	if err := k.run(nil, "dag", "import", "--pin-roots", file); err != nil {
+	if err := within(patience, func() error { return k.run(nil, "dag", "import", "--pin-roots", file) }); err != nil {
 		return err
 	}
 	if err := os.Remove(file); err != nil {

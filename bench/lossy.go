@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -20,7 +21,7 @@ const (
 	// piece is how long a track of a playlist is that is heard over a bad line,
 	// coldAfter how long a venue listens until it begins anew and holds nothing.
 	piece, coldAfter = 10 * time.Second, 3 * time.Minute
-	// loading is how long plain HTTP loads, as long as a cold start lasts.
+	// loading is how long plain HTTP loads.
 	loading = 30 * time.Second
 )
 
@@ -210,7 +211,7 @@ func (s *stage) sit(x session, venues []box.Box) error {
 		return err
 	}
 	defer djd.Kill()
-	boxes, begun, busy := w.Boxes[1:], time.Now(), ticks()
+	boxes, begun, rested := w.Boxes[1:], time.Now(), idled()
 	g, ctx := errgroup.WithContext(s.ctx)
 	for _, l := range x.all {
 		for i := range l.venues {
@@ -228,21 +229,8 @@ func (s *stage) sit(x session, venues []box.Box) error {
 		g.Go(func() error { return s.loads(ctx, l, w.Boxes[0], last) })
 	}
 	err = g.Wait()
-	s.keep("lossy, cores", float64(ticks()-busy)/100/time.Since(begun).Seconds())
+	s.keep("lossy, cores", float64(runtime.NumCPU())-(idled()-rested)/time.Since(begun).Seconds())
 	return err
-}
-
-// ticks is how long the cores have worked so far, in hundredths of a second.
-func ticks() (n int) {
-	b, _ := os.ReadFile("/proc/stat")
-	line, _, _ := strings.Cut(string(b), "\n")
-	for i, f := range strings.Fields(line) {
-		var k int
-		if fmt.Sscan(f, &k); i != 4 && i != 5 && i < 9 { // idle, and waiting for the disk; what follows is counted already
-			n += k
-		}
-	}
-	return n
 }
 
 // listenOn is what a daemon in a box is told.
@@ -267,7 +255,7 @@ func (r *runner) lossyPage(b *bytes.Buffer) {
 	}
 	fmt.Fprintf(b, "Venues in place, each behind a line of its own that loses a share of its packets each way, play tracks of %.0f s at 128 kbit/s to a loudspeaker at the clock's pace. They come from one DJ,\n"+
 		"who has nothing in common for any two of them. 500 ms is there and back. Every peer is a process in a namespace of its own. A venue holds no block of what it plays: what comes next is fetched while the\n"+
-		"track before plays. Every %.0f minutes it begins anew, with a daemon that has just begun and a line of which nobody knows anything: that is a cold start. A play is one of one track, to its end; it is interrupted\n"+
+		"track before plays. Every %.0f minutes, where it listens for so long, it begins anew, with a daemon that has just begun and a line of which nobody knows anything: that is a cold start. A play is one of one track, to its end; it is interrupted\n"+
 		"where its sound runs out or it is left for want of a block. What was passed over was not here when its turn came, and another track was. What one connection of plain HTTP loads meanwhile, over one\n"+
 		"more such line, is what TCP makes of it. When it began %.0f processes wanted the cores; meanwhile, all else on this machine included, %.1f cores were busy in the mean.\n\n",
 		piece.Seconds(), coldAfter.Minutes(), r.median("lossy, load"), r.quantile("lossy, cores", 1))

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,8 +24,9 @@ const (
 	// venues each one knows.
 	swarmBytes = 10 << 20
 	neighbours = 5
-	// patience is how long a swarm is waited for.
-	patience = 5 * time.Minute
+	// patience is how long anything is waited for, patienceSlow how long a swarm
+	// over the slowest uplinks, where Kubo takes eight times the floor.
+	patience, patienceSlow = 3 * time.Minute, 5 * time.Minute
 )
 
 // swarmUps are the swarms, by what everyone's uplink carries in bytes a second, 0
@@ -38,6 +40,14 @@ func over(up int64) string {
 		return "no limit"
 	}
 	return fmt.Sprintf("%g MB/s up", float64(up)/1e6)
+}
+
+// waited is how long a swarm over such uplinks is waited for.
+func waited(up int64) time.Duration {
+	if up == slices.Max(swarmUps) || up == 0 {
+		return patience
+	}
+	return patienceSlow
 }
 
 // swarm measures one peer to one, and one to many, in namespaces.
@@ -87,7 +97,7 @@ func (r *runner) onePeer() error {
 				}
 				return r.time(key, func() error { return within(patience, func() error { return c.fetch(1) }) })
 			})
-			if errors.Is(err, errStands) {
+			if errors.Is(err, errStands) && name != carrierNames[0] {
 				r.keep(key+", stands", 1)
 				fmt.Fprintf(os.Stderr, "  %-28s stands still\n", key)
 				continue
@@ -100,8 +110,8 @@ func (r *runner) onePeer() error {
 	return os.RemoveAll(music)
 }
 
-// errStands is what becomes of a fetch that is not waited for any longer:
-// stock Kubo stands still for ever, once in a while.
+// errStands is what becomes of a fetch that is not waited for any longer: stock
+// Kubo stands still for ever, once in a while. Ours may not.
 var errStands = errors.New("it stands still")
 
 // within runs f and waits for it so long. What goes on after that ends with
@@ -163,7 +173,7 @@ func (r *runner) crowded(up int64, name, music string) error {
 		if err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(r.ctx, patience)
+		ctx, cancel := context.WithTimeout(r.ctx, waited(up))
 		defer cancel()
 		begin, rested := time.Now(), idled()
 		var g errgroup.Group
@@ -288,7 +298,7 @@ func (r *runner) swarmRow(b *bytes.Buffer, up int64, name string) {
 	key := "swarm, " + over(up) + ", " + name
 	idle := 100 * r.median(key+", idle")
 	if n := r.taken[key+", unfinished"]; len(n) > 0 {
-		fmt.Fprintf(b, "| %s, %s | over %.0f | | | | | | %.0f %% | %.0f |\n", name, over(up), patience.Seconds(), idle, n[0])
+		fmt.Fprintf(b, "| %s, %s | over %.0f | | | | | | %.0f %% | %.0f |\n", name, over(up), waited(up).Seconds(), idle, n[0])
 		return
 	}
 	times := ""

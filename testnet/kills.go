@@ -16,9 +16,9 @@ const (
 	// comes in the place of each after heirAfter.
 	killsAMinute = 5
 	heirAfter    = 10 * time.Second
-	// carries is the least that the line of one who carries sends, in shares of
-	// the set: less is talk.
-	carries = .5
+	// carriesLeast is the least that the line of one who carries sends, in shares
+	// of the set: less is talk.
+	carriesLeast = .5
 )
 
 // OnAirKill is a venue that was killed while it carried the set for others.
@@ -57,6 +57,7 @@ func planKills(seed uint64, from, to time.Duration, venues int) (kills []planned
 // killRelays kills those who carry, as was planned; others come in their place,
 // who hear until evening ends.
 func (s *set) killRelays(ctx, evening context.Context) error {
+	defer s.coming.Wait() // also where it fails
 	for _, k := range s.kills {
 		if err := pass(ctx, time.Until(s.begin.Add(k.at))); err != nil {
 			return err
@@ -65,7 +66,7 @@ func (s *set) killRelays(ctx, evening context.Context) error {
 		if err != nil {
 			return err
 		}
-		if v == nil { // nobody carries now
+		if v == nil || !v.lose() { // nobody carries now, or it was cut off meanwhile
 			continue
 		}
 		x.Second, x.Silent = time.Since(s.begin).Seconds(), k.silent
@@ -75,7 +76,7 @@ func (s *set) killRelays(ctx, evening context.Context) error {
 		}
 		heir := s.heirs[0]
 		s.heirs = s.heirs[1:]
-		s.coming.Go(func() error { return s.inherit(ctx, evening, v, heir) })
+		s.coming.Go(func() error { return s.inherit(ctx, evening, v, heir, k.silent) })
 		s.coming.Go(func() error {
 			if err := pass(ctx, time.Minute/killsAMinute-time.Second); err != nil {
 				return err
@@ -105,7 +106,7 @@ func (s *set) relay(ctx context.Context) (*listener, OnAirKill, error) {
 	for _, i := range order {
 		v := all[i]
 		gave := s.meter.Mean(v.box, now.Add(-5*time.Second), now)
-		if !v.hears() || float64(gave) < carries*float64(8*s.r.SetBytes)/s.r.SetSeconds {
+		if !v.hears() || float64(gave) < carriesLeast*float64(8*s.r.SetBytes)/s.r.SetSeconds {
 			continue
 		}
 		c, err := v.carries(ctx)
@@ -123,7 +124,7 @@ func (s *set) relay(ctx context.Context) (*listener, OnAirKill, error) {
 // told to end, or by a cable that is pulled and then a kill.
 func (s *set) end(ctx context.Context, v *listener, silent bool) error {
 	v.mu.Lock()
-	v.up, v.gone = false, true
+	v.up = false
 	v.mu.Unlock()
 	if !silent {
 		_, err := v.stop()
@@ -137,13 +138,17 @@ func (s *set) end(ctx context.Context, v *listener, silent bool) error {
 }
 
 // inherit has another venue come in the place of one that was killed, at its box,
-// and hear the set until evening ends.
-func (s *set) inherit(ctx, evening context.Context, gone, heir *listener) error {
+// with its cable mended where that was pulled, and hear the set until evening ends.
+func (s *set) inherit(ctx, evening context.Context, gone, heir *listener, pulled bool) error {
 	if err := pass(ctx, heirAfter); err != nil {
 		return err
 	}
 	box := s.world.Boxes[gone.box]
-	box.Heal(ctx) // if it was cut
+	if pulled {
+		if err := box.Heal(ctx); err != nil {
+			return err
+		}
+	}
 	heir.box, heir.Within, heir.listen = gone.box, box.Within(), gone.listen
 	peers := []string{s.roles[onAirDJ].addr()}
 	for _, v := range s.venues() {

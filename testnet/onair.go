@@ -129,9 +129,9 @@ type OnAirPhase struct {
 
 // OnAirLoss is a venue that others lost.
 type OnAirLoss struct {
-	// Gave is what its line sent in the seconds before, in bits a second, Lost
-	// how many segments all others missed while it was cut off, or until the next
-	// one was killed.
+	// Gave is what its line sent in the ten seconds before it was cut off, the five
+	// before it was killed, in bits a second, Lost how many segments all others missed
+	// while it was cut off, or until the next one was killed.
 	Gave int64 `json:"gaveBits"`
 	Lost int64 `json:"lost"`
 }
@@ -204,6 +204,8 @@ func onAir(ctx context.Context, cfg RunConfig, dir string) (any, error) {
 		err = fmt.Errorf("of %d who came, a twentieth heard nothing for %.1f s", r.Joins, r.JoinP95)
 	case r.LagP95 > 5:
 		err = fmt.Errorf("what is heard was played %.1f s ago", r.LagP95)
+	case len(r.Kills) == 0:
+		err = errors.New("nobody who carried it was killed")
 	case r.Share > .001:
 		err = fmt.Errorf("%d of %d segments were missed", r.Missed, r.Segments)
 	case r.Whole == 0 || r.Unlike > 0:
@@ -325,12 +327,9 @@ func (s *set) cutOff(ctx context.Context, from, to float64) error {
 		return err
 	}
 	v, gave := s.busiest()
-	if v == nil {
+	if v == nil || !v.lose() {
 		return nil
 	}
-	v.mu.Lock()
-	v.gone = true
-	v.mu.Unlock()
 	before := s.missed()
 	box := s.world.Boxes[v.box]
 	if err := box.Cut(ctx); err != nil {

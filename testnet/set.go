@@ -73,6 +73,15 @@ func (v *listener) hears() bool {
 	return v.up && !v.gone
 }
 
+// lose takes v off those who are still there; false where it is off already.
+func (v *listener) lose() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	was := v.gone
+	v.gone = true
+	return !was
+}
+
 // venues are those who have come so far, and those who will as was planned.
 func (s *set) venues() []*listener {
 	s.mu.Lock()
@@ -226,8 +235,8 @@ func (s *set) hear(ctx context.Context, v *listener) {
 			if v.join == 0 {
 				v.join = time.Since(asked)
 			}
-			if v.missing = e.Missing; !v.gone {
-				v.told = append(v.told, telling{time.Now(), float64(*e.Lag) / 1000})
+			if !v.gone {
+				v.missing, v.told = e.Missing, append(v.told, telling{time.Now(), float64(*e.Lag) / 1000})
 			}
 		}
 		if e.Played != nil {
@@ -254,13 +263,12 @@ func (s *set) busiest() (most *listener, gave int64) {
 	return most, gave
 }
 
-// missed counts what all miss who are still there.
+// missed counts what all have missed, each until it was killed or cut off: it never
+// falls.
 func (s *set) missed() (n int64) {
 	for _, v := range s.venues() {
 		v.mu.Lock()
-		if !v.gone {
-			n += v.missing
-		}
+		n += v.missing
 		v.mu.Unlock()
 	}
 	return n

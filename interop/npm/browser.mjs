@@ -87,7 +87,7 @@ async function listen (url, i) {
     playlist: await page.locator('h1').textContent(),
     title: await page.locator('#title').textContent(),
     kind: await page.evaluate(() => document.getElementById('kind')?.textContent ?? ''),
-    began: await page.evaluate(() => document.getElementById('player').played.start(0)),
+    began: await page.evaluate(() => { const p = document.getElementById('player').played; return p.length ? p.start(0) : -1 }),
     state: state || await page.locator('#state').textContent(),
     images: await page.locator('img').count(),
     element: await page.locator('#player').evaluate(e => e.localName),

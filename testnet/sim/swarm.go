@@ -52,7 +52,7 @@ type SwarmConfig struct {
 	Size, Bytes int
 	// Steps are records, by their sizes in bytes, that a venue wants before it
 	// knows of the rest: those of one step at once, and the steps one after the
-	// other, each named by the first of the step before. It asks a peer for the
+	// other, each named by the first of the step before, at most 22 of them. It asks a peer for the
 	// tree of them first, as package follow does, and then wants the rest for later.
 	Steps [][]int
 	// Source and Venue are their lines.
@@ -214,6 +214,9 @@ func (c *SwarmConfig) wants() (steps [][]wanted) {
 // record is the n-th block, of about size bytes, that links to those below: in
 // DAG-CBOR, a list of links and of bytes.
 func record(n uint64, size int, below []wanted) node.Block {
+	if len(below) > 22 {
+		panic("a record with more links than its first byte can tell")
+	}
 	data := []byte{0x80 | byte(len(below)+1)}
 	for _, x := range below {
 		c := x.CID.Bytes()
