@@ -170,3 +170,10 @@ func TestPackageDocs(t *testing.T) {
 		}
 	}
 }
+
+// A box may have no time zones of its own.
+func TestZonesAreBuiltIn(t *testing.T) {
+	if !slices.Contains(pkgs(t)["cmd/playnode"].deps, "time/tzdata") {
+		t.Error("the program has no time zones of its own")
+	}
+}

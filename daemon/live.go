@@ -144,7 +144,11 @@ func (d *Daemon) live(ctx context.Context, req LiveRequest, emit func(Event)) (A
 	if open != nil {
 		link, web := d.openLink(open.Link(), req.At)
 		emit(Event{Live: &LiveEvent{Link: link, Web: web}})
-		if req.Keep == 0 {
+		switch all, err := n.publisher.Excerpts(); {
+		case req.Keep > 0:
+		case err == nil && len(all) >= manifests.MaxOpen:
+			emit(Event{Note: "once the set is over its link leads nowhere: " + publisher.ErrExcerpts.Error()})
+		default:
 			emit(Event{Note: "once the set is over its link plays it from its beginning; playnode excerpt rm takes that back. " + needsThis})
 		}
 	}

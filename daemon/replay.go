@@ -58,19 +58,14 @@ func (g *guest) OnAir(ctx context.Context, _ ipns.Name, _ manifests.SelID) (play
 		item, err := h.Next(waiting)
 		first <- word{item, err}
 	}()
-	go func() {
-		s, err := g.find(waiting)
-		if err != nil && waiting.Err() == nil {
-			g.n.air.d.log.Info("look for an excerpt", "err", err)
-		}
-		found <- s
-	}()
+	go func() { g.seek(waiting, found) }()
 	var x *word
 	var patience <-chan time.Time
+	looked := false // for an excerpt: what comes of the set is not kept waiting for one any more
 	for {
 		select {
 		case w := <-first:
-			if x = &w; w.err == nil && found != nil {
+			if x = &w; w.err == nil && !looked {
 				t := time.NewTimer(glance)
 				defer t.Stop()
 				patience = t.C
@@ -82,22 +77,77 @@ func (g *guest) OnAir(ctx context.Context, _ ipns.Name, _ manifests.SelID) (play
 					<-first
 				}
 				h.Close()
+				if err := g.n.begins(ctx, s); err != nil {
+					return nil, err
+				}
 				g.mu.Lock()
 				defer g.mu.Unlock()
 				g.stretch = s
 				return &replay{n: g.n, stretch: s}, nil
 			}
-			found = nil
+			looked = true
 		case <-patience:
-			found = nil
+			looked = true
 		}
 		switch {
-		case x == nil || found != nil:
+		case x == nil || !looked:
 		case x.err != nil:
 			return nil, errors.Join(x.err, h.Close())
 		default:
 			return &joined{h, &x.item}, nil
 		}
+	}
+}
+
+// seek looks for the excerpt that the link leads to until there is one: the
+// version that has it may be on its way. It says nil after each look in vain.
+func (g *guest) seek(ctx context.Context, found chan<- *lease.Stretch) {
+	for {
+		s, err := g.find(ctx)
+		if err != nil && ctx.Err() == nil {
+			g.n.air.d.log.Info("look for an excerpt", "err", err)
+		}
+		select {
+		case found <- s:
+		case <-ctx.Done():
+			return
+		}
+		if s != nil {
+			return
+		}
+		select {
+		case <-time.After(lookAgain):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// begins waits until one of an excerpt's first segments is here: where nobody has
+// them it is as good as not there. It ends with ctx.
+func (n *network) begins(ctx context.Context, s *lease.Stretch) error {
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	here := make(chan struct{}, beginning)
+	for i := range min(beginning, s.Len()) {
+		go func() {
+			for asking.Err() == nil {
+				if _, err := n.fetch.Get(asking, s.Head(i).Seg, node.Want{Class: node.Now}); err == nil {
+					here <- struct{}{}
+					return
+				}
+				select {
+				case <-time.After(lookAgain):
+				case <-asking.Done():
+				}
+			}
+		}()
+	}
+	select {
+	case <-here:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -154,6 +204,13 @@ func (j *joined) Next(ctx context.Context) (player.LiveItem, error) {
 // glance is how long it is looked for an excerpt when something of a set has come:
 // sound waits for two segments of it as long.
 const glance = 300 * time.Millisecond
+
+// lookAgain is how long it is until it is looked again for an excerpt that is not
+// there, as a page does; beginning is how many segments are the first.
+const (
+	lookAgain = time.Second
+	beginning = 8
+)
 
 // pieceWithin is how long a segment of an excerpt is waited for before it is
 // missing.

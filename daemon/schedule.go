@@ -77,7 +77,8 @@ type Slot struct {
 	Till     string `json:"till"`
 	Holidays string `json:"holidays"`
 	Priority int    `json:"priority"`
-	// Why says why it could not be played now; "" where it could.
+	// Why says why no lease lets it be played now; "" where one does. That nothing
+	// of it is here yet is among the faults (kind schedule).
 	Why string `json:"why"`
 }
 
@@ -89,7 +90,8 @@ type Part struct {
 	Playlist string     `json:"playlist"`
 	From     *time.Time `json:"from,omitempty"`
 	Until    *time.Time `json:"until,omitempty"`
-	// Why says why it could not be played now; "" where it could.
+	// Why says why no lease lets it be played now; "" where one does. That nothing
+	// of it is here yet is among the faults (kind schedule).
 	Why string `json:"why"`
 }
 

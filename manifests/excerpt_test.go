@@ -3,6 +3,7 @@ package manifests
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 )
 
@@ -49,6 +50,11 @@ func TestExcerptsThatAreNone(t *testing.T) {
 		t.Fatal(err)
 	} else if _, err := DecodeExcerpt(enc); err != nil {
 		t.Error(err)
+	}
+	full := good // by what segments and periods are like
+	full.Parts = slices.Repeat([]Part{{Len: 180_000, Gen: 70_000, Cur: 70_000}}, MaxExcerpt)
+	if enc, err := full.Encode(); err != nil || len(enc) > MaxBlock-1024 {
+		t.Errorf("as many as there may be are %d bytes: %v", len(enc), err)
 	}
 	for name, change := range map[string]func(*Excerpt){
 		"no parts": func(e *Excerpt) { e.Parts = nil }, "too many parts": func(e *Excerpt) { e.Parts = make([]Part, MaxExcerpt+1) },

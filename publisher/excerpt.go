@@ -116,16 +116,23 @@ func (p *Publisher) leaveOpen(ctx context.Context, e *edit, air lease.Air, runs 
 		n = min(n, int(runs[1].From))
 	}
 	x := &manifests.Excerpt{Live: air.Record.Live, Init: *runs[0].Init, Text: manifests.Clean(t.Title, 512), Final: closed && n == len(leaves)}
-	spans, ticks := spansOf(air, 0, uint64(n)), int64(0)
+	spans := spansOf(air, 0, uint64(n))
 	for i, s := range leaves[:n] {
 		for len(spans) > 1 && spans[1].From <= uint64(i) {
 			spans = spans[1:]
 		}
 		x.Parts = append(x.Parts, manifests.Part{Digest: manifests.Digest(s.CID), Key: air.SegmentKey(uint64(i)), Len: s.Len, Gen: spans[0].Gen, Cur: spans[0].Cur})
-		ticks += s.Len
 	}
 	key := air.Open.Recording()
 	block, err := key.Seal(x)
+	for err != nil && len(x.Parts) > manifests.MaxExcerpt/2 { // there is not room for all
+		x.Parts, x.Final = x.Parts[:len(x.Parts)*15/16], false
+		block, err = key.Seal(x)
+	}
+	ticks := int64(0)
+	for _, part := range x.Parts {
+		ticks += part.Len
+	}
 	if err != nil { // it is a track all the same
 		p.cfg.Log.Warn("the link of a set that is over leads nowhere", "set", x.Live, "err", err)
 		return nil

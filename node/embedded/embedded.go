@@ -91,8 +91,9 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// askers is how many of bitswap's goroutines ask the store what it has, at once.
-// It asks no disk for that; a stack of 8 KiB waits for each.
+// askers is how many of bitswap's goroutines look into the store at once: for what
+// it has, which asks no disk, and for the blocks that it gives, each of which is
+// read. A stack of 8 KiB waits for each.
 const askers = 8
 
 // Node is the peer. It is a node.Getter (peers only, never its own disk),

@@ -104,10 +104,16 @@ func TestCopiesAreTakenBack(t *testing.T) {
 		}
 		l = newTestLine()
 		l.pass(100, 50)
+		l.conn = new(quic.Conn) // which has stood for as long
+		if n := l.pass(100, 50); n != 0 {
+			t.Errorf("another connection: %d copies", n)
+		}
+		l = newTestLine()
+		l.pass(100, 50)
 		l.anew()
 		l.s.CongestionWindow = 100_000 // enough
 		if n := l.pass(100, 0); n != 0 {
-			t.Errorf("another connection: %d copies", n)
+			t.Errorf("a young connection: %d copies", n)
 		}
 	})
 }
