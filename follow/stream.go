@@ -2,6 +2,7 @@ package follow
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -15,9 +16,9 @@ const (
 	// here, before its records are read: nobody has judged yet how much of it
 	// is to be had.
 	glimpse, firstBytes = 2 * time.Second, 16 << 20
-	// firstLeaves is how much of it may be leaves: a stream goes down into each
-	// track before it comes to the next record, and who has the records seeks
-	// the leaves in a better order.
+	// firstLeaves is how much of it may be leaves, blocks of leastLeaf and more
+	// that are raw: a stream goes down into each track before it comes to the
+	// next record, and who has the records seeks the leaves in a better order.
 	firstLeaves, leastLeaf = 256 << 10, 32 << 10
 	// unanswered is after how long a gateway is asked for it beside a peer.
 	unanswered = 500 * time.Millisecond
@@ -42,17 +43,23 @@ type Bulk interface {
 	Trees(ctx context.Context, root cid.Cid, most int64, each func(c cid.Cid, size int)) error
 }
 
-// stream has by way what is below root here, as far as there is room, and calls
-// came with the size of each block. What does not come so is sought as ever.
-func (w *walk) stream(ctx context.Context, way way, root cid.Cid, most uint64, p Priority, came func(size int)) error {
+// stream has by way what is below root here, as far as there is room. What does
+// not come so is sought as ever.
+func (w *walk) stream(ctx context.Context, way way, root cid.Cid, most uint64, p Priority) {
 	release, err := w.f.room(ctx, most, p)
 	if err != nil {
-		return err
+		return
 	}
 	defer release()
-	err = way(ctx, root, int64(most), func(c cid.Cid, size int) {
+	w.flow(ctx, way, root, most, func(cid.Cid, int) {})
+}
+
+// flow has by way what is below root here, for which there is room, and calls
+// came for each block.
+func (w *walk) flow(ctx context.Context, way way, root cid.Cid, most uint64, came func(c cid.Cid, size int)) error {
+	err := way(ctx, root, int64(most), func(c cid.Cid, size int) {
 		w.f.taken(c)
-		came(size)
+		came(c, size)
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if w.fresh == nil {
@@ -85,6 +92,11 @@ func (w *walk) first(ctx context.Context, envelope cid.Cid) {
 	if w.f.cfg.Bulk == nil || w.local {
 		return
 	}
+	release, err := w.f.room(ctx, firstBytes, Unleased) // both ways bring the same
+	if err != nil {
+		return
+	}
+	defer release()
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 2)
 	running := 0
@@ -93,11 +105,11 @@ func (w *walk) first(ctx context.Context, envelope cid.Cid) {
 			<-ended
 		}
 	}()
-	begin := func(way way) {
+	begin := func(way way, leaves int) {
 		running++
-		go func() { ended <- w.glimpse(ctx, way, envelope) }()
+		go func() { ended <- w.glimpse(ctx, way, envelope, leaves) }()
 	}
-	begin(w.f.cfg.Bulk.Trees)
+	begin(w.f.cfg.Bulk.Trees, math.MaxInt) // it has none
 	late := time.NewTimer(unanswered)
 	defer late.Stop()
 	for next := true; running > 0; {
@@ -109,26 +121,27 @@ func (w *walk) first(ctx context.Context, envelope cid.Cid) {
 		case <-late.C:
 		}
 		if next {
-			begin(w.f.cfg.Bulk.Stream)
+			begin(w.f.cfg.Bulk.Stream, firstLeaves)
 			next = false
 		}
 	}
 }
 
-// glimpse has the beginning come by one way, until it is enough.
-func (w *walk) glimpse(ctx context.Context, way way, envelope cid.Cid) error {
+// glimpse has the beginning come by one way, until it is enough: so many bytes
+// of leaves.
+func (w *walk) glimpse(ctx context.Context, way way, envelope cid.Cid, most int) error {
 	ctx, enough := context.WithTimeout(ctx, glimpse)
 	defer enough()
 	leaves := 0 // one call of what counts them at a time
-	err := w.stream(ctx, way, envelope, firstBytes, Unleased, func(size int) {
-		if size < leastLeaf {
+	err := w.flow(ctx, way, envelope, firstBytes, func(c cid.Cid, size int) {
+		if c.Prefix().Codec != cid.Raw || size < leastLeaf {
 			return
 		}
-		if leaves += size; leaves >= firstLeaves {
+		if leaves += size; leaves >= most {
 			enough()
 		}
 	})
-	if leaves >= firstLeaves {
+	if leaves >= most {
 		return nil
 	}
 	return err
@@ -153,7 +166,7 @@ func (w *walk) streamed(ctx context.Context, entries []manifests.Entry) {
 	g.SetLimit(streams)
 	for _, e := range lacking {
 		g.Go(func() error {
-			w.stream(ctx, w.f.cfg.Bulk.Stream, e.Track, e.Size+slack, w.f.keep(e.Track), func(int) {})
+			w.stream(ctx, w.f.cfg.Bulk.Stream, e.Track, e.Size+slack, w.f.keep(e.Track))
 			return nil // what has not come is sought
 		})
 	}
