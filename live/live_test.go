@@ -193,6 +193,31 @@ func TestWhoAskedTooEarlyIsTold(t *testing.T) {
 	})
 }
 
+// Who has the set and room for one at the same moment says so once: who has asked
+// since would take a second word for a refusal.
+func TestWhoWaitsIsToldOnce(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage) {
+		var quick atomic.Bool
+		dj, late := s.box("dj", nil), s.box("late", func(c *live.Config) { c.Meet = nil }) // it stays where it is
+		relay := s.box("relay", func(c *live.Config) {
+			c.Upload, c.Hush = 30_000, func() bool { return !quick.Load() }
+		})
+		air := dj.air(s)
+		s.plays(air, 3, false)
+		s.Link(relay.Node, late.Node)
+		relay.hear(s)
+		late.hear(s)
+		<-time.After(time.Second)
+		s.Link(dj.Node, relay.Node)
+		<-time.After(10 * time.Millisecond) // the DJ's answer is on its way
+		quick.Store(true)
+		<-time.After(390 * time.Millisecond)
+		if a, b := relay.feed.Stats(), late.feed.Stats(); a.Parent != dj.ID() || b.Parent != relay.ID() {
+			t.Errorf("%+v, %+v", a, b)
+		}
+	})
+}
+
 // Who can carry for others takes the place of who cannot, which loses nothing.
 func TestWhoCarriesStandsNearer(t *testing.T) {
 	onStage(t, func(t *testing.T, s *stage) {

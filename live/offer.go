@@ -161,6 +161,7 @@ func (cr *carry) offers(now time.Time) {
 	s, hush := cr.spare(), cr.c.cfg.Hush()
 	far, _, leaving := cr.fed()
 	_, most := cr.slots()
+	cr.welcome(s, now) // first: who is told twice takes the second for a refusal
 	for _, ch := range cr.children {
 		for seq, at := range ch.pulls {
 			if now.Sub(at) > owing {
@@ -188,7 +189,6 @@ func (cr *carry) offers(now time.Time) {
 			cr.tell(ch, now)
 		}
 	}
-	cr.welcome(s, now)
 	if p := cr.parent; p != nil && s != cr.offer && now.Sub(cr.offerAt) >= told/2 {
 		cr.offer, cr.offerAt = s, now
 		cr.c.say(p.link, frame(frameSpare, s.append(nil)))
