@@ -95,12 +95,16 @@ const (
 // ask opens streams to at most n candidates, the most promising first.
 func (cr *carry) ask(now time.Time, n int, as purpose) {
 	c := cr.c
-	n = min(n, maxSources-len(cr.sources)-len(cr.opening))
 	if n <= 0 {
-		cr.shed()
 		return
 	}
 	connected := c.cfg.Known(cr.set.DJ)
+	room := maxSources - len(cr.sources) - len(cr.opening)
+	if room <= 0 {
+		cr.shed(connected, now)
+		return
+	}
+	n = min(n, room)
 	var ready []*candidate
 	for _, p := range connected {
 		if cr.candidates[p] == nil && p != c.cfg.Peers.ID() {
@@ -108,7 +112,7 @@ func (cr *carry) ask(now time.Time, n int, as purpose) {
 		}
 	}
 	for p, k := range cr.candidates {
-		if !k.busy && !k.until.After(now) && !c.liars[p] && (as != asNearby || c.cfg.Near(p)) && (len(k.addrs) > 0 && c.cfg.Meet != nil || slices.Contains(connected, p)) {
+		if cr.askable(k, connected, now) && (as != asNearby || c.cfg.Near(p)) {
 			ready = append(ready, k)
 		}
 	}
@@ -143,15 +147,29 @@ func (cr *carry) ask(now time.Time, n int, as purpose) {
 	}
 }
 
-// shed closes streams to those who have no room, where one is known that has some
-// and cannot be asked for want of a stream.
-func (cr *carry) shed() {
-	roomy := false
-	for p, k := range cr.candidates {
-		roomy = roomy || !k.busy && k.free > 0 && len(k.addrs) > 0 && !cr.c.liars[p]
+// askable tells whether a candidate may be asked now, and can be.
+func (cr *carry) askable(k *candidate, connected []string, now time.Time) bool {
+	c := cr.c
+	return !k.busy && !k.until.After(now) && !c.liars[k.peer] && (len(k.addrs) > 0 && c.cfg.Meet != nil || slices.Contains(connected, k.peer))
+}
+
+// shed closes streams to those who have no room: one for each who is known to
+// have some, and cannot be asked for want of a stream alone.
+func (cr *carry) shed(connected []string, now time.Time) {
+	roomy := 0
+	for _, k := range cr.candidates {
+		if k.free > 0 && now.Sub(k.at) < roving && cr.askable(k, connected, now) {
+			roomy++
+		}
 	}
 	for _, s := range cr.sources {
-		if roomy && s != cr.parent && s != cr.standby && s != cr.next && !s.answered.IsZero() && s.st.free == 0 && !s.surplus {
+		if s.surplus {
+			roomy-- // it is being closed for one of them
+		}
+	}
+	for _, s := range cr.sources {
+		if roomy > 0 && s != cr.parent && s != cr.standby && s != cr.next && !s.answered.IsZero() && s.st.free == 0 && !s.surplus {
+			roomy--
 			s.surplus = true
 			s.stream.Reset() // who reads it tells
 		}
