@@ -10,7 +10,8 @@ import (
 )
 
 // TestWhatIsNearlyDueGoesFirst: of what one peer is asked for, what was asked for
-// last, and is due first, comes in time.
+// last, and is due first, comes in time; also if somebody else asks for it then,
+// and is in no such hurry.
 func TestWhatIsNearlyDueGoesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newStage(t)
@@ -25,6 +26,9 @@ func TestWhatIsNearlyDueGoesFirst(t *testing.T) {
 		}
 		<-time.After(time.Second)
 		began := time.Now()
+		time.AfterFunc(7*time.Second+time.Millisecond, func() {
+			one.Ask(t.Context(), due.CID, node.Want{Class: node.Next, Deadline: began.Add(11 * time.Second)}, func([]byte, error) {})
+		})
 		must(t, one, due, node.Want{Class: node.Next, Deadline: began.Add(12 * time.Second)})
 		if took := time.Since(began); took > 12*time.Second || took < 6*time.Second {
 			t.Errorf("it came after %v", took)

@@ -297,7 +297,11 @@ func (s *Scheduler) rescue(w *want, now time.Time) {
 func (s *Scheduler) hurry(w *want, now time.Time) {
 	for _, a := range w.asks {
 		if a.peer != nil { // it goes before others there
-			a.peer.hurries = append(a.peer.hurries, order{w.number, min(w.Class, node.Later), false, w.digest})
+			class := min(w.Class, node.Later)
+			if a.pressed {
+				class = node.Now // as it was told
+			}
+			a.peer.hurries = append(a.peer.hurries, order{w.number, class, false, w.digest})
 			a.peer.poke(true)
 			a.due = now.Add(a.peer.silence())
 			a.most = now.Add(s.most(w, a.peer, now))
