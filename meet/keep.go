@@ -5,8 +5,11 @@ import "bytes"
 // maxKept is how many of a name's followers are kept for the next start.
 const maxKept = 16
 
-// keep writes who was met, where that has changed. Nobody met leaves what
-// there was: it is all that a box has whose peers are gone.
+// unkept tells whether there is somebody to be written. Nobody met leaves what
+// there was: it is all that a box has whose peers are gone. Meeting.mu is held.
+func (c *circle) unkept() bool { return c.changed && len(c.met) > 0 }
+
+// keep writes who was met, where that has changed.
 func (m *Meeting) keep() {
 	if m.cfg.Store == nil {
 		return
@@ -14,7 +17,7 @@ func (m *Meeting) keep() {
 	rows := map[string][]byte{}
 	m.mu.Lock()
 	for name, c := range m.names {
-		if !c.changed || len(c.met) == 0 {
+		if !c.unkept() {
 			continue
 		}
 		c.changed = false

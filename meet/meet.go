@@ -203,8 +203,11 @@ func (m *Meeting) Run(ctx context.Context) error {
 	m.cfg.Peers.OnConnect(m.arrived)
 	m.cfg.Records.OnChange(m.moved)
 	for {
-		m.round(ctx, &wg)
-		wait := time.NewTimer(m.cfg.Every*3/4 + rand.N(m.cfg.Every/2))
+		next := m.cfg.Every*3/4 + rand.N(m.cfg.Every/2)
+		if m.round(ctx, &wg) {
+			next = min(next, keeping)
+		}
+		wait := time.NewTimer(next)
 		select {
 		case <-m.kick:
 		case <-wait.C:
@@ -232,8 +235,9 @@ func (m *Meeting) moved() {
 	m.Look()
 }
 
-// round looks at every name once and begins what is to do.
-func (m *Meeting) round(ctx context.Context, wg *sync.WaitGroup) {
+// round looks at every name once and begins what is to do. It tells whether
+// somebody was met who is to be written yet.
+func (m *Meeting) round(ctx context.Context, wg *sync.WaitGroup) (unkept bool) {
 	connected := m.cfg.Peers.Connected()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -244,10 +248,15 @@ func (m *Meeting) round(ctx context.Context, wg *sync.WaitGroup) {
 		m.fill(ctx, wg, c, connected)
 		m.find(ctx, wg, name, c, connected)
 	}
-	if now := m.cfg.Now(); now.Sub(m.kept).Abs() >= keeping {
+	for _, c := range m.names {
+		unkept = unkept || c.unkept()
+	}
+	if now := m.cfg.Now(); unkept && now.Sub(m.kept).Abs() >= keeping {
 		m.kept = now
 		wg.Go(m.keep)
+		return false
 	}
+	return unkept
 }
 
 // followed takes new names in, with what Store knows, and drops others. m.mu

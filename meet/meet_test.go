@@ -258,12 +258,19 @@ func TestMeetingManyIsCheap(t *testing.T) {
 	late.follow(func(cfg *meet.Config) { cfg.Now, cfg.Records, cfg.Store = c.now, l, l }, name)
 	late.meets(append(others, dj)...)
 	until(t, "they are neighbours", func() bool { return len(late.Neighbours(name)) == 5 })
+	until(t, "who was met first is written", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.puts > 0
+	})
 	l.mu.Lock()
 	if l.puts > 1 {
 		t.Errorf("%d writes", l.puts)
 	}
 	l.mu.Unlock()
 	late.stop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if len(l.learnt) < 5 || l.puts == 0 || l.rows[name] == nil {
 		t.Errorf("%d records, %d writes, and %d bytes kept", len(l.learnt), l.puts, len(l.rows[name]))
 	}
