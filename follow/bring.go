@@ -10,10 +10,10 @@ import (
 	"playnode/node"
 )
 
-// Bring has tracks of followed names whole here, in their order and before all
-// others that are not asked for by a playhead. The error wraps ErrFull where
-// there is no room for some of it, ErrNotFound where it could not be had, or is
-// ctx's; what has come stays.
+// Bring has tracks of followed names whole here, in their order, before what lies
+// between the ends of all other tracks. The error wraps ErrFull where there is no
+// room for some of it, ErrNotFound where it could not be had, or is ctx's; what
+// has come stays.
 func (f *Follower) Bring(ctx context.Context, tracks []*manifests.Entry) error {
 	w := &walk{f: f, get: f.cfg.Fetch.Get, tails: node.Soon, report: func(Progress) {}, known: map[cid.Cid]bool{}}
 	f.mu.Lock()

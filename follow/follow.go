@@ -266,7 +266,8 @@ type Visited struct {
 	head  *manifests.Head
 }
 
-// Card fetches her card; nil where she has none. It is not kept.
+// Card fetches her card; nil where she has none. It is not pinned:
+// the next Collect may let it go.
 func (v *Visited) Card(ctx context.Context) (*manifests.Card, error) {
 	card, err := v.f.visitor().card(ctx, v.head)
 	if err != nil {
@@ -275,7 +276,7 @@ func (v *Visited) Card(ctx context.Context) (*manifests.Card, error) {
 	return card, nil
 }
 
-// visitor fetches a record that is not kept.
+// visitor fetches a record. It is not pinned: the next Collect may let it go.
 func (f *Follower) visitor() getter {
 	return func(ctx context.Context, c cid.Cid) ([]byte, error) {
 		return f.cfg.Fetch.Get(ctx, c, node.Want{Class: node.Now})
