@@ -115,7 +115,7 @@ func (b *Bulk) from(ctx context.Context, name string, stream func(context.Contex
 	if errors.Is(err, errEnough) {
 		return nil
 	}
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, errNotHeld) {
 		b.s.count(name, func(k *Count) {
 			k.Failed++
 			k.Dropped = k.Dropped || errors.Is(err, node.ErrVerify)

@@ -167,6 +167,9 @@ func TestTreesAreSought(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if k := s.Counts()[fetch.FromSwarm]; k.Failed != 0 {
+		t.Errorf("%+v: who says that it holds nothing has failed in nothing", k)
+	}
 }
 
 // TestTreesAreBounded by a budget for each peer, and by what is asked for.
