@@ -45,12 +45,12 @@ type source struct {
 	silent time.Time     // until when it comes after the others, for what is urgent
 }
 
-// silence is for how long a source comes after the others that has let somebody
+// mistrust is for how long a source comes after the others that has let somebody
 // wait.
-const silence = 30 * time.Second
+const mistrust = 30 * time.Second
 
 // after tells whether f is asked after o, which stands behind it: it has been
-// silent of late, or is known to be slower by half.
+// silent of late, or takes more than twice as long.
 func (f *source) after(o *source, w *want, now time.Time) bool {
 	if w.Class <= node.Next || w.urgent(now) {
 		if f.silent.After(now) != o.silent.After(now) {
@@ -249,7 +249,7 @@ func (s *Scheduler) rescue(w *want, now time.Time) {
 		p.mute = true
 	}
 	if last.peer == nil && now.Sub(last.sent) >= briefly {
-		last.from.silent = now.Add(silence)
+		last.from.silent = now.Add(mistrust)
 	}
 	if p := last.peer; p != nil && !w.urgent(now) && w.Deadline.IsZero() {
 		silence := bear[min(w.Class, node.Later)]

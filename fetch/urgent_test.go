@@ -120,7 +120,7 @@ func TestASilentCompanyCostsLittle(t *testing.T) {
 		get(1, node.Want{Class: node.Next}, bear[node.Next])
 		get(2, node.Want{Class: node.Next}, 0)
 		get(3, node.Want{Class: node.Soon}, bear[node.Soon]) // a gateway is spared what can wait
-		<-time.After(silence)
+		<-time.After(mistrust)
 		get(4, node.Want{Class: node.Next}, bear[node.Next])
 		if a := company.asked.Load(); a != 4 || s.Swarm().Duplicate != 0 {
 			t.Errorf("the company was asked %d times: %+v", a, s.Swarm())
