@@ -35,13 +35,14 @@ type command struct {
 // the ring on.
 type goal struct {
 	place
-	from int64
+	from  int64
+	begun bool // it is in the mix, and begins at from
 }
 
-// met tells whether it is heard.
+// met tells whether it is heard, or what follows it.
 func (g goal) met(t *teller) bool {
 	m, ok := t.now()
-	return ok && m.place == g.place && m.at >= g.from
+	return ok && m.at >= g.from && (g.begun || m.place == g.place)
 }
 
 // State is what a loudspeaker does: what it plays, and where in it, by its

@@ -189,7 +189,7 @@ func (b *Playback) change(ctx context.Context, g *program) {
 	if k, ok := b.sounding(g); ok { // it goes on, and what follows is the program's
 		b.drop(next)
 		b.leaveAll()
-		b.last = place{g, k}
+		b.last, b.aim = place{g, k}, goal{}
 		b.teller.move(b.mix.cur.begin, b.last)
 		b.remember(b.last, b.mix.cur.item)
 		return

@@ -243,6 +243,28 @@ func TestTheScheduleChanges(t *testing.T) {
 	})
 }
 
+// A command behind a change of the schedule goes by what is heard, too: where the slot's first track has ended by
+// itself, and where what sounded goes on in another slot.
+func TestCommandsBehindAChange(t *testing.T) {
+	w, ids, b := timed(t, false, 20, map[string][]float64{"day": {200, 210, 220}, "evening": {400, 410, 420, 430}})
+	slot(t, b, "day", 0, 1, 0)
+	slot(t, b, "evening", 1, 3, 0)
+	slot(t, b, string(w.name())+"/evening", 3, 60, 0)
+	synctest.Test(t, func(t *testing.T) {
+		r := scheduled(t, w, b, Request{Mixed: true, Stay: true}, nil)
+		defer r.end()
+		wait(90 * time.Second)
+		r.sounds("the second of the evening", ids["evening"][1])
+		r.do("next", r.Next, "playing", ids["evening"][2])
+		r.do("prev", r.Prev, "playing", ids["evening"][1])
+		wait(85 * time.Second) // 2:55
+		r.do("next", r.Next, "playing", ids["evening"][2])
+		wait(10 * time.Second) // 3:05
+		r.sounds("it goes on", ids["evening"][2])
+		r.do("next in the next slot", r.Next, "playing", ids["evening"][3])
+	})
+}
+
 // What cannot be played leaves its place to what goes next, is told, and has it as soon as it can.
 func TestAnUnleasedSlot(t *testing.T) {
 	w, ids, b := timed(t, false, 30, map[string][]float64{"day": {200}, "locked": {400}})

@@ -214,6 +214,35 @@ func TestBlocked(t *testing.T) {
 	})
 }
 
+// A command goes by the track that is heard, also where an earlier command's has ended by itself since.
+func TestCommandsGoByWhatIsHeard(t *testing.T) {
+	w, cids := tones(t, 10, 200, 300, 400, 500)
+	for name, c := range map[string]func(t *testing.T, r *running, block func(cid.Cid)){
+		"next": func(t *testing.T, r *running, block func(cid.Cid)) { r.do("next again", r.Next, "playing", cids[3]) },
+		"prev": func(t *testing.T, r *running, block func(cid.Cid)) { r.do("prev", r.Prev, "playing", cids[1]) },
+		"blocked": func(t *testing.T, r *running, block func(cid.Cid)) {
+			block(cids[2])
+			r.do("block", r.Unwanted, "playing", cids[3])
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				blocked := map[cid.Cid]bool{}
+				r := begin(t, w.player(), Request{}, func(p *Player) {
+					p.cfg.Blocked = func(c cid.Cid) bool { mu.Lock(); defer mu.Unlock(); return blocked[c] }
+				})
+				defer r.end()
+				wait(3 * time.Second)
+				r.do("next", r.Next, "playing", cids[1])
+				wait(13 * time.Second)
+				r.sounds("by itself", cids[2])
+				c(t, r, func(c cid.Cid) { mu.Lock(); defer mu.Unlock(); blocked[c] = true })
+			})
+		})
+	}
+}
+
 // --from counts by the tracks' exact lengths.
 func TestFrom(t *testing.T) {
 	w, cids := tones(t, 10.3, 200, 300, 400)

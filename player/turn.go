@@ -126,6 +126,13 @@ func (b *Playback) bring(ctx context.Context, o *opening) error {
 // take is what follows when the first in line has become v.
 func (b *Playback) take(o *opening, v *voice) {
 	b.lined = b.lined[1:]
+	switch {
+	case b.aim.g == nil || b.aim.begun:
+	case b.aim.place == o.place:
+		b.aim.from, b.aim.begun = v.begin, true
+	case o.item.set == nil: // it was given up
+		b.aim = goal{}
+	}
 	b.last = o.place
 	o.taken.Store(true)
 	b.dried = b.sound.Load().dry.Load()
