@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"playnode/node"
@@ -85,9 +86,8 @@ func (b *Playback) named(playlist string) Request {
 	return req
 }
 
-// choose unlocks what is scheduled: the first that can be. Its sets are heard
-// from now on, and no others. The error is errGap where there is nothing, else
-// why what goes first cannot be played.
+// choose unlocks what is scheduled, and has it on. The error is errGap where
+// there is nothing, else why what goes first cannot be played.
 func (b *Playback) choose(ctx context.Context) (*program, error) {
 	h := b.hours
 	if b.req.Once && h.on != nil {
@@ -95,7 +95,16 @@ func (b *Playback) choose(ctx context.Context) (*program, error) {
 	}
 	b.waned()
 	h.look(b.heardAt())
-	h.tried, h.on = time.Now(), nil
+	c, g, err := b.playable(ctx)
+	b.putOn(ctx, c)
+	return g, err
+}
+
+// playable unlocks the first of what is scheduled that can be: c is nil where
+// there is an error, which is choose's.
+func (b *Playback) playable(ctx context.Context) (c *schedule.Cue, g *program, err error) {
+	h := b.hours
+	h.tried = time.Now()
 	var first error
 	for i := range h.turn.Cues {
 		c := &h.turn.Cues[i]
@@ -113,16 +122,27 @@ func (b *Playback) choose(ctx context.Context) (*program, error) {
 		} else {
 			b.p.fault("schedule", "", first)
 		}
-		h.on = c
+		return c, g, nil
+	}
+	if first == nil {
+		first = errGap
+	}
+	return nil, nil, first
+}
+
+// putOn has one of what is scheduled be that which plays, or is to: its sets are
+// heard from now on, and no others.
+func (b *Playback) putOn(ctx context.Context, c *schedule.Cue) {
+	h := b.hours
+	h.on = c
+	switch {
+	case c != nil:
 		b.tune(ctx, c.Playlist)
-		return g, nil
-	}
-	if first != nil {
+	case len(h.turn.Cues) > 0:
 		b.tune(ctx, h.turn.First().Playlist) // it may have a set on air
-		return nil, first
+	default:
+		b.untune()
 	}
-	b.untune()
-	return nil, errGap
 }
 
 // standsIn has another playlist have the turn of that which was chosen, as no
@@ -167,18 +187,46 @@ func (b *Playback) keepTime(ctx context.Context) {
 		h.next = nil
 		return
 	}
-	g, err := b.choose(ctx)
+	c, g, err := b.playable(ctx)
+	stays := b.stays(was, c)
+	if stays != nil {
+		c = stays
+	}
+	b.putOn(ctx, c)
 	switch {
+	case stays != nil:
+		if g != nil {
+			g.close()
+		}
 	case err != nil:
 		b.hush()
-	case was != nil && was.Playlist == h.on.Playlist:
-		g.close()
 	default:
 		b.change(ctx, g)
 		return
 	}
 	b.drop(h.next)
 	h.next = nil
+}
+
+// stays is the cue of what was on, where it goes on: in place of c, which was
+// found playable, or of nothing. What stands in for something else is heard to
+// its track's end, as anything whose lease lapses; admit asks whether another of
+// its tracks begins.
+func (b *Playback) stays(was, c *schedule.Cue) *schedule.Cue {
+	if was == nil {
+		return nil
+	}
+	cues := b.hours.turn.Cues
+	rank := func(playlist string) int {
+		return slices.IndexFunc(cues, func(c schedule.Cue) bool { return c.Playlist == playlist })
+	}
+	sounds := b.mix != nil && b.mix.cur != nil
+	switch at := rank(was.Playlist); {
+	case at < 0: // its time is over
+	case c != nil && c.Playlist == was.Playlist, sounds && (c == nil || rank(c.Playlist) > at):
+		return &cues[at]
+	}
+	return nil
 }
 
 // change has a program begin in place of what sounds.

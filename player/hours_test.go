@@ -301,6 +301,57 @@ func TestAnUnleasedSlot(t *testing.T) {
 	})
 }
 
+// full is a venue whose disk is full from some time on.
+type full struct {
+	*lease.Venue
+	from time.Time
+}
+
+var errFull = errors.New("no space left on device")
+
+func (f full) Unlock(m *manifests.Manifest) (*lease.Unlocked, error) {
+	if !f.from.IsZero() && time.Now().After(f.from) {
+		return nil, errFull
+	}
+	return f.Venue.Unlock(m)
+}
+
+// What stands in for what cannot be played is heard to its track's end when its lease lapses, as anything is, and goes on
+// where nobody can ask for it.
+func TestAStandInIsHeardToItsEnd(t *testing.T) {
+	w, ids, b := timed(t, false, 40, map[string][]float64{"day": {200}, "locked": {400, 410}})
+	slot(t, b, "locked", 0, 24*60, 0)
+	slot(t, b, "nobody's", 0, 24*60, 2)
+	play := func(left time.Duration, change func(*Player), f func(r *running)) {
+		w.began = time.Time{}
+		w.pass(2 * time.Minute) // what the last one took, and more: no clock goes back
+		w.grant("locked", time.Hour)
+		w.pass(time.Hour - left)
+		synctest.Test(t, func(t *testing.T) {
+			r := scheduled(t, w, b, Request{Stay: true}, change)
+			defer r.end()
+			wait(35 * time.Second)
+			r.sounds("its first", ids["locked"][0])
+			wait(10 * time.Second)
+			f(r)
+		})
+	}
+	play(20*time.Second, nil, func(r *running) { r.sounds("there is nothing else", cid.Undef) })
+	id := slot(t, b, "day", 0, 24*60, -1)
+	play(20*time.Second, nil, func(r *running) { r.sounds("then the next in line", ids["day"][0]) })
+	if err := b.Remove(id); err != nil {
+		t.Fatal(err)
+	}
+	play(time.Hour, func(p *Player) { p.cfg.Leases = full{w.venue, time.Now().Add(10 * time.Second)} }, func(r *running) {
+		r.sounds("the disk is full", ids["locked"][1])
+		wait(30 * time.Second)
+		r.sounds("still", ids["locked"][1])
+		if n := r.count(Underrun); n > 0 {
+			t.Errorf("%d underruns", n)
+		}
+	})
+}
+
 // A playlist of which nothing is here leaves its place to what goes next, too, and has it once it is here.
 func TestASlotOfWhichNothingIsHere(t *testing.T) {
 	w, ids, b := timed(t, false, 30, map[string][]float64{"day": {200, 300}, "evening": {400}})
