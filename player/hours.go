@@ -117,9 +117,7 @@ func (b *Playback) playable(ctx context.Context) (c *schedule.Cue, g *program, e
 			first = cmp.Or(first, err)
 			continue
 		}
-		if first == nil {
-			b.p.mend("schedule", "")
-		} else {
+		if first != nil {
 			b.p.fault("schedule", "", first)
 		}
 		return c, g, nil
@@ -141,6 +139,7 @@ func (b *Playback) putOn(ctx context.Context, c *schedule.Cue) {
 	case len(h.turn.Cues) > 0:
 		b.tune(ctx, h.turn.First().Playlist) // it may have a set on air
 	default:
+		b.p.mend("schedule", "")
 		b.untune()
 	}
 }
@@ -183,6 +182,7 @@ func (b *Playback) keepTime(ctx context.Context) {
 	was := h.on
 	if was != nil && len(h.turn.Cues) > 0 && h.turn.First().Playlist == was.Playlist {
 		h.on = &h.turn.Cues[0] // it goes on
+		b.p.mend("schedule", "")
 		b.drop(h.next)
 		h.next = nil
 		return
@@ -312,10 +312,15 @@ func (b *Playback) entrance(g *program) int {
 	return g.total
 }
 
-// remember notes that a track of a program has begun.
+// remember notes that a track of a program has begun: that what goes first can
+// be played is known no sooner.
 func (b *Playback) remember(pl place, it item) {
-	if b.hours == nil || b.req.Once || it.entry == nil {
+	h := b.hours
+	if h == nil || b.req.Once || it.entry == nil {
 		return
+	}
+	if h.on != nil && *h.on == h.turn.First() && pl.g.asked == h.on.Playlist {
+		b.p.mend("schedule", "")
 	}
 	b.p.mu.Lock()
 	defer b.p.mu.Unlock()

@@ -283,6 +283,31 @@ func TestAnUnleasedSlot(t *testing.T) {
 		wait(15 * time.Second)
 		r.sounds("once it is leased", ids["locked"][0])
 	})
+	// The fault is over with its slot: what stood in is what is scheduled then, or there is silence.
+	for _, rest := range []string{"day", ""} {
+		b, err := schedule.Open(schedule.Config{Store: newTable(), Zone: time.UTC})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slot(t, b, "day", 0, 1, 0)
+		slot(t, b, "nobody's", 0, 1, 1)
+		if rest != "" {
+			slot(t, b, rest, 1, 2, 0)
+		}
+		w.began = time.Time{}
+		synctest.Test(t, func(t *testing.T) {
+			r := scheduled(t, w, b, Request{Mixed: true, Stay: true}, nil)
+			defer r.end()
+			wait(15 * time.Second)
+			if f := r.player.Faults(); len(f) != 1 || !f[0].Mended.IsZero() {
+				t.Errorf("faults %+v", f)
+			}
+			wait(50 * time.Second)
+			if f := r.player.Faults(); len(f) != 1 || f[0].Mended.IsZero() {
+				t.Errorf("behind the slot, with %q: faults %+v", rest, f)
+			}
+		})
+	}
 	// Where nothing can be played there is silence, and that is told too.
 	synctest.Test(t, func(t *testing.T) {
 		w.pass(48 * time.Hour)
@@ -363,16 +388,25 @@ func TestASlotOfWhichNothingIsHere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := scheduled(t, w, b, Request{Mixed: true, Stay: true}, nil)
 		defer r.end()
-		for _, i := range []int{0, 1, 0, 1} { // with nothing left out
+		told := func() (out []Fault) {
+			return slices.DeleteFunc(r.player.Faults(), func(f Fault) bool { return f.Kind != "schedule" })
+		}
+		for i := range 10 { // with nothing left out
 			wait(20 * time.Second)
-			r.sounds("instead", ids["day"][i])
+			r.sounds("instead", ids["day"][i%2])
 			wait(10 * time.Second)
+		}
+		if f := told(); len(f) != 1 || !f[0].Mended.IsZero() {
+			t.Errorf("after five minutes the faults are %+v", f)
 		}
 		w.mu.Lock()
 		w.blocks[track] = held
 		w.mu.Unlock()
 		wait(75 * time.Second)
 		r.sounds("once it is here", track)
+		if f := told(); len(f) != 1 || f[0].Mended.IsZero() {
+			t.Errorf("once it is here the faults are %+v", f)
+		}
 		if n := r.count(Underrun); n > 0 {
 			t.Errorf("%d underruns", n)
 		}
