@@ -16,8 +16,8 @@ const (
 	// early is how long before a change of the schedule what comes is opened.
 	early = time.Minute
 	// jumped is how far back a clock goes before it is believed: how much is
-	// mixed ahead varies by less.
-	jumped = 5 * time.Second
+	// mixed ahead varies by less, at 2 s of latency by up to 8.2 s.
+	jumped = 10 * time.Second
 	// reconsider is how often it is tried whether what goes first can be played,
 	// while something else plays in its place; resting, after none of its tracks
 	// could be.
@@ -175,7 +175,9 @@ func (b *Playback) keepTime(ctx context.Context) {
 	if b.last.g == nil && len(b.lined) == 0 {
 		return // nothing was chosen yet
 	}
-	if at := b.heardAt(); !h.look(at) && (h.on == nil || *h.on == h.turn.First() || time.Since(h.tried) < reconsider) {
+	at := b.heardAt()
+	turned := h.look(at)
+	if !turned && (h.on == nil || *h.on == h.turn.First() || time.Since(h.tried) < reconsider) {
 		b.getReady(ctx, at)
 		return
 	}
@@ -197,6 +199,10 @@ func (b *Playback) keepTime(ctx context.Context) {
 	case stays != nil:
 		if g != nil {
 			g.close()
+		}
+		if !turned { // what comes next is as near as it was
+			b.getReady(ctx, at)
+			return
 		}
 	case err != nil:
 		b.hush()
