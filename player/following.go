@@ -52,6 +52,9 @@ func (b *Playback) following(ctx context.Context, pl place, wait bool) (place, e
 				}
 			}
 		}
+		if wait && (b.mix == nil || b.mix.cur == nil && b.mix.in == nil) { // nothing begins that would
+			b.prune(pl.g)
+		}
 		fresh, err := b.load(ctx, wait)
 		if err != nil {
 			return place{}, err

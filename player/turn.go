@@ -138,10 +138,15 @@ func (b *Playback) take(o *opening, v *voice) {
 	b.dried = b.sound.Load().dry.Load()
 	b.starts(v, o.place)
 	b.remember(o.place, o.item)
-	// Programs that nothing refers to any more forget their keys.
+	b.prune(o.g)
+}
+
+// prune has programs forget their keys that nothing refers to any more but one
+// that is kept.
+func (b *Playback) prune(keep *program) {
 	b.programs = slices.DeleteFunc(b.programs, func(g *program) bool {
 		next := b.hours != nil && b.hours.next != nil && b.hours.next.g == g
-		old := g != o.g && !next && !slices.ContainsFunc(b.lined, func(x *opening) bool { return x.g == g })
+		old := g != keep && !next && !slices.ContainsFunc(b.lined, func(x *opening) bool { return x.g == g })
 		if old {
 			g.close()
 		}
