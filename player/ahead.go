@@ -71,8 +71,13 @@ func (p *Player) rota(ctx context.Context, asked, playing string) *rota {
 		return r
 	}
 	defer g.close()
+	heard := map[cid.Cid]bool{} // last, by any playback
 	p.mu.Lock()
-	last, heard := p.places[asked]
+	for _, places := range p.places {
+		if last, ok := places[asked]; ok {
+			heard[last] = true
+		}
+	}
 	p.mu.Unlock()
 	now := -1
 	for _, ps := range g.passes {
@@ -80,7 +85,7 @@ func (p *Player) rota(ctx context.Context, asked, playing string) *rota {
 			switch k := len(r.entries); {
 			case now < 0 && it.entry.Track.String() == playing:
 				now = k
-			case heard && it.entry.Track == last:
+			case heard[it.entry.Track]:
 				r.next = k + 1
 			}
 			r.entries = append(r.entries, it.entry)

@@ -154,7 +154,7 @@ func (b *Playback) standsIn() bool {
 	h.poor[h.on.Playlist] = time.Now()
 	b.p.mu.Lock()
 	defer b.p.mu.Unlock()
-	delete(b.p.places, h.on.Playlist) // where it was left it cannot go on
+	delete(b.p.places[b], h.on.Playlist) // where it was left it cannot go on
 	return true
 }
 
@@ -305,7 +305,7 @@ func (b *Playback) fadeAway(d time.Duration) bool {
 func (b *Playback) entrance(g *program) int {
 	first := 0
 	b.p.mu.Lock()
-	last, ok := b.p.places[g.asked]
+	last, ok := b.p.places[b][g.asked]
 	b.p.mu.Unlock()
 	if ok && b.hours != nil && !b.req.Once {
 		first = g.find(last, 0) + 1
@@ -330,7 +330,7 @@ func (b *Playback) remember(pl place, it item) {
 	}
 	b.p.mu.Lock()
 	defer b.p.mu.Unlock()
-	b.p.places[pl.g.asked] = it.entry.Track
+	b.p.places[b][pl.g.asked] = it.entry.Track
 }
 
 // getReady opens what comes next, when its turn is near.

@@ -599,6 +599,34 @@ func TestAheadOfTheSchedule(t *testing.T) {
 	}
 }
 
+// Two rooms keep to one schedule, each from the beginning, and neither moves the other on.
+func TestTwoRooms(t *testing.T) {
+	w, ids, b := timed(t, false, 40, map[string][]float64{"day": {200, 210, 220}, "evening": {400}})
+	slot(t, b, "day", 0, 1, 0)
+	slot(t, b, "evening", 1, 2, 0)
+	slot(t, b, "day", 2, 4, 0)
+	synctest.Test(t, func(t *testing.T) {
+		p := w.player()
+		w.goes()
+		keep := func(p *Player) { p.cfg.Schedule = b.Schedule }
+		one := begin(t, p, Request{Mixed: true, Stay: true}, keep)
+		defer one.end()
+		wait(50 * time.Second)
+		one.sounds("the second", ids["day"][1])
+		two := begin(t, p, Request{Mixed: true, Stay: true}, keep)
+		wait(5 * time.Second)
+		two.sounds("from the beginning", ids["day"][0])
+		wait(70 * time.Second) // 2:05
+		one.sounds("on from its second", ids["day"][2])
+		two.sounds("on from its first", ids["day"][1])
+		two.end()
+		wait(40 * time.Second)
+		if n := len(p.places); n != 1 {
+			t.Errorf("%d playbacks are remembered", n)
+		}
+	})
+}
+
 // What comes is opened before its time, and not with urgency: a minute before the change, for that change, and once,
 // also while something else stands in. Where it is not there then, the next of it is heard at its time, and no silence.
 func TestTheNextSlotIsOpenedEarly(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ipfs/go-cid"
 )
 
 const (
@@ -158,10 +160,15 @@ func (b *Playback) run(ctx context.Context) error {
 		b.forget()
 		b.wg.Wait()
 	}()
-	if b.hours != nil && !b.req.Once { // it begins at the beginning, whatever was heard before
+	if b.hours != nil && !b.req.Once { // it begins at the beginning, whatever was heard before or is elsewhere
 		b.p.mu.Lock()
-		clear(b.p.places)
+		b.p.places[b] = map[string]cid.Cid{}
 		b.p.mu.Unlock()
+		defer func() {
+			b.p.mu.Lock()
+			delete(b.p.places, b)
+			b.p.mu.Unlock()
+		}()
 	}
 	if b.air != nil && b.hours == nil {
 		b.wg.Go(func() { b.hearSets(inner, b.req) })

@@ -78,7 +78,7 @@ type Player struct {
 
 	mu     sync.Mutex // guards what follows
 	orders map[manifests.SelID]*order
-	places map[string]cid.Cid // the track begun last of what the schedule asked for
+	places map[*Playback]map[string]cid.Cid // the track begun last of what the schedule asked each for
 	faults []Fault
 }
 
@@ -94,7 +94,7 @@ func New(cfg Config) (*Player, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	open := func(ctx context.Context, s sinkSpec, w sinkWant) (Sink, error) { return s.open(ctx, w) }
-	return &Player{cfg: cfg, open: open, orders: map[manifests.SelID]*order{}, places: map[string]cid.Cid{}}, nil
+	return &Player{cfg: cfg, open: open, orders: map[manifests.SelID]*order{}, places: map[*Playback]map[string]cid.Cid{}}, nil
 }
 
 // Request is what to play, and where to.
