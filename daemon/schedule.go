@@ -9,7 +9,6 @@ import (
 
 	"playnode/follow"
 	"playnode/internal/repo"
-	"playnode/manifests"
 	"playnode/player"
 	"playnode/player/schedule"
 )
@@ -165,17 +164,14 @@ func (d *Daemon) unplayable(n *network, playlist string) string {
 	if playlist == "" {
 		return ""
 	}
-	link, err := manifests.ParseLink(playlist)
-	label := link.Label
-	if player.IsLabel(playlist) {
-		label, err = playlist, nil
-	} else if err != nil {
+	of, label, err := player.Asked(playlist)
+	if err != nil {
 		return err.Error()
 	}
 	known, leased := false, ""
 	for _, f := range n.follow.Follows() {
 		c, err := n.follow.Newest(f.Name)
-		if err != nil || link.Name != "" && string(link.Name) != f.Name.String() {
+		if err != nil || of != "" && of != f.Name {
 			continue
 		}
 		for _, sel := range c.Selections {

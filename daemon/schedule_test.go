@@ -90,7 +90,9 @@ func TestAVenueKeepsToItsSchedule(t *testing.T) {
 		if p := playing(); p.State != "silent" || p.CID != "" {
 			t.Errorf("behind its time: %+v", p)
 		}
-		do(t, venue, OpScheduleOverride, OverrideRequest{Playlist: "lunch", Till: "06:30"})
+		if o := do(t, venue, OpScheduleOverride, OverrideRequest{Playlist: "https://dj.example/ipns/" + name + "?p=lunch", Till: "06:30"}).Override; o == nil || o.Why != "" {
+			t.Errorf("a link: %+v", o)
+		}
 		until(14 * time.Minute)
 		if p := playing(); p.State != "playing" || p.Playlist != "lunch" || held() != 2 {
 			t.Errorf("what is played by hand: %+v, %d tracks held", p, held())

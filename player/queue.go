@@ -104,7 +104,11 @@ func (g *program) close() {
 // selections are what a request asks for: NAME/P, all of NAME, P of all names
 // that this box has a lease of, or, without a name, all of those.
 func (p *Player) selections(req Request) ([]ipns.Name, string, error) {
-	if IsLabel(req.Name) || req.Name == "" {
+	n, label, err := Asked(req.Name)
+	if err != nil {
+		return nil, "", err
+	}
+	if n == "" {
 		var names []ipns.Name
 		for _, l := range p.cfg.Leases.Leases() {
 			n, err := ipns.ParseName(string(l.Name))
@@ -115,21 +119,29 @@ func (p *Player) selections(req Request) ([]ipns.Name, string, error) {
 		if len(names) == 0 {
 			return nil, "", fmt.Errorf("%w here; %s", lease.ErrNoLease, askFor)
 		}
-		return names, req.Name, nil
+		return names, label, nil
 	}
-	text, label, _ := strings.Cut(strings.TrimPrefix(req.Name, "/ipns/"), "/")
-	if strings.HasPrefix(req.Name, "playnode://") {
-		l, err := manifests.ParseLink(req.Name)
+	return []ipns.Name{n}, label, nil
+}
+
+// Asked reads a Request's Name: of whom, where "" is any name that is leased
+// here, and which playlist, where "" is all of them.
+func Asked(name string) (of ipns.Name, label string, err error) {
+	if name == "" || IsLabel(name) {
+		return "", name, nil
+	}
+	text, label, _ := strings.Cut(strings.TrimPrefix(name, "/ipns/"), "/")
+	if strings.HasPrefix(name, "playnode://") || strings.HasPrefix(name, "https://") {
+		l, err := manifests.ParseLink(name)
 		if err != nil {
-			return nil, "", err
+			return "", "", err
 		}
 		text, label = string(l.Name), l.Label
 	}
-	n, err := ipns.ParseName(text)
-	if err != nil {
-		return nil, "", err
+	if of, err = ipns.ParseName(text); err != nil {
+		return "", "", err
 	}
-	return []ipns.Name{n}, label, nil
+	return of, label, nil
 }
 
 // IsLabel tells whether what is asked for is a playlist of any name.
