@@ -146,7 +146,7 @@ func (a *app) onNow(s daemon.Schedule) {
 
 // short is a playlist for people: a name is long.
 func short(playlist string) string {
-	if name, label, ok := strings.Cut(playlist, "/"); ok && len(name) > 16 && !strings.Contains(label, "/") {
+	if name, label, ok := strings.Cut(playlist, "/"); ok && len(name) > 16 && strings.HasPrefix(name, "k51") && !strings.Contains(label, "/") {
 		return clean(name[:12] + "…/" + label)
 	}
 	return clean(playlist)

@@ -8,7 +8,8 @@ import (
 
 // Go's templates call methods by names that they read, so a program that can run
 // one has every exported method of every type in it: a seventh more, all of which
-// a start maps into memory.
+// a start maps into memory. It looks into bin/playnode as the last make build left
+// it: what has changed since is seen by the next.
 func TestTheProgramRunsNoTemplates(t *testing.T) {
 	program, err := os.ReadFile("../../bin/playnode")
 	if err != nil {

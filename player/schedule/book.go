@@ -147,9 +147,6 @@ func (b *Book) publish() { b.now.Store(newSchedule(b.cfg.Zone, b.slots, b.overri
 // then.
 func (b *Book) Schedule() *Schedule { return b.now.Load() }
 
-// Zone is the one by whose clock it goes.
-func (b *Book) Zone() *time.Location { return b.cfg.Zone }
-
 // Set adds a slot, and gives it back with its ID. One that there is already, of
 // another priority or not, keeps its ID, and counts as set now. The error wraps
 // ErrRefused for what is no slot, or one too many.

@@ -105,8 +105,8 @@ var inUTC = sync.OnceFunc(func() { cal.DefaultLoc = time.UTC })
 // holidays are those of a country; nil has none.
 type holidays []*cal.Holiday
 
-// Countries are the codes that a slot's Holidays may be.
-func Countries() []string { return slices.Sorted(maps.Keys(calendars())) }
+// countries are the codes that a slot's Holidays may be.
+func countries() []string { return slices.Sorted(maps.Keys(calendars())) }
 
 // holidaysOf are a country's; those of "" are none.
 func holidaysOf(code string) (out holidays, err error) {
@@ -115,9 +115,9 @@ func holidaysOf(code string) (out holidays, err error) {
 	}
 	all, ok := calendars()[code]
 	if !ok {
-		known := slices.DeleteFunc(Countries(), func(c string) bool { return !strings.HasPrefix(c, code[:min(2, len(code))]+"-") })
+		known := slices.DeleteFunc(countries(), func(c string) bool { return !strings.HasPrefix(c, code[:min(2, len(code))]+"-") })
 		if len(known) == 0 {
-			known = slices.DeleteFunc(Countries(), func(c string) bool { return len(c) > 2 })
+			known = slices.DeleteFunc(countries(), func(c string) bool { return len(c) > 2 })
 		}
 		return nil, fmt.Errorf("%w: no public holidays are known of %.20q; known are %s", ErrRefused, code, strings.Join(known, ", "))
 	}

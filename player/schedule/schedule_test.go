@@ -10,7 +10,6 @@ import (
 
 const (
 	weekdays = 0b0111110
-	weekend  = 0b1000001
 	everyDay = 0b1111111
 )
 
@@ -36,7 +35,7 @@ func moment(t testing.TB, s string) time.Time {
 	return x
 }
 
-// cues is a turn in words: its playlists, and its bounds.
+// cues is a turn in words: its playlists, in order.
 func cues(turn Turn) string {
 	var names []string
 	for _, c := range turn.Cues {
