@@ -293,7 +293,7 @@ func TestDeadRecords(t *testing.T) {
 		cfg.Records, cfg.Now = d, c.now
 	}, name)
 	<-asked
-	for range 6 {
+	for range 5 { // an hour later it would be believed anew
 		until(t, "it has dialled what it may", func() bool { return d.now.Load() == 0 && d.all.Load() >= 8 })
 		c.forward(11 * time.Minute)
 		venue.Look()

@@ -54,7 +54,7 @@ func (b *Playback) lead() time.Duration {
 	}
 	lead := time.Duration(0)
 	switch cur := b.mix.cur; {
-	case b.leaving || !b.lateAt.IsZero() || cur == nil:
+	case b.leaving || cur == nil || !b.lateAt.IsZero() && time.Since(b.lateAt) > briefly: // it may be left at any time
 	case cur.item.set != nil: // it may end at any time
 		lead = nearBy
 	default:
