@@ -22,6 +22,8 @@ const ahead = 24 * time.Hour
 const (
 	sparing    = 100
 	lookAnyway = time.Hour
+	// soonAgain is after how long it is tried again where somebody was writing.
+	soonAgain = 5 * time.Second
 )
 
 // keeps is how dear tracks are to this box. Safe for concurrent use.
@@ -120,6 +122,9 @@ func (d *Daemon) keepRoom(ctx context.Context, n *network) error {
 		if !known || now != calm || began.Sub(looked) >= lookAnyway {
 			freed, err := d.makeRoom(ctx, n)
 			calm, looked = now, time.Time{}
+			if freed.PutOff {
+				wait = soonAgain
+			}
 			if known && err == nil && freed == (follow.Freed{}) {
 				looked = time.Now()
 				wait = max(wait, sparing*looked.Sub(began)) // all that is held was looked at
