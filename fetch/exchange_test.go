@@ -49,6 +49,25 @@ func newStage(t *testing.T) *stage {
 	return &stage{w, t}
 }
 
+// giver is a peer that gives by f what each of its frames of wants asks for, and
+// listens to nothing meanwhile.
+func (w *stage) giver(name string, f func(node.Stream, []order)) *memory.Node {
+	n := w.Node(name)
+	w.t.Cleanup(func() { n.Close() })
+	n.Handle(BlocksProtocol, func(_ string, st node.Stream) {
+		for {
+			kind, body, err := frame(st)
+			if err != nil {
+				return
+			}
+			if orders, _ := parseWants(body); kind == frameWant {
+				f(st, orders)
+			}
+		}
+	})
+	return n
+}
+
 // box is a node with a Scheduler on it.
 func (w *stage) box(name string, change func(*Config), blocks ...node.Block) (*memory.Node, *Scheduler) {
 	n := w.Node(name)

@@ -136,30 +136,18 @@ func TestARaceEndsWithTheFirstBytes(t *testing.T) {
 		n, s := w.box("box", nil)
 		gateway := &hanging{}
 		s.Add(Source{Name: "gateway", Getter: gateway})
-		far := w.Node("far")
-		t.Cleanup(func() { far.Close() })
-		far.Handle(BlocksProtocol, func(_ string, st node.Stream) {
-			for {
-				kind, body, err := frame(st)
-				if err != nil {
-					return
+		far := w.giver("far", func(st node.Stream, orders []order) {
+			for _, o := range orders {
+				<-time.After(30 * time.Millisecond)
+				data := leaf(int(o.number)).Data
+				st.Write(partFrame(o.number, 0, len(data), len(data)/2))
+				st.Write(data[:len(data)/2])
+				<-time.After(30 * time.Millisecond)
+				if left := gateway.left.Load(); left != 1 {
+					t.Errorf("block %d is half here, and %d have left the gateway", o.number, left)
 				}
-				orders, _ := parseWants(body)
-				if kind != frameWant {
-					continue
-				}
-				for _, o := range orders {
-					<-time.After(30 * time.Millisecond)
-					data := leaf(int(o.number)).Data
-					st.Write(partFrame(o.number, 0, len(data), len(data)/2))
-					st.Write(data[:len(data)/2])
-					<-time.After(30 * time.Millisecond)
-					if left := gateway.left.Load(); left != 1 {
-						t.Errorf("block %d is half here, and %d have left the gateway", o.number, left)
-					}
-					st.Write(partFrame(o.number, len(data)/2, len(data), len(data)-len(data)/2))
-					st.Write(data[len(data)/2:])
-				}
+				st.Write(partFrame(o.number, len(data)/2, len(data), len(data)-len(data)/2))
+				st.Write(data[len(data)/2:])
 			}
 		})
 		w.Link(n, far)
@@ -214,22 +202,10 @@ func TestTheWayIsNotTheQueue(t *testing.T) {
 		w := newStage(t)
 		n, s := w.box("box", nil)
 		a, b := node.NewBlock(cid.Raw, []byte("a")), node.NewBlock(cid.Raw, []byte("b"))
-		x := w.Node("x")
-		t.Cleanup(func() { x.Close() })
-		x.Handle(BlocksProtocol, func(_ string, st node.Stream) {
-			for {
-				kind, body, err := frame(st)
-				if err != nil {
-					return
-				}
-				orders, _ := parseWants(body)
-				if kind != frameWant {
-					continue
-				}
-				<-time.After(20 * time.Millisecond)
-				for _, o := range orders {
-					quick(a, b)(st, o)
-				}
+		x := w.giver("x", func(st node.Stream, orders []order) {
+			<-time.After(20 * time.Millisecond)
+			for _, o := range orders {
+				quick(a, b)(st, o)
 			}
 		})
 		w.Link(n, x)
