@@ -97,11 +97,7 @@ func (s *Scheduler) consider(w *want, now time.Time) {
 	}
 	if p := s.bestHolder(w, now); p != nil {
 		s.askPeer(w, p, now)
-		if w.Class == node.Now && p.lag == 0 { // nothing is known: the first of two
-			if q := s.bestHolder(w, now); q != nil {
-				s.askPeer(w, q, now)
-			}
-		}
+		s.second(w, now)
 		s.beside(w, p, now)
 		return
 	}
@@ -127,6 +123,20 @@ func (s *Scheduler) consider(w *want, now time.Time) {
 		return
 	}
 	s.wait(w, now)
+}
+
+// second asks one more that holds w for a playhead while nothing is known of the only
+// one that is asked, whichever of them was the first to say that it holds it: the
+// first of the two gives it. s.mu is held.
+func (s *Scheduler) second(w *want, now time.Time) bool {
+	if w.Class != node.Now || len(w.asks) != 1 || w.asks[0].peer == nil || w.asks[0].peer.lag > 0 || w.asks[0].came > 0 {
+		return false
+	}
+	q := s.bestHolder(w, now)
+	if q != nil {
+		s.askPeer(w, q, now)
+	}
+	return q != nil
 }
 
 // guess asks peers that may have w, nothing being known of it: the best two
@@ -229,6 +239,9 @@ func (s *Scheduler) rescue(w *want, now time.Time) {
 			}
 			return
 		}
+	}
+	if s.second(w, now) {
+		return
 	}
 	if now.Before(last.due) {
 		s.look(w, last.due)

@@ -59,8 +59,8 @@ func (cr *carry) cost(s *source, now time.Time) int {
 	n := 10*len(s.st.path) + 20*s.misses
 	if s.near {
 		n -= 1000
-		if cr.parent != nil && !cr.parent.near && s != cr.parent && s.peer > cr.c.cfg.Peers.ID() {
-			return 1 << 20 // of two who both have it from afar the other moves
+		if cr.parent != nil && !cr.parent.near && s != cr.parent && !cr.yields(s.peer) {
+			return 1 << 20
 		}
 	}
 	if s.st.free == 0 && s != cr.parent && !s.near {
@@ -73,6 +73,10 @@ func (cr *carry) cost(s *source, now time.Time) int {
 	}
 	return n
 }
+
+// yields tells whether of two on one network who both have the set from afar it is
+// this box that moves, and not the neighbour.
+func (cr *carry) yields(peer string) bool { return peer < cr.c.cfg.Peers.ID() }
 
 // unwelcome is what it costs to ask one that has no room: it may make some for
 // who carries.
@@ -89,7 +93,7 @@ type purpose int
 const (
 	asParent purpose = iota
 	asStandby
-	asNearby // a parent on our own network
+	asNearby // a parent on our own network, by one who has the set from afar
 )
 
 // ask opens streams to at most n candidates, the most promising first.
@@ -112,7 +116,7 @@ func (cr *carry) ask(now time.Time, n int, as purpose) {
 		}
 	}
 	for p, k := range cr.candidates {
-		if cr.askable(k, connected, now) && (as != asNearby || c.cfg.Near(p)) {
+		if cr.askable(k, connected, now) && (as != asNearby || c.cfg.Near(p) && cr.yields(p)) {
 			ready = append(ready, k)
 		}
 	}
