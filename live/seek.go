@@ -141,7 +141,12 @@ func (cr *carry) ask(now time.Time, n int, as purpose) {
 		}
 		return n
 	}
-	slices.SortStableFunc(ready, func(a, b *candidate) int { return cmp.Compare(rank(a), rank(b)) })
+	slices.SortStableFunc(ready, func(a, b *candidate) int {
+		if as == asNearby { // each in its turn: one of them does not have it through this box
+			return a.at.Compare(b.at)
+		}
+		return cmp.Compare(rank(a), rank(b))
+	})
 	for i, k := range ready[:min(len(ready), n)] {
 		m := nothing
 		if i == 0 && as == asParent && cr.next == nil && (cr.parent == nil || cr.leaving()) && (k.free > 0 || len(ready) == 1) {
