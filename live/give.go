@@ -34,9 +34,9 @@ const (
 	// after that.
 	turning = 16
 	// backlog is how many of the newest segments a newcomer is given: the two that
-	// are waited for before there is sound, and one for what comes late. maxBack is
-	// the same for one that has lost its parent.
-	backlog, maxBack = 3, 10
+	// are waited for before there is sound. maxBack is the same for one that has
+	// lost its parent.
+	backlog, maxBack = 2, 10
 )
 
 // giver is who is given a set by this box. Guarded by Carrier.mu.
