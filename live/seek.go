@@ -40,6 +40,9 @@ func (cr *carry) choose(now time.Time, most int) {
 	}
 	if best != nil && (waiting == 0 || !urgent || now.Sub(best.answered) >= listening || cr.c.cfg.Near(best.peer)) {
 		cr.request(best, now)
+		if urgent && best.st.free == 0 { // it will hardly have us, and others are looked for meanwhile
+			cr.ask(now, probes-waiting, asParent)
+		}
 		return
 	}
 	if best != nil || !urgent {
