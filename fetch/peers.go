@@ -148,11 +148,14 @@ func (p *peer) idle(a *ask, now time.Time) time.Duration {
 	return now.Sub(a.sent)
 }
 
-// left is how long p will take yet for a: as its bytes have come so far, or, if
-// none have, after what it was asked for before.
+// left is how long p will take yet for a: as its bytes have come so far, behind
+// half a block at p's usual speed, as they come in lumps; or, if none have, after
+// what it was asked for before.
 func (p *peer) left(a *ask, now time.Time) time.Duration {
 	if a.came > 0 {
-		return time.Duration(float64(now.Sub(a.first)) * float64(max(0, a.size-a.came)) / float64(a.came))
+		before := float64(a.size) / 2
+		rate := (before + float64(a.came)) / (before/p.speed() + now.Sub(a.first).Seconds())
+		return time.Duration(float64(max(0, a.size-a.came)) / rate * float64(time.Second))
 	}
 	var ahead int64
 	for _, o := range p.order {

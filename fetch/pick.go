@@ -169,8 +169,9 @@ const (
 
 // relieve has p, who has room, take over the block that others are furthest
 // from giving, when p would be done with it well before; false when there is
-// none. What is on its way stays, and if it comes too slowly p is asked as
-// well. s.mu is held.
+// none. Who is late is asked no less until somebody begins to give: its bytes may
+// be under way, and come once they are. Of two that are late the first is asked no
+// more. What comes too slowly stays, and p is asked as well. s.mu is held.
 func (s *Scheduler) relieve(p *peer, now time.Time) bool {
 	if p.taken > p.hits {
 		return false
@@ -178,10 +179,11 @@ func (s *Scheduler) relieve(p *peer, now time.Time) bool {
 	var last *ask
 	most := moveGain
 	for _, w := range s.list {
-		if len(w.asks) != 1 || w.has&p.bit == 0 || w.asks[0].peer == nil || w.moves >= maxMoves {
+		n := len(w.asks)
+		if n == 0 || n > 2 || w.has&p.bit == 0 || w.moves >= maxMoves || slices.ContainsFunc(w.asks, func(a *ask) bool { return a.peer == nil || n > 1 && a.came > 0 }) {
 			continue
 		}
-		a := w.asks[0]
+		a := w.asks[n-1]
 		theirs := a.peer.left(a, now)
 		if now.Sub(a.sent) < moveAge || a.came > 0 && theirs < dripping {
 			continue
@@ -201,8 +203,8 @@ func (s *Scheduler) relieve(p *peer, now time.Time) bool {
 	if last.peer.taken++; last.peer.hits > 0 {
 		w.moves++
 	}
-	if last.came == 0 {
-		s.drop(last)
+	if len(w.asks) > 1 {
+		s.drop(w.asks[0])
 	}
 	s.askPeer(w, p, now)
 	s.swarm.Rescued++

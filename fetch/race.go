@@ -169,11 +169,13 @@ func (s *Scheduler) beside(w *want, p *peer, now time.Time) {
 
 // begins notes that the bytes of an ask of a peer begin to come: a source that was
 // asked as well for a playhead, not long ago, has given little yet, and both would
-// come by one line. s.mu is held.
+// come by one line. Where nobody waits for it, who has not begun is asked no more.
+// s.mu is held.
 func (s *Scheduler) begins(a *ask, now time.Time) {
 	a.came, a.first = 1, now
+	patient := a.w.Class > node.Next && !a.w.urgent(now)
 	for _, o := range slices.Clone(a.w.asks) {
-		if o.peer == nil && a.w.Class == node.Now && now.Sub(o.sent) < briefly {
+		if o.peer == nil && a.w.Class == node.Now && now.Sub(o.sent) < briefly || patient && o.peer != nil && o != a && o.came == 0 {
 			s.drop(o)
 		}
 	}
