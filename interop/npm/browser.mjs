@@ -50,6 +50,8 @@ async function listen (url, i) {
   const [page, met] = await open(url)
   if (i !== undefined) await page.locator('main li a').nth(i).click()
   await page.locator('#player').focus()
+  // What is pressed before a page is seen goes nowhere: the browser drops it.
+  await page.waitForFunction(() => document.activeElement?.id === 'player' && performance.getEntriesByName('first-contentful-paint').length > 0)
   await page.keyboard.press('Space')
   // heard is whether so many seconds have sounded since: a jump does not count, and
   // a player that begins anew counts anew.

@@ -20,14 +20,13 @@ function listen (src) {
       if (e.frag.sn === bad && player.currentTime < e.frag.end) player.currentTime = e.frag.end + 0.01 // it was tried twice
       bad = e.frag.sn
     }
-    if (!e.fatal) return
+    if (!e.fatal || over) return
     if (e.type === Hls.ErrorTypes.NETWORK_ERROR) {
       say('Waiting for the set.')
-      setTimeout(() => hls.startLoad(), 1000)
-    } else if (e.type === Hls.ErrorTypes.MEDIA_ERROR) { // what it has read is not to be trusted: it begins anew
+      setTimeout(() => { if (!over) hls.startLoad() }, 1000)
+    } else if (e.type === Hls.ErrorTypes.MEDIA_ERROR) { // what it has read is not to be trusted
       say('Waiting for the set.')
-      hls.destroy()
-      setTimeout(() => listen(src), 1000)
+      anew(1000)
     } else say('This browser cannot play the set.')
   })
   // A player that stands still while the set goes on is put where the set is, and made anew if that does not help.
@@ -39,11 +38,22 @@ function listen (src) {
       still = 0
     } else if (++still >= 4 && hls.liveSyncPosition > at + 1) {
       still = 0
-      if (++jumps <= 2) player.currentTime = hls.liveSyncPosition
-      else { hls.destroy(); listen(src) }
+      if (++jumps <= 2) at = player.currentTime = hls.liveSyncPosition // which is no progress of its own
+      else anew(0)
     }
   }, 1000)
-  hls.on(Hls.Events.DESTROYING, () => clearInterval(watch))
+  // anew has another one play on, ms from now. Until then the player keeps its source: without one it takes no presses.
+  let over = false
+  const anew = ms => {
+    over = true
+    clearInterval(watch)
+    hls.stopLoad()
+    setTimeout(() => {
+      wanted = !player.paused // of what was pressed just now the source takes the event along
+      hls.destroy()
+      listen(src)
+    }, ms)
+  }
   hls.on(Hls.Events.MEDIA_ATTACHED, () => {
     if (wanted) player.play().catch(e => { if (e.name === 'NotAllowedError') say('Press play to listen on.') })
   })

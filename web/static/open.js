@@ -215,9 +215,10 @@ function play (source, x) {
         if (e.frag.sn === bad && player.currentTime < e.frag.end) player.currentTime = e.frag.end + 0.01 // it was tried twice
         bad = e.frag.sn
       }
-      if (!e.fatal) return
-      if (e.type === Hls.ErrorTypes.NETWORK_ERROR) setTimeout(() => hls.startLoad(), 1000)
-      else if (e.type === Hls.ErrorTypes.MEDIA_ERROR) { hls.destroy(); setTimeout(listen, 1000) } else say('This browser cannot play the set.')
+      if (!e.fatal || over) return
+      if (e.type === Hls.ErrorTypes.NETWORK_ERROR) setTimeout(() => { if (!over) hls.startLoad() }, 1000)
+      else if (e.type === Hls.ErrorTypes.MEDIA_ERROR) anew(1000)
+      else say('This browser cannot play the set.')
     })
     // A player that stands still while a set goes on is put where the set is, and made anew if that does not help.
     let at = -1; let still = 0; let jumps = 0
@@ -228,11 +229,22 @@ function play (source, x) {
         still = 0
       } else if (++still >= 4 && hls.liveSyncPosition > at + 1) {
         still = 0
-        if (++jumps <= 2) player.currentTime = hls.liveSyncPosition
-        else { hls.destroy(); listen() }
+        if (++jumps <= 2) at = player.currentTime = hls.liveSyncPosition // which is no progress of its own
+        else anew(0)
       }
     }, 1000)
-    hls.on(Hls.Events.DESTROYING, () => clearInterval(watch))
+    // anew has another one play on, ms from now. Until then the player keeps its source: without one it takes no presses.
+    let over = false
+    const anew = ms => {
+      over = true
+      clearInterval(watch)
+      hls.stopLoad()
+      setTimeout(() => {
+        wanted = !player.paused // of what was pressed just now the source takes the event along
+        hls.destroy()
+        listen()
+      }, ms)
+    }
     hls.on(Hls.Events.MEDIA_ATTACHED, () => {
       if (wanted) player.play().catch(e => { if (e.name === 'NotAllowedError') say('Press play to listen on.') })
     })
