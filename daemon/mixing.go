@@ -2,10 +2,7 @@ package daemon
 
 import (
 	"context"
-	"strconv"
 	"time"
-
-	"github.com/ipfs/go-cid"
 
 	"playnode/publisher"
 )
@@ -61,7 +58,7 @@ func (d *Daemon) playlistSet(ctx context.Context, req MixRequest, emit func(Even
 		t.Album = &album
 	}
 	l, err := n.publisher.SetMixing(ctx, t)
-	return d.remixed(l, err, emit)
+	return d.revised(l, err, emit)
 }
 
 func (d *Daemon) playlistCue(ctx context.Context, req CueRequest, emit func(Event)) (Playlist, error) {
@@ -70,29 +67,13 @@ func (d *Daemon) playlistCue(ctx context.Context, req CueRequest, emit func(Even
 		return Playlist{}, err
 	}
 	t := publisher.CueTerms{Playlist: req.Playlist, In: req.In, Out: req.Out, Clear: req.Clear}
-	if k, err := strconv.Atoi(req.Track); err == nil {
-		l, err := n.publisher.Playlist(req.Playlist)
-		if err != nil {
-			return Playlist{}, err
-		}
-		if k < 1 || k > len(l.Tracks) {
-			return Playlist{}, usage("%q has no track %d; playnode playlist show %s lists them", req.Playlist, k, req.Playlist)
-		}
-		t.Track = l.Tracks[k-1].CID
-	} else if t.Track, err = cid.Decode(req.Track); err != nil {
-		return Playlist{}, usage("%.80q is neither a track's CID nor its number; playnode playlist show %s lists them", req.Track, req.Playlist)
-	}
-	l, err := n.publisher.SetCue(ctx, t)
-	return d.remixed(l, err, emit)
-}
-
-// remixed is the answer to who has mixed a playlist otherwise.
-func (d *Daemon) remixed(l publisher.Playlist, err error, emit func(Event)) (Playlist, error) {
+	tracks, err := n.named(req.Playlist, req.Track)
 	if err != nil {
-		return Playlist{}, terms(err)
+		return Playlist{}, err
 	}
-	d.unserved(emit)
-	return playlistOf(l), nil
+	t.Track = tracks[0]
+	l, err := n.publisher.SetCue(ctx, t)
+	return d.revised(l, err, emit)
 }
 
 // cueOf is what a playlist says of a track; nil for nothing.

@@ -26,6 +26,9 @@ func (b *Playback) conduct(ctx context.Context) error {
 		err := b.advance(ctx)
 		if errors.Is(err, errOver) {
 			if b.mix == nil {
+				if b.ended == nil && !b.told.Load() && b.req.Live != OnlySets { // there was no track that could have been heard
+					return errNoTrack
+				}
 				return b.ended
 			}
 			if err = b.finish(ctx); err == nil {
@@ -161,6 +164,7 @@ func (b *Playback) await(ctx context.Context, room bool) error {
 // when it is time.
 func (b *Playback) look(ctx context.Context) error {
 	if b.mix.sent > b.mix.cur.begin && b.req.Live != OnlySets { // its own first sound comes first
+		b.renew(ctx)
 		b.lineUp(ctx)
 	}
 	if len(b.lined) > 0 {

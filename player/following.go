@@ -1,6 +1,7 @@
 package player
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,10 @@ import (
 	"playnode/lease"
 )
 
+// renewEvery is how often it is looked whether what is to come is still what comes
+// next.
+const renewEvery = time.Second
+
 // following is the place that is played after pl. Where there is none now, it
 // waits, if the playback stays and wait says so; else that is errNone.
 func (b *Playback) following(ctx context.Context, pl place, wait bool) (place, error) {
@@ -17,11 +22,8 @@ func (b *Playback) following(ctx context.Context, pl place, wait bool) (place, e
 	if g != nil && b.p.stale(g) {
 		fresh, err := b.program(ctx)
 		if err == nil {
-			it, _ := g.at(pl.k)
-			if at := fresh.find(it.entry.Track, pl.k); fresh.asked != g.asked {
+			if k = fresh.behind(pl); fresh.asked != g.asked {
 				k = b.entrance(fresh)
-			} else if at >= 0 {
-				k = at + 1
 			}
 			b.programs = append(b.programs, fresh)
 			g = fresh
@@ -65,13 +67,69 @@ func (b *Playback) following(ctx context.Context, pl place, wait bool) (place, e
 	}
 }
 
+// renew leaves what was lined up by the order of an earlier version, where that
+// which is newest now has something else come next, and time to open it. What
+// sounds goes on.
+func (b *Playback) renew(ctx context.Context) {
+	if len(b.lined) == 0 || b.leaving || b.last.g == nil || b.aim.g != nil && !b.aim.begun || time.Since(b.renewed) < renewEvery {
+		return
+	}
+	b.renewed = time.Now()
+	o, cur := b.lined[0], b.mix.cur
+	if o.item.set != nil || !b.p.stale(cmp.Or(o.by, o.g)) {
+		return
+	}
+	if cur.item.set == nil && cur.out-b.mix.sent <= b.frames(b.req.fade(cur.item, o.item)+slowAfter) {
+		return
+	}
+	fresh, err := b.anew(ctx, b.last.g)
+	if err != nil {
+		return // who asks whether it may begin is told
+	}
+	b.programs = append(b.programs, fresh)
+	pl, ok := b.comes(fresh)
+	if it := o.item.entry.Track; ok && pl.track() == it {
+		o.by = fresh
+	} else {
+		b.leaveAll()
+		if ok {
+			b.line(ctx, pl, 0, b.lead())
+		}
+	}
+	b.prune(b.last.g)
+}
+
+// anew is a program as it is now; which one it is, where the schedule says that,
+// is not asked anew.
+func (b *Playback) anew(ctx context.Context, g *program) (*program, error) {
+	if b.hours != nil {
+		return b.p.program(ctx, b.named(g.asked))
+	}
+	return b.program(ctx)
+}
+
+// comes is the place in a program that comes next, by what it says itself.
+func (b *Playback) comes(g *program) (place, bool) {
+	from := g.behind(b.last)
+	for i := range g.total {
+		if from+i == g.total && b.req.Once {
+			break
+		}
+		if pl := (place{g, (from + i) % g.total}); !b.unwanted(pl) {
+			return pl, true
+		}
+	}
+	return place{}, false
+}
+
 // load unlocks what was asked for.
 func (b *Playback) load(ctx context.Context, wait bool) (*program, error) {
 	for {
 		g, err := b.program(ctx)
 		if err == nil {
-			b.p.mend("lease", "")
-			b.programs = append(b.programs, g)
+			if b.programs = append(b.programs, g); b.entrance(g) < g.total {
+				b.p.mend("lease", "")
+			}
 			return g, nil
 		}
 		if wait && b.told.Load() && lapsed(err) && b.ended == nil {

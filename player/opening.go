@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ipfs/go-cid"
+
 	"playnode/node"
 )
 
@@ -16,6 +18,12 @@ import (
 type place struct {
 	g *program
 	k int
+}
+
+// track is what is there.
+func (pl place) track() cid.Cid {
+	it, _ := pl.g.at(pl.k)
+	return it.entry.Track
 }
 
 // opening is a deck that is opened before its turn.
@@ -28,6 +36,7 @@ type opening struct {
 	since  time.Time   // when it was lined up
 	urge   *urge       // how soon it is wanted
 	again  bool        // it is tried a second time
+	by     *program    // of a later version, by which it is what comes next, too; nil: none was looked at
 	short  atomic.Bool // too little of it is here
 	thin   atomic.Bool // the rest comes more slowly than it sounds
 	taken  atomic.Bool // it has begun

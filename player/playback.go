@@ -61,6 +61,7 @@ type Playback struct {
 	leaving  bool       // what sounds is left as soon as the first in line is ready
 	changing bool       // by the schedule: that is laid over it
 	left     time.Time  // when that was asked for
+	renewed  time.Time  // when renew looked last
 	lateAt   time.Time  // since when what sounds has no more to be mixed; zero while it has
 	programs []*program // whose keys are in use
 	outgo    *voice     // is faded out

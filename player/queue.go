@@ -93,6 +93,22 @@ func (g *program) find(track cid.Cid, k int) int {
 	return best
 }
 
+// behind is the place after that of the track at pl, which may be an earlier
+// program's: where it has gone, that of the first behind it which has not.
+func (g *program) behind(pl place) int {
+	for k := pl.k; k < pl.g.total; k++ {
+		it, _ := pl.g.at(k)
+		at := g.find(it.entry.Track, pl.k)
+		switch {
+		case at >= 0 && k == pl.k:
+			return at + 1
+		case at >= 0:
+			return at
+		}
+	}
+	return g.total
+}
+
 func (g *program) close() {
 	for _, ps := range g.passes {
 		if ps.unlocked != nil {

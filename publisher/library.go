@@ -22,8 +22,9 @@ type Store interface {
 	Apply(puts map[string][]byte, deletes []string) error
 }
 
-// The library's rows: a file by the digest of its bytes, a track by its CID,
-// a playlist by its label, its pages, the head, and a lease by its id.
+// The library's rows: a file by the digest of its bytes, and, where it was sealed
+// more than once, by that and its track's CID; a track by its CID, a playlist by
+// its label, its pages, the head, and a lease by its id.
 const (
 	rowFile  = "file/"
 	rowTrack = "track/"

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -108,9 +107,9 @@ func (p *Publisher) SetMixing(ctx context.Context, t MixTerms) (Playlist, error)
 // and publishes that, sealed. It is durable when it returns.
 func (p *Publisher) SetCue(ctx context.Context, t CueTerms) (Playlist, error) {
 	return p.remix(ctx, t.Playlist, func(l Playlist, x *manifests.Mixing) error {
-		i := slices.IndexFunc(l.Tracks, func(tr Track) bool { return tr.CID == t.Track })
+		i := l.find(t.Track)
 		if i < 0 {
-			return fmt.Errorf("%w: track %s is not in it", ErrTerms, t.Track)
+			return notIn(t.Track)
 		}
 		tr := l.Tracks[i]
 		q := x.Cues[t.Track]

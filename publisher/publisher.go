@@ -255,7 +255,7 @@ func (p *Publisher) takeAll(ctx context.Context, paths []string, opt Options, re
 			continue
 		}
 		g.Go(func() error {
-			row, fresh, err := p.take(ctx, found[i].Path, to, meter.add)
+			row, fresh, err := p.take(ctx, found[i].Path, opt.Playlist, to, meter.add)
 			switch {
 			case ctx.Err() != nil:
 				return ctx.Err()

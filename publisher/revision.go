@@ -132,7 +132,7 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 				l.Live = e.air.record
 			}
 			if err == nil && len(e.drop) > 0 {
-				if left, err = p.without(l, lists, e.drop, &gone); err == nil {
+				if left, err = p.without(l, lists, e.drop, puts, &gone); err == nil {
 					err = p.withoutExcerpts(&says, puts, &gone)
 				}
 				if err == nil {

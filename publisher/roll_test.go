@@ -236,7 +236,7 @@ func TestPagesWithoutSomeTracks(t *testing.T) {
 			t.Fatal(err)
 		}
 		var gone []string
-		got, err := p.without(l, []*listRow{l}, drop, &gone)
+		got, err := p.without(l, []*listRow{l}, drop, puts, &gone)
 		if err != nil || !slices.Equal(got, left) || len(gone) != len(drop) {
 			t.Fatalf("%d: %d left, %d gone, %v", n, len(got), len(gone), err)
 		}

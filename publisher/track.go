@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/ipfs/go-cid"
@@ -34,10 +36,11 @@ func onDisk(err error) error {
 	return diskError{err}
 }
 
-// take brings one file into the library: a row that is there already where
-// these very bytes were sealed before, else a newly sealed track. count is
-// told of bytes as they are worked through: each byte of the file twice.
-func (p *Publisher) take(ctx context.Context, path string, archive seal.ArchiveRecipient, count func(int64)) (row trackRow, sealed bool, err error) {
+// take brings one file into the library, for a playlist: a row that is there
+// already where these very bytes were sealed before, and that was not withdrawn
+// from it, else a newly sealed track. count is told of bytes as they are worked
+// through: each byte of the file twice.
+func (p *Publisher) take(ctx context.Context, path, label string, archive seal.ArchiveRecipient, count func(int64)) (row trackRow, sealed bool, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		var pe *os.PathError
@@ -57,16 +60,16 @@ func (p *Publisher) take(ctx context.Context, path string, archive seal.ArchiveR
 	}
 	file := rowFile + hex.EncodeToString(h.Sum(nil))
 	defer p.files.lock(file)() // one sealing of equal files
-	var known cid.Cid
-	ok, err := load(p.cfg.Store, file, &known)
+	known, err := p.sealings(file)
 	if err != nil {
 		return row, false, onDisk(err)
 	}
-	if ok {
-		if ok, err = load(p.cfg.Store, rowTrack+known.String(), &row); err != nil || ok {
-			count(st.Size())
-			return row, false, onDisk(err)
+	if c, err := p.fit(known, label); err != nil || c.Defined() {
+		if err == nil {
+			row, err = p.trackRow(c)
 		}
+		count(st.Size())
+		return row, false, onDisk(err)
 	}
 	if row, err = p.seal(ctx, f, st.Size(), path, archive, count); err != nil {
 		return row, false, err
@@ -77,9 +80,62 @@ func (p *Publisher) take(ctx context.Context, path string, archive seal.ArchiveR
 	}
 	// All blocks are durable before this row says so: a kill before it seals
 	// this file once more, a kill after it never.
-	return row, true, onDisk(p.cfg.Store.Apply(map[string][]byte{
-		file: marshal(row.CID), rowTrack + row.CID.String(): marshal(row),
-	}, nil))
+	puts := map[string][]byte{file: marshal(row.CID), rowTrack + row.CID.String(): marshal(row)}
+	for _, c := range known {
+		puts[file+"/"+c.String()] = marshal(c)
+	}
+	return row, true, onDisk(p.cfg.Store.Apply(puts, nil))
+}
+
+// sealings are the library's tracks that a file was sealed as, the newest first:
+// one as a rule, or none.
+func (p *Publisher) sealings(file string) (out []cid.Cid, err error) {
+	note := func(c cid.Cid) error {
+		ok, err := load(p.cfg.Store, rowTrack+c.String(), new(trackRow))
+		if ok && !slices.Contains(out, c) {
+			out = append(out, c)
+		}
+		return err
+	}
+	var newest cid.Cid
+	if ok, err := load(p.cfg.Store, file, &newest); err != nil || !ok {
+		return nil, err
+	}
+	if err := note(newest); err != nil {
+		return nil, err
+	}
+	return out, p.cfg.Store.Each(file+"/", func(key string, value []byte) error {
+		var c cid.Cid
+		if err := json.Unmarshal(value, &c); err != nil {
+			return fmt.Errorf("read %s: %w", key, err)
+		}
+		return note(c)
+	})
+}
+
+// fit is that of a file's sealings which a playlist has, or else may have;
+// undefined for none.
+func (p *Publisher) fit(known []cid.Cid, label string) (cid.Cid, error) {
+	var order []cid.Cid
+	if len(known) > 1 { // of one it is the same
+		var l listRow
+		ok, err := load(p.cfg.Store, rowList+label, &l)
+		if ok && err == nil {
+			order, err = p.order(&l)
+		}
+		if err != nil {
+			return cid.Undef, err
+		}
+	}
+	if i := slices.IndexFunc(known, func(c cid.Cid) bool { return slices.Contains(order, c) }); i >= 0 {
+		return known[i], nil
+	}
+	for _, c := range known {
+		if gone, err := p.cfg.Store.Get(withdrawn(c, label)); err != nil || gone == nil {
+			return c, err
+		}
+	}
+	return cid.Undef, nil
 }
 
 // counted tells of the bytes that pass.

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"playnode/daemon"
+)
+
+func (a *app) playlistRmCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rm P TRACK...",
+		Short: "take tracks out of a playlist",
+		Long: `Takes tracks out of a playlist, with what you have said of them there, and
+publishes that: all of them, or none. TRACK is its number in the playlist, as it
+is now, or its CID. A venue that plays one plays it to its end. A track that no
+other playlist of yours has is forgotten here, and given up by everyone who keeps
+your catalogue; the file on your disk stays. Who could open it may have kept it:
+published in that playlist again it is sealed anew, for all.`,
+		Args: atLeast(2, "a playlist's name and tracks"),
+		RunE: func(c *cobra.Command, args []string) error {
+			p, err := call(a, c, daemon.OpPlaylistRemove, daemon.PlaylistTracksRequest{Playlist: args[0], Tracks: args[1:]})
+			if err != nil {
+				return err
+			}
+			return a.shown(p)
+		},
+	}
+}

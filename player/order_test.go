@@ -1,0 +1,97 @@
+package player
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ipfs/go-cid"
+)
+
+// remove takes tracks out of a playlist.
+func (w *world) remove(label string, tracks ...cid.Cid) {
+	w.t.Helper()
+	if _, err := w.dj.Remove(w.t.Context(), label, tracks); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// daytime is a playlist, day, of tracks of 10 s, and has the test run with and without a schedule that it is in.
+func daytime(t *testing.T, name string, n int, f func(t *testing.T, w *world, cids []cid.Cid, r *running)) {
+	for _, how := range []string{"", ", scheduled"} {
+		t.Run(name+how, func(t *testing.T) {
+			w, ids, b := timed(t, false, 10, map[string][]float64{"day": []float64{200, 300, 400, 500}[:n]})
+			slot(t, b, "day", 0, 24*60, 0)
+			synctest.Test(t, func(t *testing.T) {
+				var r *running
+				if how == "" {
+					r = start(t, w, Request{Stay: true})
+				} else {
+					r = scheduled(t, w, b, Request{Stay: true}, nil)
+				}
+				defer r.end()
+				f(t, w, ids["day"], r)
+				if n := r.count(Underrun); n > 0 {
+					t.Errorf("%d underruns", n)
+				}
+			})
+		})
+	}
+}
+
+// A track that is taken out of the playlist while it sounds is heard to its end, and what came behind it follows; one
+// that was to come next, and was opened for that, is not heard, and the one behind it is.
+func TestRemovedWhileItPlays(t *testing.T) {
+	for name, c := range map[string]struct{ gone, heard []int }{
+		"what sounds":          {[]int{1}, []int{1, 2, 3, 0, 2}},
+		"what comes next":      {[]int{2}, []int{1, 3, 0, 1, 3}},
+		"both":                 {[]int{1, 2}, []int{1, 3, 0, 3, 0}},
+		"what sounds and was":  {[]int{0, 1}, []int{1, 2, 3, 2, 3}},
+		"all that would come":  {[]int{2, 3}, []int{1, 0, 1, 0, 1}},
+		"what sounds and last": {[]int{1, 3}, []int{1, 2, 0, 2, 0}},
+	} {
+		daytime(t, name, 4, func(t *testing.T, w *world, cids []cid.Cid, r *running) {
+			wait(13 * time.Second)
+			r.sounds("before", cids[1])
+			var gone []cid.Cid
+			for _, i := range c.gone {
+				gone = append(gone, cids[i])
+			}
+			w.remove("day", gone...)
+			for i, k := range c.heard {
+				if i > 0 {
+					wait(10 * time.Second)
+				}
+				r.sounds("after", cids[k])
+			}
+		})
+	}
+}
+
+// When all tracks are taken out, what sounds is heard to its end, and then a box that is to stay is silent, says why, and
+// plays what is put in their place.
+func TestAllRemovedWhileItPlays(t *testing.T) {
+	more := encoded(t, t.TempDir(), "more.wav", 8000, 1, music(8000, 1, 80_000))
+	daytime(t, "all", 2, func(t *testing.T, w *world, cids []cid.Cid, r *running) {
+		wait(3 * time.Second)
+		w.remove("day", cids...)
+		wait(5 * time.Second)
+		r.sounds("to its end", cids[0])
+		wait(10 * time.Second)
+		if s := r.State(); s.State != "silent" {
+			t.Errorf("with nothing to play: %+v", s)
+		}
+		if f := r.player.Faults(); len(f) != 1 || !f[0].Mended.IsZero() {
+			t.Errorf("faults %+v", f)
+		}
+		if n := r.count(Lapsed); n > 0 {
+			t.Errorf("%d lapses told", n)
+		}
+		came := w.publish("day", more)
+		wait(3 * time.Second)
+		r.sounds("what came", came[0])
+		if f := r.player.Faults(); len(f) != 1 || f[0].Mended.IsZero() {
+			t.Errorf("faults %+v", f)
+		}
+	})
+}

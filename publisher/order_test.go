@@ -1,0 +1,156 @@
+package publisher
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"playnode/manifests"
+)
+
+// What is taken out of a playlist a venue hears no more, and the rest in its order; its cue and its turn to roll out go
+// with it, its keys are drawn anew, and nothing keeps its blocks.
+func TestRemovedTracks(t *testing.T) {
+	w := newWorld(t)
+	p := w.start()
+	v := w.venue()
+	paths, files := album(t, 4)
+	mustPublish(t, p, paths, Options{Playlist: "main"})
+	grantTo(t, p, v, "main", 60*24*time.Hour)
+	tracks := playlists(t, p)[0].Tracks
+	in := 10 * time.Millisecond
+	for _, i := range []int{1, 2} {
+		if _, err := p.SetCue(t.Context(), CueTerms{Playlist: "main", Track: tracks[i].CID, In: &in}); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.cfg.Store.Put(rowRoll+"main/"+string(rune('0'+i)), marshal(rollRow{tracks[i].CID, 1})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := w.read(p).manifests[0]
+	l, err := p.Remove(t.Context(), "main", []cid.Cid{tracks[1].CID, tracks[3].CID, tracks[1].CID})
+	if err != nil || !slices.Equal(l.cids(), []cid.Cid{tracks[0].CID, tracks[2].CID}) {
+		t.Fatal(l.cids(), err)
+	}
+	m, _, _ := w.receive(p, v)
+	if got, _ := w.hear(v, m); len(got) != 2 || !bytes.Equal(got[0], files[0]) || !bytes.Equal(got[1], files[2]) {
+		t.Errorf("%d tracks are heard", len(got))
+	}
+	if x := w.mixed(v, m); len(x.Cues) != 1 || x.Cues[tracks[2].CID].In == nil {
+		t.Errorf("cues %+v", x.Cues)
+	}
+	old, fresh := w.tracks(before), w.tracks(m)
+	if i := slices.IndexFunc(old, func(e manifests.Entry) bool { return e.Track == fresh[0].Track }); i < 0 || old[i].Wrap == fresh[0].Wrap || m.Gen != before.Gen {
+		t.Error("what is left is wrapped as before, or for another generation")
+	}
+	roots, err := p.Roots()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.Contains(roots, tracks[1].CID) || !slices.Contains(roots, tracks[2].CID) || w.count(rowTrack) != 2 || w.count(rowRoll) != 1 || w.count(rowWithdrawn) != 0 {
+		t.Errorf("%d tracks and %d that roll are left, %d are noted as withdrawn", w.count(rowTrack), w.count(rowRoll), w.count(rowWithdrawn))
+	}
+	p = w.start()
+	if l, err = p.Playlist("main"); err != nil || len(l.Tracks) != 2 {
+		t.Error(l.Tracks, err)
+	}
+}
+
+// All are taken out, or none.
+func TestRemovingIsWhole(t *testing.T) {
+	w := newWorld(t)
+	p := w.start()
+	paths, _ := album(t, 3)
+	mustPublish(t, p, paths[:2], Options{Playlist: "main"})
+	mustPublish(t, p, paths[2:], Options{Playlist: "other"})
+	all := playlists(t, p)
+	seq := w.read(p).head.Seq
+	if _, err := p.Remove(t.Context(), "main", []cid.Cid{all[0].Tracks[0].CID, all[1].Tracks[0].CID}); !errors.Is(err, ErrTerms) {
+		t.Error(err)
+	}
+	if _, err := p.Remove(t.Context(), "none", []cid.Cid{all[0].Tracks[0].CID}); !errors.Is(err, ErrNoPlaylist) {
+		t.Error(err)
+	}
+	if l, err := p.Playlist("main"); err != nil || len(l.Tracks) != 2 || w.read(p).head.Seq != seq {
+		t.Error("something was changed", err)
+	}
+}
+
+// A playlist that has lost its last track is there still, with its leases, and gets others.
+func TestTheLastTrackRemoved(t *testing.T) {
+	w := newWorld(t)
+	p := w.start()
+	v := w.venue()
+	paths, files := album(t, 2)
+	mustPublish(t, p, paths[:1], Options{Playlist: "main"})
+	grantTo(t, p, v, "main", 60*24*time.Hour)
+	if l, err := p.Remove(t.Context(), "main", playlists(t, p)[0].cids()); err != nil || len(l.Tracks) != 0 {
+		t.Fatal(l.Tracks, err)
+	}
+	m, _, _ := w.receive(p, v)
+	if got, _ := w.hear(v, m); len(got) != 0 || len(w.tracks(m)) != 0 {
+		t.Errorf("%d tracks are heard", len(got))
+	}
+	w.now = w.now.Add(8 * 24 * time.Hour)
+	mustPublish(t, p, nil, Options{})
+	mustPublish(t, p, paths[1:], Options{Playlist: "main"})
+	m, _, _ = w.receive(p, v)
+	if got, _ := w.hear(v, m); len(got) != 1 || !bytes.Equal(got[0], files[1]) {
+		t.Errorf("%d tracks are heard", len(got))
+	}
+}
+
+// What was withdrawn from a playlist, and is published there again, is sealed anew, also where another playlist has it
+// still; that one, and a third, go on with what they have.
+func TestWithdrawnAndPublishedAgain(t *testing.T) {
+	w := newWorld(t)
+	p := w.start()
+	paths, _ := album(t, 2)
+	mustPublish(t, p, paths, Options{Playlist: "a"})
+	mustPublish(t, p, paths, Options{Playlist: "b"})
+	first := playlists(t, p)[0].cids()
+	if !slices.Equal(first, playlists(t, p)[1].cids()) {
+		t.Fatal("the same files are other tracks in another playlist")
+	}
+	if _, err := p.Remove(t.Context(), "a", first[:1]); err != nil {
+		t.Fatal(err)
+	}
+	if res := mustPublish(t, p, paths, Options{Playlist: "b"}); res.Sealed != 0 || len(playlists(t, p)[1].Tracks) != 2 {
+		t.Errorf("b: %+v", res)
+	}
+	if res := mustPublish(t, p, paths, Options{Playlist: "a"}); res.Sealed != 1 {
+		t.Errorf("a: %d are sealed anew", res.Sealed)
+	}
+	again := playlists(t, p)[0].cids()
+	if len(again) != 2 || again[0] != first[1] || slices.Contains(first, again[1]) {
+		t.Errorf("a has %v, and had %v", again, first)
+	}
+	for _, label := range []string{"a", "b", "c"} {
+		if res := mustPublish(t, p, paths, Options{Playlist: label}); res.Sealed != 0 {
+			t.Errorf("%s once more: %d are sealed anew", label, res.Sealed)
+		}
+		if l, err := p.Playlist(label); err != nil || len(l.Tracks) != 2 {
+			t.Errorf("%s once more: %v %v", label, l.cids(), err)
+		}
+	}
+	// Withdrawn a second time, and by all: what is published then is new again, and no row is left of what was.
+	for _, label := range []string{"a", "b", "c"} {
+		l, err := p.Playlist(label)
+		if err == nil {
+			_, err = p.Remove(t.Context(), label, l.cids())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.count(rowTrack)+w.count(rowWithdrawn) != 0 {
+		t.Errorf("%d tracks are left, %d noted as withdrawn", w.count(rowTrack), w.count(rowWithdrawn))
+	}
+	if res := mustPublish(t, p, paths, Options{Playlist: "a"}); res.Sealed != 2 {
+		t.Errorf("after all: %d are sealed", res.Sealed)
+	}
+}
