@@ -487,6 +487,7 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpPlaylistSet, d.playlistSet)
 	on(hs, OpPlaylistCue, d.playlistCue)
 	on(hs, OpPlaylistRemove, d.playlistRemove)
+	on(hs, OpPlaylistMove, d.playlistMove)
 	on(hs, OpShare, d.share)
 	on(hs, OpCardSet, d.cardSet)
 	on(hs, OpCardShow, d.cardShow)

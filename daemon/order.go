@@ -12,6 +12,7 @@ import (
 // Operations of which tracks a playlist has, in which order.
 const (
 	OpPlaylistRemove Op[PlaylistTracksRequest, Playlist] = "playlist-remove"
+	OpPlaylistMove   Op[PlaylistMoveRequest, Playlist]   = "playlist-move"
 )
 
 // PlaylistTracksRequest names tracks, and a playlist that they are taken from.
@@ -19,6 +20,15 @@ type PlaylistTracksRequest struct {
 	Playlist string `json:"playlist"`
 	// Tracks are CIDs, or the tracks' numbers in the playlist, from 1.
 	Tracks []string `json:"tracks"`
+}
+
+// PlaylistMoveRequest puts a track of a playlist at another place of it.
+type PlaylistMoveRequest struct {
+	Playlist string `json:"playlist"`
+	// Track is a CID, or the track's number in the playlist, from 1; Position is
+	// the number that it gets.
+	Track    string `json:"track"`
+	Position int    `json:"position"`
 }
 
 func (d *Daemon) playlistRemove(ctx context.Context, req PlaylistTracksRequest, emit func(Event)) (Playlist, error) {
@@ -31,6 +41,19 @@ func (d *Daemon) playlistRemove(ctx context.Context, req PlaylistTracksRequest, 
 		return Playlist{}, err
 	}
 	l, err := n.publisher.Remove(ctx, req.Playlist, tracks)
+	return d.revised(l, err, emit)
+}
+
+func (d *Daemon) playlistMove(ctx context.Context, req PlaylistMoveRequest, emit func(Event)) (Playlist, error) {
+	n, err := d.net()
+	if err != nil {
+		return Playlist{}, err
+	}
+	tracks, err := n.named(req.Playlist, req.Track)
+	if err != nil {
+		return Playlist{}, err
+	}
+	l, err := n.publisher.Move(ctx, req.Playlist, tracks[0], req.Position-1)
 	return d.revised(l, err, emit)
 }
 

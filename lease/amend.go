@@ -16,8 +16,10 @@ type Amend struct {
 	// Tracks are new ones, which come last in the last list, in this order,
 	// and those of which something but the key is another.
 	Tracks []Track
-	// Mixing, when not nil, is how the playlist List is mixed from now on.
+	// Mixing, when not nil, is how the playlist List is mixed from now on, and
+	// Order its tracks: those that it had, each once, but for Tracks.
 	Mixing *manifests.Mixing
+	Order  []cid.Cid
 	List   string
 }
 
@@ -55,16 +57,19 @@ func (r *Revision) amend(n *Selection, old Selection, d Draft) error {
 }
 
 // amendMeta lists the last revision's meta blocks, sealed anew where MK is
-// another, with another mixing where there is one, and has the added tracks
-// follow.
+// another, with another order and mixing where there are such, and has the added
+// tracks follow.
 func (r *Revision) amendMeta(n *Selection, old Selection, added []cid.Cid, d Draft, same bool) error {
 	from := 0
-	if same && d.Amend.Mixing == nil {
+	if same && d.Amend.Mixing == nil && d.Amend.Order == nil {
 		if from = len(old.Meta) - 1; len(added) == 0 {
 			from++
 		}
 	}
 	open, err := old.openMeta(old.Meta[from:], d.Held)
+	if err == nil && d.Amend.Order != nil {
+		open = manifests.Reorder(open, d.Amend.List, d.Amend.Order)
+	}
 	if err == nil && d.Amend.Mixing != nil {
 		open, err = manifests.Remix(open, d.Amend.List, *d.Amend.Mixing)
 	}

@@ -3,6 +3,7 @@ package manifests
 import (
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -132,5 +133,44 @@ func TestOrderContinues(t *testing.T) {
 				t.Errorf("step %d: block %d is another", step, i)
 			}
 		}
+	}
+}
+
+// A track that moves rewrites the blocks that it leaves and comes to; other playlists, and what is said of the mixing, stay
+// where they are.
+func TestReorder(t *testing.T) {
+	order := make([]cid.Cid, 2000)
+	for i := range order {
+		order[i] = NewRawBlock(fmt.Append(nil, "reordered ", i)).CID
+	}
+	other := []cid.Cid{order[3], order[1]}
+	first, err := Playlist{Label: "a", Tracks: order, Mixing: Mixing{Fade: 1}}.Blocks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := slices.Concat(first, CutOrder("b", other))
+	entries := make([]Entry, len(order))
+	for i, c := range order {
+		entries[i].Track = c
+	}
+	for _, at := range [][2]int{{0, 1999}, {1999, 0}, {700, 701}, {5, 1200}} {
+		to := slices.Insert(slices.Delete(slices.Clone(order), at[0], at[0]+1), at[1], order[at[0]])
+		moved := Reorder(blocks, "a", to)
+		lists, err := Playlists(moved, entries)
+		if err != nil || len(lists) != 2 || !slices.Equal(lists[0].Tracks, to) || !slices.Equal(lists[1].Tracks, other) || lists[0].Fade != 1 {
+			t.Errorf("%v: %d lists, %v", at, len(lists), err)
+		}
+		fresh := 0
+		for _, m := range moved {
+			if !slices.ContainsFunc(blocks, func(o *Meta) bool { return reflect.DeepEqual(o, m) }) {
+				fresh++
+			}
+		}
+		if fresh > 3 || len(moved) < 5 {
+			t.Errorf("%v: %d of %d blocks are new", at, fresh, len(moved))
+		}
+	}
+	if got := Reorder(nil, "a", other); len(got) != 1 || got[0].List != "a" {
+		t.Errorf("of nothing: %+v", got)
 	}
 }

@@ -94,6 +94,14 @@ func ContinueOrder(last *Meta, more []cid.Cid) []*Meta {
 	return cut(last.List, rows)
 }
 
+// Reorder is a selection's meta blocks with the tracks of one of its playlists in
+// another order.
+func Reorder(blocks []*Meta, label string, order []cid.Cid) []*Meta {
+	is := func(m *Meta) bool { return m.Kind == KindOrder && m.List == label }
+	at := max(0, slices.IndexFunc(blocks, is))
+	return slices.Insert(slices.DeleteFunc(slices.Clone(blocks), is), at, CutOrder(label, order)...)
+}
+
 func cut(label string, rows [][]byte) []*Meta {
 	var out []*Meta
 	m := &Meta{Kind: KindOrder, List: label}

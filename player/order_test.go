@@ -95,3 +95,32 @@ func TestAllRemovedWhileItPlays(t *testing.T) {
 		}
 	})
 }
+
+// When the order changes while it plays, what sounds goes on, and what comes next is the new order's: also where another
+// track had been opened for that, and where what sounds was moved itself.
+func TestMovedWhileItPlays(t *testing.T) {
+	for name, c := range map[string]struct {
+		moved, to int
+		heard     []int
+	}{
+		"another comes next":   {3, 2, []int{1, 3, 2, 0, 1}},
+		"the next goes before": {2, 0, []int{1, 3, 2, 0, 1}},
+		"what sounds, to last": {1, 3, []int{1, 0, 2, 3, 1}},
+		"what sounds, to 1st":  {1, 0, []int{1, 0, 2, 3, 1}},
+		"what is far away":     {0, 3, []int{1, 2, 3, 0, 1}},
+	} {
+		daytime(t, name, 4, func(t *testing.T, w *world, cids []cid.Cid, r *running) {
+			wait(13 * time.Second)
+			r.sounds("before", cids[1])
+			if _, err := w.dj.Move(t.Context(), "day", cids[c.moved], c.to); err != nil {
+				t.Fatal(err)
+			}
+			for i, k := range c.heard {
+				if i > 0 {
+					wait(10 * time.Second)
+				}
+				r.sounds("after", cids[k])
+			}
+		})
+	}
+}

@@ -34,7 +34,29 @@ func (p *Publisher) Remove(ctx context.Context, label string, tracks []cid.Cid) 
 	})
 }
 
-// reorder changes which tracks a playlist has, and publishes it.
+// Move puts a track of a playlist at another place of it, 0 being the first, and
+// publishes that. It is durable when it returns.
+func (p *Publisher) Move(ctx context.Context, label string, track cid.Cid, to int) (Playlist, error) {
+	return p.reorder(ctx, label, func(l Playlist) (edit, error) {
+		e := edit{label: label}
+		from := l.find(track)
+		if from < 0 {
+			return e, notIn(track)
+		}
+		if to < 0 || to >= len(l.Tracks) {
+			return e, fmt.Errorf("%w: it has the places 1 to %d", ErrTerms, len(l.Tracks))
+		}
+		if from == to {
+			return e, nil
+		}
+		for _, t := range slices.Insert(slices.Delete(slices.Clone(l.Tracks), from, from+1), to, l.Tracks[from]) {
+			e.order = append(e.order, t.CID)
+		}
+		return e, nil
+	})
+}
+
+// reorder changes which tracks a playlist has, or their order, and publishes it.
 func (p *Publisher) reorder(ctx context.Context, label string, change func(Playlist) (edit, error)) (Playlist, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

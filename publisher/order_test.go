@@ -154,3 +154,68 @@ func TestWithdrawnAndPublishedAgain(t *testing.T) {
 		t.Errorf("after all: %d are sealed", res.Sealed)
 	}
 }
+
+// A venue hears the new order: nothing is sealed anew for it, what was said of tracks goes with them, and what was
+// unlocked stays so. It holds through a later period, and for a revision that is made of rows alone.
+func TestMovedTracks(t *testing.T) {
+	w := newWorld(t)
+	p := w.start()
+	v := w.venue()
+	paths, files := album(t, 4)
+	mustPublish(t, p, paths, Options{Playlist: "main"})
+	grantTo(t, p, v, "main", 60*24*time.Hour)
+	tracks := playlists(t, p)[0].cids()
+	in := 10 * time.Millisecond
+	if _, err := p.SetCue(t.Context(), CueTerms{Playlist: "main", Track: tracks[2], In: &in}); err != nil {
+		t.Fatal(err)
+	}
+	order := []int{0, 1, 2, 3}
+	check := func(when string) {
+		t.Helper()
+		m, _, _ := w.receive(p, v)
+		got, _ := w.hear(v, m)
+		for i, k := range order {
+			if len(got) != len(order) || !bytes.Equal(got[i], files[k]) {
+				t.Fatalf("%s: of %d tracks the %d-th is not %d", when, len(got), i, k)
+			}
+		}
+		if x := w.mixed(v, m); len(x.Cues) != 1 || x.Cues[tracks[2]].In == nil {
+			t.Errorf("%s: cues %+v", when, x.Cues)
+		}
+	}
+	spine := w.read(p).manifests[0].Tracks
+	for _, step := range []struct{ from, to int }{{2, 0}, {0, 3}, {3, 1}, {1, 2}} {
+		k := order[step.from]
+		order = slices.Insert(slices.Delete(order, step.from, step.from+1), step.to, k)
+		l, err := p.Move(t.Context(), "main", tracks[k], step.to)
+		if err != nil || l.find(tracks[k]) != step.to {
+			t.Fatal(l.cids(), err)
+		}
+		check("moved")
+	}
+	m := w.read(p).manifests[0]
+	if m.Tracks != spine {
+		t.Error("the tracks' blocks are others")
+	}
+	if _, err := p.Move(t.Context(), "main", tracks[order[1]], 1); err != nil || w.read(p).manifests[0].Seq != m.Seq {
+		t.Errorf("to where it is makes a revision: %v", err)
+	}
+	for _, to := range []int{-1, 4} {
+		if _, err := p.Move(t.Context(), "main", tracks[0], to); !errors.Is(err, ErrTerms) {
+			t.Errorf("to %d: %v", to, err)
+		}
+	}
+	if _, err := p.Move(t.Context(), "main", w.read(p).manifests[0].Tracks, 0); !errors.Is(err, ErrTerms) {
+		t.Error(err)
+	}
+	w.now = w.now.Add(8 * 24 * time.Hour)
+	mustPublish(t, p, nil, Options{})
+	check("in the next week")
+	p = w.start()
+	p.cfg.Held = nil
+	if _, err := p.Move(t.Context(), "main", tracks[order[3]], 0); err != nil {
+		t.Fatal(err)
+	}
+	order = []int{order[3], order[0], order[1], order[2]}
+	check("made of the rows alone")
+}

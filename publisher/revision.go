@@ -36,6 +36,7 @@ type edit struct {
 	add    []cid.Cid         // the tracks that it gets,
 	create bool              // also where it is new and gets none,
 	drop   []cid.Cid         // those that it lists no more,
+	order  []cid.Cid         // or all that it lists, where they stand otherwise,
 	air    *aired            // what it has on air, where that is new,
 	mixing *manifests.Mixing // and how it is mixed, where that is new
 	leases []*leaseRow       // new or other than they were
@@ -45,6 +46,16 @@ type edit struct {
 	puts   map[string][]byte
 	gone   []string // rows
 }
+
+// change is what a playlist's next revision says otherwise than its last one.
+type change struct {
+	more   []cid.Cid         // tracks that come last
+	order  []cid.Cid         // those before; nil: as they were
+	fewer  bool              // they are not all that there were
+	mixing *manifests.Mixing // nil: as it was
+}
+
+func (c change) none() bool { return len(c.more) == 0 && c.order == nil && c.mixing == nil }
 
 // revise makes an edit and the catalogue's next version: a manifest for every
 // playlist that is not as its last one says, and a head. Nothing is made when
@@ -124,28 +135,28 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 		if e.anew[l.Label] {
 			s = s.Revoke()
 		}
-		var more, left []cid.Cid
-		var mixing *manifests.Mixing
+		var c change
 		if l.Label == label {
-			more, mixing = add, e.mixing
+			c = change{more: add, order: e.order, mixing: e.mixing}
 			if e.air != nil {
 				l.Live = e.air.record
 			}
 			if err == nil && len(e.drop) > 0 {
-				if left, err = p.without(l, lists, e.drop, puts, &gone); err == nil {
+				c.fewer = true
+				if c.order, err = p.without(l, lists, e.drop, puts, &gone); err == nil {
 					err = p.withoutExcerpts(&says, puts, &gone)
 				}
 				if err == nil {
-					mixing, err = p.unmixed(label, e.drop, puts)
+					c.mixing, err = p.unmixed(label, e.drop, puts)
 				}
 			}
 		}
-		if err == nil && len(more) == 0 && len(e.drop) == 0 && mixing == nil && p.current(l, s, now, tenants, offers[l.Label]) {
+		if err == nil && c.none() && p.current(l, s, now, tenants, offers[l.Label]) {
 			continue
 		}
 		var drawn []lease.Tenant
 		if err == nil {
-			drawn, err = p.reviseList(ctx, l, s, left, more, mixing, now, tenants, offers[l.Label])
+			drawn, err = p.reviseList(ctx, l, s, c, now, tenants, offers[l.Label])
 		}
 		if err != nil {
 			return fmt.Errorf("playlist %q: %w", l.Label, err)
@@ -155,10 +166,10 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 			r.take(t)
 			puts[rowLease+t.Lease.String()] = marshal(r)
 		}
-		if left != nil {
-			l.replace(slices.Concat(left, more), puts, &gone)
+		if c.order != nil {
+			l.replace(slices.Concat(c.order, c.more), puts, &gone)
 		} else {
-			l.add(more, puts)
+			l.add(c.more, puts)
 		}
 		puts[rowList+l.Label] = marshal(l)
 		revised = true
@@ -236,43 +247,41 @@ func (p *Publisher) held(ctx context.Context) func([]cid.Cid) ([][]byte, error) 
 	}
 }
 
-// reviseList makes and signs a playlist's next revision, in which more tracks
-// are listed than in the last, and of those of the last only left where that is
-// not nil, mixed as mixing says where that is not nil, and returns the leases for which it drew
-// grants. It is made of the last one's blocks, or, where they are not enough,
-// of all of the playlist's rows.
-func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selection, left, more []cid.Cid, mixing *manifests.Mixing, now int64, tenants []lease.Tenant, offer *offerRow) ([]lease.Tenant, error) {
+// reviseList makes and signs a playlist's next revision, which has a change, and
+// returns the leases for which it drew grants. It is made of the last one's
+// blocks, or, where they are not enough, of all of the playlist's rows.
+func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selection, c change, now int64, tenants []lease.Tenant, offer *offerRow) ([]lease.Tenant, error) {
 	d := lease.Draft{
 		// A clock that was set back must not make a manifest older than the
 		// last: followers would refuse it.
 		Now: max(now, l.IAT), RootN: p.cfg.Keys.rootN(),
-		Amend: &lease.Amend{Mixing: mixing, List: l.Label}, Held: p.held(ctx),
+		Amend: &lease.Amend{Mixing: c.mixing, Order: c.order, List: l.Label}, Held: p.held(ctx),
 		Tenants: tenants, Sign: p.cfg.Keys.publisher(), Live: l.Live,
 	}
 	if offer != nil {
 		d.Offers = []cid.Cid{offer.envelope()}
 	}
 	var err error
-	if d.Amend.Tracks, err = p.tracks(slices.Concat(more, l.Changed)); err != nil {
+	if d.Amend.Tracks, err = p.tracks(slices.Concat(c.more, l.Changed)); err != nil {
 		return nil, err
 	}
 	var rev lease.Revision
 	var next lease.Selection
-	if err = lease.ErrWhole; left == nil {
+	if err = lease.ErrWhole; !c.fewer {
 		rev, next, err = s.Revise(d)
 	}
 	if errors.Is(err, lease.ErrWhole) {
 		d.Amend = nil
-		order := left
+		order := c.order
 		if order == nil {
 			if order, err = p.order(l); err != nil {
 				return nil, err
 			}
 		}
-		order = slices.Concat(order, more)
+		order = slices.Concat(order, c.more)
 		list := manifests.Playlist{Label: l.Label, Tracks: order}
-		if mixing != nil {
-			list.Mixing = *mixing
+		if c.mixing != nil {
+			list.Mixing = *c.mixing
 		} else if list.Mixing, err = p.mixing(l.Label); err != nil {
 			return nil, err
 		}

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"strconv"
+
 	"github.com/spf13/cobra"
 
 	"playnode/daemon"
@@ -19,6 +22,29 @@ published in that playlist again it is sealed anew, for all.`,
 		Args: atLeast(2, "a playlist's name and tracks"),
 		RunE: func(c *cobra.Command, args []string) error {
 			p, err := call(a, c, daemon.OpPlaylistRemove, daemon.PlaylistTracksRequest{Playlist: args[0], Tracks: args[1:]})
+			if err != nil {
+				return err
+			}
+			return a.shown(p)
+		},
+	}
+}
+
+func (a *app) playlistMvCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "mv P TRACK POSITION",
+		Short: "put a track at another place of a playlist",
+		Long: `Has a track be the POSITION-th of its playlist, 1 being the first, and publishes
+that, sealed. TRACK is its number in the playlist, or its CID. The others keep
+their order. Where the playlist plays, what sounds goes on, and what comes next
+is the new order's.`,
+		Args: exactly(3, "a playlist's name, a track and a position"),
+		RunE: func(c *cobra.Command, args []string) error {
+			to, err := strconv.Atoi(args[2])
+			if err != nil {
+				return usageError{errors.New("POSITION is a number, 1 for the first"), c.CommandPath()}
+			}
+			p, err := call(a, c, daemon.OpPlaylistMove, daemon.PlaylistMoveRequest{Playlist: args[0], Track: args[1], Position: to})
 			if err != nil {
 				return err
 			}
