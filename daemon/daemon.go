@@ -486,6 +486,8 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpPlaylist, d.playlist)
 	on(hs, OpPlaylistSet, d.playlistSet)
 	on(hs, OpPlaylistCue, d.playlistCue)
+	on(hs, OpPlaylistCreate, d.playlistCreate)
+	on(hs, OpPlaylistAdd, d.playlistAdd)
 	on(hs, OpPlaylistRemove, d.playlistRemove)
 	on(hs, OpPlaylistMove, d.playlistMove)
 	on(hs, OpShare, d.share)
@@ -568,6 +570,7 @@ var kinds = []struct {
 	{lease.ErrRefused, Verify},
 	{lease.ErrFuture, Verify},
 	{publisher.ErrNoPlaylist, Failed},
+	{publisher.ErrPlaylist, Failed},
 	{publisher.ErrLabel, Usage},
 	{publisher.ErrOnAir, Usage},
 	{publisher.ErrInUse, Usage},

@@ -26,7 +26,7 @@ const mirrorGrace = 24 * time.Hour
 var revising = []string{
 	string(OpPublish), string(OpCardSet), string(OpCardPreview), string(OpLeaseGrant), string(OpLeaseRenew), string(OpLeaseRevoke),
 	string(OpLeaseApprove), string(OpOfferSet), string(OpKeysRotate),
-	string(OpPlaylistSet), string(OpPlaylistCue), string(OpPlaylistRemove), string(OpPlaylistMove),
+	string(OpPlaylistCreate), string(OpPlaylistAdd), string(OpPlaylistSet), string(OpPlaylistCue), string(OpPlaylistRemove), string(OpPlaylistMove),
 }
 
 // MirrorRequest brings Name, or when it is empty the DJ's own, to Dir

@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"strconv"
+	"strings"
 
 	"github.com/ipfs/go-cid"
 
@@ -11,14 +13,18 @@ import (
 
 // Operations of which tracks a playlist has, in which order.
 const (
+	OpPlaylistCreate Op[PlaylistRequest, Playlist]       = "playlist-create"
+	OpPlaylistAdd    Op[PlaylistTracksRequest, Playlist] = "playlist-add"
 	OpPlaylistRemove Op[PlaylistTracksRequest, Playlist] = "playlist-remove"
 	OpPlaylistMove   Op[PlaylistMoveRequest, Playlist]   = "playlist-move"
 )
 
-// PlaylistTracksRequest names tracks, and a playlist that they are taken from.
+// PlaylistTracksRequest names tracks, and a playlist that they are added to or
+// taken from.
 type PlaylistTracksRequest struct {
 	Playlist string `json:"playlist"`
-	// Tracks are CIDs, or the tracks' numbers in the playlist, from 1.
+	// Tracks are CIDs, or P/N, the N-th of playlist P, from 1. What is taken out
+	// may be N alone.
 	Tracks []string `json:"tracks"`
 }
 
@@ -29,6 +35,38 @@ type PlaylistMoveRequest struct {
 	// the number that it gets.
 	Track    string `json:"track"`
 	Position int    `json:"position"`
+}
+
+func (d *Daemon) playlistCreate(ctx context.Context, req PlaylistRequest, emit func(Event)) (Playlist, error) {
+	n, err := d.net()
+	if err != nil {
+		return Playlist{}, err
+	}
+	l, err := n.publisher.Create(ctx, req.Name)
+	return d.revised(l, err, emit)
+}
+
+func (d *Daemon) playlistAdd(ctx context.Context, req PlaylistTracksRequest, emit func(Event)) (Playlist, error) {
+	n, err := d.net()
+	if err != nil {
+		return Playlist{}, err
+	}
+	tracks, err := n.named("", req.Tracks...)
+	if err != nil {
+		return Playlist{}, err
+	}
+	release := n.follow.Hold()
+	l, err := n.publisher.Add(ctx, tracks, publisher.Options{
+		Playlist: req.Playlist,
+		Progress: func(done, total int64) {
+			emit(Event{Progress: &Progress{What: "seal", Done: done, Total: total, Unit: "bytes"}})
+		},
+		Clips: func(done, total int64) {
+			emit(Event{Progress: &Progress{What: "previews", Done: done, Total: total, Unit: "tracks"}})
+		},
+	})
+	release()
+	return d.revised(l, err, emit)
 }
 
 func (d *Daemon) playlistRemove(ctx context.Context, req PlaylistTracksRequest, emit func(Event)) (Playlist, error) {
@@ -57,23 +95,34 @@ func (d *Daemon) playlistMove(ctx context.Context, req PlaylistMoveRequest, emit
 	return d.revised(l, err, emit)
 }
 
-// named are tracks by their CIDs, or by their numbers in a playlist.
+// named are tracks by their CIDs, by P/N, or by their numbers in a playlist; ""
+// for none.
 func (n *network) named(label string, names ...string) ([]cid.Cid, error) {
-	l, err := n.publisher.Playlist(label)
-	if err != nil {
-		return nil, err
-	}
+	lists := map[string]publisher.Playlist{}
 	out := make([]cid.Cid, len(names))
 	for i, name := range names {
-		if k, err := strconv.Atoi(name); err != nil {
-			if out[i], err = cid.Decode(name); err != nil {
-				return nil, usage("%.80q is neither a track's CID nor its number; playnode playlist show %s lists them", name, label)
-			}
-		} else if k < 1 || k > len(l.Tracks) {
-			return nil, usage("%q has no track %d; playnode playlist show %s lists them", label, k, label)
-		} else {
-			out[i] = l.Tracks[k-1].CID
+		in, text := label, name
+		if k := strings.LastIndexByte(name, '/'); k >= 0 {
+			in, text = name[:k], name[k+1:]
 		}
+		k, err := strconv.Atoi(text)
+		if err != nil || in == "" {
+			if out[i], err = cid.Decode(name); err != nil {
+				return nil, usage("%.80q is neither a track's CID nor its number; playnode playlist show %s lists them", name, cmp.Or(label, "P"))
+			}
+			continue
+		}
+		l, ok := lists[in]
+		if !ok {
+			if l, err = n.publisher.Playlist(in); err != nil {
+				return nil, err
+			}
+			lists[in] = l
+		}
+		if k < 1 || k > len(l.Tracks) {
+			return nil, usage("%q has no track %d; playnode playlist show %s lists them", in, k, in)
+		}
+		out[i] = l.Tracks[k-1].CID
 	}
 	return out, nil
 }

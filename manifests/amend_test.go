@@ -166,7 +166,7 @@ func TestReorder(t *testing.T) {
 				fresh++
 			}
 		}
-		if fresh > 3 || len(moved) < 5 {
+		if fresh > 3 || len(moved) < 5 || !reflect.DeepEqual(moved[0], blocks[0]) {
 			t.Errorf("%v: %d of %d blocks are new", at, fresh, len(moved))
 		}
 	}

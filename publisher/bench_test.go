@@ -209,7 +209,8 @@ func BenchmarkSeal(b *testing.B) {
 					return err
 				}
 				defer src.Close()
-				root, _, _, err := w.p.sealBytes(b.Context(), src, to, func(int64) {})
+				plain, size := src.Sealable()
+				root, _, _, err := w.p.sealBytes(b.Context(), plain, size, to, func(int64) {})
 				if err == nil && pins != nil {
 					err = pins.Pin(b.Context(), node.Pin{Name: "bench", Root: root})
 				}

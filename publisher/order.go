@@ -1,20 +1,169 @@
 package publisher
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/ipfs/go-cid"
+
+	"playnode/internal/seal"
+	"playnode/lease"
+	"playnode/manifests"
 )
 
 // rowWithdrawn begins the rows of tracks that a playlist has had and has no more,
 // while another has them: by the track, and the playlist's label. Published there
-// again they are sealed anew.
+// again they are sealed anew; the row says as which track, or as none yet by being
+// the track itself.
 const rowWithdrawn = "withdrawn/"
 
 func withdrawn(c cid.Cid, label string) string { return rowWithdrawn + c.String() + "/" + label }
+
+// Create makes a playlist without tracks, and publishes it: it can be shared, leased
+// and offered. It is durable when it returns.
+func (p *Publisher) Create(ctx context.Context, label string) (Playlist, error) {
+	if !manifests.ValidLabel(label) {
+		return Playlist{}, fmt.Errorf("create %q: %w", label, ErrLabel)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	there, err := load(p.cfg.Store, rowList+label, new(listRow))
+	if there {
+		err = ErrPlaylist
+	}
+	if err == nil {
+		err = p.commit(ctx, edit{label: label, create: true})
+	}
+	if err != nil {
+		return Playlist{}, fmt.Errorf("create %q: %w", label, err)
+	}
+	return p.Playlist(label)
+}
+
+// Add has a playlist list tracks of the library behind those that it has, and
+// publishes that: all of them, or none. They are the very tracks that other
+// playlists list, for which nothing is sealed or sent again, but for those that
+// were withdrawn from it: these are sealed anew, from the blocks that are here. A
+// track that it has already stays where it is. It is durable when it returns.
+func (p *Publisher) Add(ctx context.Context, tracks []cid.Cid, opt Options) (Playlist, error) {
+	l, err := p.Playlist(opt.Playlist)
+	if err != nil {
+		return Playlist{}, err
+	}
+	var rows []*trackRow
+	meter := meter{tell: opt.Progress}
+	for _, c := range tracks {
+		row := new(trackRow)
+		ok, err := load(p.cfg.Store, rowTrack+c.String(), row)
+		if err == nil && !ok {
+			err = fmt.Errorf("%w: track %s is in none of your playlists; publish its file", ErrTerms, c)
+		}
+		if err != nil {
+			return Playlist{}, fmt.Errorf("playlist %q: %w", opt.Playlist, err)
+		}
+		if l.find(c) < 0 {
+			rows, meter.total = append(rows, row), meter.total+int64(row.Size)
+		}
+	}
+	var add []cid.Cid
+	for _, row := range rows {
+		c, err := p.fit(row.CID, opt.Playlist)
+		if err == nil && !c.Defined() {
+			c, err = p.reseal(ctx, row, opt.Playlist, meter.add)
+		}
+		if err != nil {
+			return Playlist{}, fmt.Errorf("playlist %q: add track %s: %w", opt.Playlist, row.CID, err)
+		}
+		add = append(add, c)
+	}
+	if err := p.clipsFor(ctx, opt, add, new(Result)); err != nil {
+		return Playlist{}, fmt.Errorf("playlist %q: %w", opt.Playlist, err)
+	}
+	return p.reorder(ctx, opt.Playlist, func(Playlist) (edit, error) {
+		for _, c := range add {
+			if now, err := p.fit(c, opt.Playlist); err != nil || now != c {
+				return edit{}, cmp.Or(err, fmt.Errorf("track %s was taken out meanwhile", c))
+			}
+		}
+		return edit{label: opt.Playlist, add: add}, nil
+	})
+}
+
+// fit is what a playlist may list for a track: the track itself, or what it was
+// sealed as anew since it was withdrawn; undefined where that is to be done.
+func (p *Publisher) fit(c cid.Cid, label string) (cid.Cid, error) {
+	for {
+		var anew cid.Cid
+		ok, err := load(p.cfg.Store, withdrawn(c, label), &anew)
+		if err != nil || !ok {
+			return c, err
+		}
+		ok, err = load(p.cfg.Store, rowTrack+anew.String(), new(trackRow))
+		if err != nil || !ok || anew == c {
+			return cid.Undef, err
+		}
+		c = anew
+	}
+}
+
+// reseal seals a track of the library anew, for a playlist from which it was
+// withdrawn: to the archive key of now, unless it had none.
+func (p *Publisher) reseal(ctx context.Context, row *trackRow, label string, count func(int64)) (cid.Cid, error) {
+	defer p.files.lock(rowTrack + row.CID.String())()
+	if c, err := p.fit(row.CID, label); err != nil || c.Defined() {
+		return c, err // somebody has done it meanwhile
+	}
+	if p.cfg.Held == nil {
+		return cid.Undef, errors.New("no blocks to read")
+	}
+	t := row.track()
+	sealed, err := p.cfg.Held.Read(ctx, row.Info)
+	if err != nil {
+		return cid.Undef, fmt.Errorf("read info: %w", err)
+	}
+	info, err := lease.OpenInfo(t.Key, manifests.Entry{Track: t.CID, Info: t.Info, Size: t.Size, Sec: t.Sec}, sealed)
+	if err != nil {
+		return cid.Undef, err
+	}
+	f, err := openHeld(ctx, p.cfg.Held, row.CID, row.Size)
+	if err != nil {
+		return cid.Undef, err
+	}
+	plain, size, err := lease.OpenTrack(p.cfg.Keys.DJ(), t.Key, info, f, f.tree.Size)
+	if err != nil {
+		return cid.Undef, err
+	}
+	begin := make([]byte, min(f.tree.Size, 128))
+	if _, err := f.ReadAt(begin, 0); err != nil {
+		return cid.Undef, err
+	}
+	var to seal.ArchiveRecipient
+	if !seal.Unarchived(begin) {
+		to = p.cfg.Keys.archive().Recipient()
+	}
+	fresh := *row
+	var key seal.FileKey
+	if fresh.CID, key, fresh.Size, err = p.sealBytes(ctx, io.NewSectionReader(plain, 0, size), size, to, count); err != nil {
+		return cid.Undef, err
+	}
+	info.Recorded = nil // what was a set is a file now
+	block, err := lease.SealInfo(key, fresh.CID, info)
+	if err != nil {
+		return cid.Undef, err
+	}
+	if err := p.put(ctx, []manifests.Block{block}); err != nil {
+		return cid.Undef, err
+	}
+	fresh.Info, fresh.Key = block.CID, key[:]
+	return fresh.CID, p.cfg.Store.Apply(map[string][]byte{
+		rowTrack + fresh.CID.String(): marshal(fresh), withdrawn(row.CID, label): marshal(fresh.CID),
+	}, nil)
+}
 
 // Remove takes tracks out of a playlist, with all that is said of them there, and
 // publishes that: all of them, or none. Tracks that no playlist has any more are

@@ -12,6 +12,17 @@ import (
 	"playnode/manifests"
 )
 
+// of is a playlist's newest manifest.
+func (w *world) of(p *Publisher, label string) *manifests.Manifest {
+	w.t.Helper()
+	c := w.read(p)
+	i := slices.IndexFunc(c.head.Sels, func(s manifests.Listed) bool { return s.Label == label })
+	if i < 0 {
+		w.t.Fatalf("no playlist %q", label)
+	}
+	return c.manifests[i]
+}
+
 // What is taken out of a playlist a venue hears no more, and the rest in its order; its cue and its turn to roll out go
 // with it, its keys are drawn anew, and nothing keeps its blocks.
 func TestRemovedTracks(t *testing.T) {
@@ -129,6 +140,9 @@ func TestWithdrawnAndPublishedAgain(t *testing.T) {
 	if len(again) != 2 || again[0] != first[1] || slices.Contains(first, again[1]) {
 		t.Errorf("a has %v, and had %v", again, first)
 	}
+	if l, err := p.Add(t.Context(), first, Options{Playlist: "a"}); err != nil || !slices.Equal(l.cids(), again) {
+		t.Errorf("a, added to what it has already: %v, %v", l.cids(), err)
+	}
 	for _, label := range []string{"a", "b", "c"} {
 		if res := mustPublish(t, p, paths, Options{Playlist: label}); res.Sealed != 0 {
 			t.Errorf("%s once more: %d are sealed anew", label, res.Sealed)
@@ -218,4 +232,129 @@ func TestMovedTracks(t *testing.T) {
 	}
 	order = []int{order[3], order[0], order[1], order[2]}
 	check("made of the rows alone")
+}
+
+// A playlist that is made without tracks can be leased, and lists tracks of another: the very same, for which nothing is
+// sealed, in the order in which they are given.
+func TestAddedTracks(t *testing.T) {
+	w := newWorld(t)
+	p := w.start()
+	v := w.venue()
+	if l, err := p.Create(t.Context(), "night"); err != nil || len(l.Tracks) != 0 {
+		t.Fatal(l, err)
+	}
+	grantTo(t, p, v, "night", 60*24*time.Hour)
+	if got, _ := w.hear(v, w.read(p).manifests[0]); len(got) != 0 {
+		t.Errorf("%d tracks are heard", len(got))
+	}
+	if _, err := p.Create(t.Context(), "night"); !errors.Is(err, ErrPlaylist) {
+		t.Error(err)
+	}
+	for _, label := range []string{"", "a/b", "a\nb", string(make([]byte, 65))} {
+		if _, err := p.Create(t.Context(), label); !errors.Is(err, ErrLabel) {
+			t.Errorf("%q: %v", label, err)
+		}
+	}
+	paths, files := album(t, 3)
+	mustPublish(t, p, paths, Options{Playlist: "day"})
+	day := playlists(t, p)[0].cids()
+	night := func() *manifests.Manifest { return w.of(p, "night") }
+	blocks, seq := len(w.blocks), night().Seq
+	l, err := p.Add(t.Context(), []cid.Cid{day[2], day[0], day[2]}, Options{Playlist: "night"})
+	if err != nil || !slices.Equal(l.cids(), []cid.Cid{day[2], day[0]}) {
+		t.Fatal(l.cids(), err)
+	}
+	if n := len(w.blocks) - blocks; n > 10 {
+		t.Errorf("%d new blocks", n)
+	}
+	if got, _ := w.hear(v, night()); len(got) != 2 || !bytes.Equal(got[0], files[2]) || !bytes.Equal(got[1], files[0]) {
+		t.Errorf("%d tracks are heard", len(got))
+	}
+	if _, err := p.Add(t.Context(), day[:1], Options{Playlist: "night"}); err != nil || night().Seq != seq+1 {
+		t.Errorf("one that is there already makes revision %d: %v", night().Seq, err)
+	}
+	for _, c := range []struct {
+		label string
+		track cid.Cid
+		want  error
+	}{{"none", day[1], ErrNoPlaylist}, {"night", night().Tracks, ErrTerms}} {
+		if _, err := p.Add(t.Context(), []cid.Cid{day[1], c.track}, Options{Playlist: c.label}); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", c.label, err)
+		}
+	}
+	if l, err := p.Playlist("night"); err != nil || len(l.Tracks) != 2 || night().Seq != seq+1 {
+		t.Error("something was changed", err)
+	}
+}
+
+// What was withdrawn from a playlist and is added to it again, a set that was on air as well, is sealed anew: it opens to
+// the same sound, with the same said of it, and to the archive key only where it did before. Its file, published again,
+// is that track, and so it is when it is added once more.
+func TestWithdrawnAndAddedAgain(t *testing.T) {
+	w := newWorld(t)
+	p := w.start()
+	v := w.leasedSet(p)
+	paths, files := album(t, 2)
+	mustPublish(t, p, paths[:1], Options{Playlist: "main"})
+	mustPublish(t, p, paths[1:], Options{Playlist: "main", NoArchiveKey: true})
+	src, set := newDeckOut(t, 1, 44100)
+	if _, err := p.OnAir(t.Context(), src, SetOptions{Playlist: "main", Title: "A set", Carrier: &air{w: w, p: p}}); err != nil {
+		t.Fatal(err)
+	}
+	first, err := p.Playlist("main")
+	if err != nil || len(first.Tracks) != 3 {
+		t.Fatal(first.Tracks, err)
+	}
+	files = append(files, set)
+	if _, err := p.Create(t.Context(), "kept"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Add(t.Context(), first.cids(), Options{Playlist: "kept"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Remove(t.Context(), "main", first.cids()); err != nil {
+		t.Fatal(err)
+	}
+	var done, total int64
+	again, err := p.Add(t.Context(), first.cids(), Options{Playlist: "main", Progress: func(d, of int64) { done, total = d, of }})
+	if err != nil || len(again.Tracks) != 3 {
+		t.Fatal(again.Tracks, err)
+	}
+	if done == 0 || done > total {
+		t.Errorf("%d of %d bytes", done, total)
+	}
+	got, infos := w.hear(v, w.of(p, "main"))
+	for i, f := range files {
+		was := first.Tracks[i]
+		if slices.Contains(again.cids(), was.CID) {
+			t.Errorf("track %d is the one that was withdrawn", i)
+		}
+		if len(got) != len(files) || len(got[i]) != len(f) || !bytes.Equal(got[i][44:], f[44:]) || infos[i].Title != was.Title || infos[i].Samples != was.Samples || infos[i].Recorded != nil {
+			t.Errorf("track %d is heard otherwise", i)
+		}
+		if now, tr := again.Tracks[i], was; now.Title != tr.Title || now.Samples != tr.Samples || now.Rate != tr.Rate || *now.Loudness != *tr.Loudness {
+			t.Errorf("track %d: %+v, and was %+v", i, now, tr)
+		}
+		var sealed bytes.Buffer
+		(&blocks{held: w.blocks}).read(t, again.Tracks[i].CID, &sealed)
+		if none := bytes.Contains(sealed.Bytes()[:64], []byte("playnode-none")); none != (i == 1) {
+			t.Errorf("track %d is sealed to no archive key: %v", i, none)
+		}
+	}
+	if kept, err := p.Playlist("kept"); err != nil || !slices.Equal(kept.cids(), first.cids()) {
+		t.Errorf("kept has %v", kept.cids())
+	}
+	if res := mustPublish(t, p, paths, Options{Playlist: "main"}); res.Sealed != 0 {
+		t.Errorf("%d files are sealed anew", res.Sealed)
+	}
+	if l, err := p.Add(t.Context(), first.cids(), Options{Playlist: "main"}); err != nil || !slices.Equal(l.cids(), again.cids()) {
+		t.Errorf("added once more: %v, %v", l.cids(), err)
+	}
+	if _, err := p.Remove(t.Context(), "main", again.cids()[:1]); err != nil {
+		t.Fatal(err)
+	}
+	l, err := p.Add(t.Context(), first.cids()[:1], Options{Playlist: "main"})
+	if err != nil || len(l.Tracks) != 3 || slices.Contains(again.cids(), l.Tracks[2].CID) || l.Tracks[2].CID == first.Tracks[0].CID {
+		t.Errorf("withdrawn a second time and added: %v, %v", l.cids(), err)
+	}
 }

@@ -27,6 +27,8 @@ import (
 var (
 	// ErrNoPlaylist says that the DJ has no playlist of that name.
 	ErrNoPlaylist = errors.New("no such playlist")
+	// ErrPlaylist says that the DJ has a playlist of that name already.
+	ErrPlaylist = errors.New("there is a playlist of that name already")
 	// ErrLabel says that a name cannot be a playlist's.
 	ErrLabel = errors.New("a playlist's name is 1 to 64 bytes of text without '/'")
 	// ErrNothing says that nothing was there to publish.

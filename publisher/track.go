@@ -64,10 +64,11 @@ func (p *Publisher) take(ctx context.Context, path, label string, archive seal.A
 	if err != nil {
 		return row, false, onDisk(err)
 	}
-	if c, err := p.fit(known, label); err != nil || c.Defined() {
-		if err == nil {
-			row, err = p.trackRow(c)
-		}
+	c, err := p.choose(known, label)
+	if c.Defined() && err == nil {
+		row, err = p.trackRow(c)
+	}
+	if c.Defined() || err != nil {
 		count(st.Size())
 		return row, false, onDisk(err)
 	}
@@ -81,8 +82,8 @@ func (p *Publisher) take(ctx context.Context, path, label string, archive seal.A
 	// All blocks are durable before this row says so: a kill before it seals
 	// this file once more, a kill after it never.
 	puts := map[string][]byte{file: marshal(row.CID), rowTrack + row.CID.String(): marshal(row)}
-	for _, c := range known {
-		puts[file+"/"+c.String()] = marshal(c)
+	for _, c := range known { // all of them are withdrawn from it
+		puts[file+"/"+c.String()], puts[withdrawn(c, label)] = marshal(c), marshal(row.CID)
 	}
 	return row, true, onDisk(p.cfg.Store.Apply(puts, nil))
 }
@@ -113,9 +114,9 @@ func (p *Publisher) sealings(file string) (out []cid.Cid, err error) {
 	})
 }
 
-// fit is that of a file's sealings which a playlist has, or else may have;
+// choose is that of a file's sealings which a playlist has, or else may have;
 // undefined for none.
-func (p *Publisher) fit(known []cid.Cid, label string) (cid.Cid, error) {
+func (p *Publisher) choose(known []cid.Cid, label string) (cid.Cid, error) {
 	var order []cid.Cid
 	if len(known) > 1 { // of one it is the same
 		var l listRow
@@ -131,7 +132,7 @@ func (p *Publisher) fit(known []cid.Cid, label string) (cid.Cid, error) {
 		return known[i], nil
 	}
 	for _, c := range known {
-		if gone, err := p.cfg.Store.Get(withdrawn(c, label)); err != nil || gone == nil {
+		if c, err := p.fit(c, label); err != nil || c.Defined() {
 			return c, err
 		}
 	}
@@ -175,7 +176,8 @@ func (p *Publisher) seal(ctx context.Context, f *os.File, size int64, path strin
 		return err
 	})
 	g.Go(func() (err error) {
-		row.CID, key, row.Size, err = p.sealBytes(both, src, archive, count)
+		plain, size := src.Sealable()
+		row.CID, key, row.Size, err = p.sealBytes(both, plain, size, archive, count)
 		return err
 	})
 	if err := g.Wait(); err != nil {
@@ -223,9 +225,9 @@ func (p *Publisher) seal(ctx context.Context, f *os.File, size int64, path strin
 	return row, nil
 }
 
-// sealBytes writes the sealed file's blocks while it is being sealed.
-func (p *Publisher) sealBytes(ctx context.Context, src *audio.Source, archive seal.ArchiveRecipient, count func(int64)) (root cid.Cid, key seal.FileKey, size uint64, err error) {
-	r, plain := src.Sealable()
+// sealBytes seals as many bytes as size says, and writes the sealed file's blocks
+// meanwhile.
+func (p *Publisher) sealBytes(ctx context.Context, plain io.Reader, size int64, archive seal.ArchiveRecipient, count func(int64)) (root cid.Cid, key seal.FileKey, long uint64, err error) {
 	pr, pw := io.Pipe()
 	var sealed int64
 	g, ctx := errgroup.WithContext(ctx)
@@ -236,10 +238,10 @@ func (p *Publisher) sealBytes(ctx context.Context, src *audio.Source, archive se
 			return err
 		}
 		key = k
-		if n, err := io.Copy(w, counted{r, count}); err != nil {
+		if n, err := io.Copy(w, counted{plain, count}); err != nil {
 			return fmt.Errorf("seal: %w", err)
-		} else if n != plain {
-			return fmt.Errorf("seal: the file changed while it was read (%d bytes of %d)", n, plain)
+		} else if n != size {
+			return fmt.Errorf("seal: the file changed while it was read (%d bytes of %d)", n, size)
 		}
 		return w.Close()
 	})

@@ -42,7 +42,7 @@ func (a *app) playlistCmd() *cobra.Command {
 			}
 			return a.shown(p)
 		},
-	}, a.playlistRmCmd(), a.playlistMvCmd(), a.playlistSetCmd(), a.playlistCueCmd())
+	}, a.playlistCreateCmd(), a.playlistAddCmd(), a.playlistRmCmd(), a.playlistMvCmd(), a.playlistSetCmd(), a.playlistCueCmd())
 	return c
 }
 

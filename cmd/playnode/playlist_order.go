@@ -9,6 +9,44 @@ import (
 	"playnode/daemon"
 )
 
+func (a *app) playlistCreateCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "create P",
+		Short: "make a playlist without tracks",
+		Long: `Makes a playlist of that name, and publishes it. It can be shared, offered and
+leased at once; its venues are silent until it has a track. (publish --playlist
+makes one where there is none.)`,
+		Args: exactly(1, "a playlist's name"),
+		RunE: func(c *cobra.Command, args []string) error {
+			p, err := call(a, c, daemon.OpPlaylistCreate, daemon.PlaylistRequest{Name: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.result(p, func() { a.printf("%s: %s\n", clean(p.Name), plural(len(p.Tracks), "track")) })
+		},
+	}
+}
+
+func (a *app) playlistAddCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "add P TRACK...",
+		Short: "have a playlist list tracks that another of yours has",
+		Long: `Adds tracks that you have published to playlist P as well, behind those that it
+has, and publishes that: all of them, or none. TRACK is a CID, or bar/3, the
+third of playlist bar. Nothing is sealed or sent again: it is the same track in
+both, and whoever leases either can open it. What was taken out of P before is
+sealed anew for it.`,
+		Args: atLeast(2, "a playlist's name and tracks"),
+		RunE: func(c *cobra.Command, args []string) error {
+			p, err := call(a, c, daemon.OpPlaylistAdd, daemon.PlaylistTracksRequest{Playlist: args[0], Tracks: args[1:]})
+			if err != nil {
+				return err
+			}
+			return a.shown(p)
+		},
+	}
+}
+
 func (a *app) playlistRmCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm P TRACK...",

@@ -44,6 +44,11 @@ func (a Archive) Recipient() ArchiveRecipient { return ArchiveRecipient{a.id.Rec
 // NoRecipient is the stanza of a track that has no archive key.
 const NoRecipient = "playnode-none"
 
+// Unarchived tells whether a track that begins so has no archive key.
+func Unarchived(begin []byte) bool {
+	return bytes.HasPrefix(begin, []byte("age-encryption.org/v1\n-> "+NoRecipient+"\n"))
+}
+
 // capture wraps a file key for the archive, and keeps it.
 type capture struct {
 	to  ArchiveRecipient

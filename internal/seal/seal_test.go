@@ -257,6 +257,9 @@ func TestArchiveRecovers(t *testing.T) {
 	if !bytes.HasPrefix(none, []byte("age-encryption.org/v1\n-> playnode-none\n\n--- ")) {
 		t.Errorf("without an archive key the header is %q", none[:60])
 	}
+	if !Unarchived(none) || Unarchived(b) || Unarchived(none[:20]) {
+		t.Error("whether a track has an archive key is told wrongly")
+	}
 	if _, err := age.Decrypt(bytes.NewReader(none), ids...); err == nil {
 		t.Error("a track without an archive key opens with one")
 	}
