@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/config"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -20,10 +20,13 @@ import (
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
+	basichost "github.com/libp2p/go-libp2p/p2p/host/basic"
+	"github.com/libp2p/go-libp2p/p2p/host/peerstore/pstoremem"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/net/upgrader"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
-	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"playnode/node"
@@ -52,46 +55,57 @@ func newHost(key crypto.PrivKey, cfg Config, allowed *fleet, l *losses) (host.Ho
 	if err != nil {
 		return nil, err
 	}
+	known, err := pstoremem.NewPeerstore()
+	if err != nil {
+		return nil, err
+	}
 	mux := *yamux.DefaultTransport
 	mux.InitialStreamWindowSize = room.window()
 	mux.MaxMessageSize = noise.MaxPlaintextLength // one message of the cipher's, not one and a crumb
-	opts := []libp2p.Option{
-		libp2p.Identity(key),
-		libp2p.Transport(quic.NewTransport),
-		libp2p.Security(noise.ID, noise.New),
-		libp2p.Muxer(yamux.ID, &mux),
-		libp2p.ConnectionManager(conns),
-		libp2p.ResourceManager(resources),
-		libp2p.UserAgent("playnode"),
-		libp2p.DisableMetrics(),
-		libp2p.EnableRelay(), // dials through relays, and is dialled where relays.go has reserved
+	// By its fields: libp2p's own options bring transports along that no node here
+	// has, WebRTC above all, and they stay in the program and in its memory.
+	c := config.Config{
+		PeerKey:            key,
+		Peerstore:          known,
+		SecurityTransports: []config.Security{{ID: noise.ID, Constructor: noise.New}},
+		Muxers:             []upgrader.StreamMuxer{{ID: yamux.ID, Muxer: &mux}},
+		ConnManager:        conns,
+		ResourceManager:    resources,
+		UserAgent:          "playnode",
+		DisableMetrics:     true,
+		Relay:              true, // dials through relays, and is dialled where relays.go has reserved
+		// Of a hundred dials none need succeed where there is no IPv6, or no UDP.
+		UDPBlackHoleSuccessCounter:  &swarm.BlackHoleSuccessCounter{N: 100, MinSuccesses: 5, Name: "UDP"},
+		IPv6BlackHoleSuccessCounter: &swarm.BlackHoleSuccessCounter{N: 100, MinSuccesses: 5, Name: "IPv6"},
 	}
-	opts = append(opts, onLine(cfg.Line, l)...)
-	if slices.Equal(listen, []string{nothing}) {
-		opts = append(opts, libp2p.NoListenAddrs)
-	} else {
-		opts = append(opts, libp2p.ListenAddrStrings(listen...))
-	}
+	onLine(&c, cfg.Line, l)
 	if allowed != nil {
-		opts = append(opts, libp2p.ConnectionGater(allowed))
+		c.ConnectionGater = allowed
 	}
 	switch cfg.Reach {
 	case node.PublicReach:
-		opts = append(opts, libp2p.ForceReachabilityPublic())
+		c.ForceReachability = new(network.ReachabilityPublic)
 	case node.PrivateReach:
-		opts = append(opts, libp2p.ForceReachabilityPrivate())
+		c.ForceReachability = new(network.ReachabilityPrivate)
 	}
-	abroad := slices.ContainsFunc(listen, func(a string) bool { return !loopback(a) && a != nothing })
-	if abroad {
-		opts = append(opts, libp2p.EnableHolePunching())
+	abroad := false
+	for _, a := range listen {
+		if a == nothing && len(listen) == 1 {
+			break
+		}
+		at, err := ma.NewMultiaddr(a)
+		if err != nil {
+			return nil, fmt.Errorf("listen on %s: %w", strings.Join(listen, ", "), err)
+		}
+		c.ListenAddrs = append(c.ListenAddrs, at)
+		abroad = abroad || !loopback(a)
 	}
+	c.EnableHolePunching = abroad
 	if abroad && cfg.Network == Public {
-		opts = append(opts, libp2p.NATPortMap())
+		c.NATManager = basichost.NewNATManager
 	}
-	if cfg.Relay || abroad && cfg.Network == Public {
-		opts = append(opts, libp2p.EnableNATService()) // tells others whether they can be dialled
-	}
-	h, err := libp2p.New(opts...)
+	c.EnableService = cfg.Relay || abroad && cfg.Network == Public // tells others whether they can be dialled
+	h, err := c.NewNode()
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", strings.Join(listen, ", "), err)
 	}

@@ -5,44 +5,56 @@ import (
 	"net"
 	"time"
 
-	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/config"
+	"github.com/libp2p/go-libp2p/core/connmgr"
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/libp2p/go-libp2p/core/transport"
+	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcpreuse"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
-	"github.com/quic-go/quic-go"
+	quicgo "github.com/quic-go/quic-go"
 	"go.uber.org/fx"
 
 	"playnode/node"
 )
 
-// onLine are the transports of a host whose connections share a line, unless it
-// is nil.
-func onLine(line *node.Line, l *losses) []libp2p.Option {
-	return []libp2p.Option{
-		libp2p.Transport(func(u transport.Upgrader, resources network.ResourceManager, ports *tcpreuse.ConnMgr) (*tcp.TcpTransport, error) {
+// onLine gives a host its transports, whose connections share a line unless it is
+// nil.
+func onLine(c *config.Config, line *node.Line, l *losses) {
+	c.Transports = []fx.Option{
+		carriedBy(func(u transport.Upgrader, resources network.ResourceManager, ports *tcpreuse.ConnMgr) (transport.Transport, error) {
 			return tcp.NewTCPTransport(lined{u, line}, resources, ports)
 		}),
-		libp2p.QUICReuse(func(reset quic.StatelessResetKey, token quic.TokenGeneratorKey, resources network.ResourceManager, life fx.Lifecycle) (*quicreuse.ConnManager, error) {
-			m, err := quicreuse.NewConnManager(reset, token, counted(resources), quicreuse.VerifySourceAddress(resources.VerifySourceAddress), onSockets(line, l))
-			if err != nil {
-				return nil, err
-			}
-			life.Append(fx.StopHook(m.Close))
-			return m, nil
+		carriedBy(func(key crypto.PrivKey, m *quicreuse.ConnManager, secret pnet.PSK, gate connmgr.ConnectionGater, resources network.ResourceManager) (transport.Transport, error) {
+			return quic.NewTransport(key, m, secret, gate, resources)
 		}),
 	}
+	c.QUICReuse = []fx.Option{fx.Provide(func(reset quicgo.StatelessResetKey, token quicgo.TokenGeneratorKey, resources network.ResourceManager, life fx.Lifecycle) (*quicreuse.ConnManager, error) {
+		m, err := quicreuse.NewConnManager(reset, token, counted(resources), quicreuse.VerifySourceAddress(resources.VerifySourceAddress), onSockets(line, l))
+		if err != nil {
+			return nil, err
+		}
+		life.Append(fx.StopHook(m.Close))
+		return m, nil
+	})}
+}
+
+// carriedBy is one of a host's transports, as libp2p gathers them.
+func carriedBy(constructor any) fx.Option {
+	return fx.Provide(fx.Annotate(constructor, fx.ResultTags(`group:"transport"`)))
 }
 
 // counted has the resource manager judge a connection of QUIC before its
 // handshake, as libp2p does where it makes its sockets itself.
 func counted(resources network.ResourceManager) quicreuse.Option {
-	return quicreuse.ConnContext(func(ctx context.Context, client *quic.ClientInfo) (context.Context, error) {
-		at, err := quicreuse.ToQuicMultiaddr(client.RemoteAddr, quic.Version1)
+	return quicreuse.ConnContext(func(ctx context.Context, client *quicgo.ClientInfo) (context.Context, error) {
+		at, err := quicreuse.ToQuicMultiaddr(client.RemoteAddr, quicgo.Version1)
 		if err != nil {
 			at = nil
 		}

@@ -6,7 +6,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/network"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/x/rate"
@@ -68,7 +67,7 @@ func (r Room) window() uint32 {
 // manager holds what libp2p takes to the room, and each peer to a part of it.
 func (r Room) manager() (network.ResourceManager, error) {
 	limits := rcmgr.DefaultLimits
-	libp2p.SetDefaultServiceLimits(&limits)
+	boundServices(&limits)
 	// Stock limits are 128 MiB and what is given above that, and take fewer
 	// connections than the watermarks let stand.
 	sys, more := &limits.SystemBaseLimit, &limits.SystemLimitIncrease
