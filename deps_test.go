@@ -39,6 +39,7 @@ var walls = []wall{
 	{"archivist", []string{"playnode/"}, []string{"playnode/archivist", "playnode/follow", "playnode/ipns", "playnode/manifests", "playnode/node", "playnode/fetch", "playnode/live"}, "an archivist is a follower with patience, and nothing more", false},
 	{"publisher", []string{"playnode/follow", "playnode/player", "playnode/archivist", "playnode/daemon", "playnode/internal/repo"}, nil, "the journey out never looks at the journey in", false},
 	{"publisher/icecast", []string{"playnode/", "github.com/libp2p/", "github.com/ipfs/"}, []string{"playnode/publisher/icecast", "playnode/internal/audio"}, "who lets strangers' programs in has no key, and no network beyond its listener", false},
+	{"publisher/exchange", []string{"playnode/", "github.com/"}, []string{"playnode/publisher/exchange"}, "strangers' playlists are read where there is no key, no file and no network", false},
 	{"player", []string{"playnode/publisher", "playnode/archivist", "playnode/daemon", "playnode/internal/repo"}, nil, "the journey in never looks at the journey out", false},
 	{"player/schedule", []string{"playnode/"}, []string{"playnode/player/schedule"}, "what plays when is told from a clock and a zone, and knows no music", false},
 	{"daemon", []string{"playnode/cmd", "playnode/testnet", "playnode/web"}, nil, "the composition root is driven, and drives nobody above it", false},

@@ -490,6 +490,8 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpPlaylistAdd, d.playlistAdd)
 	on(hs, OpPlaylistRemove, d.playlistRemove)
 	on(hs, OpPlaylistMove, d.playlistMove)
+	on(hs, OpPlaylistImport, d.playlistImport)
+	on(hs, OpPlaylistExport, d.playlistExport)
 	on(hs, OpShare, d.share)
 	on(hs, OpCardSet, d.cardSet)
 	on(hs, OpCardShow, d.cardShow)

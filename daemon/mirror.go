@@ -27,6 +27,7 @@ var revising = []string{
 	string(OpPublish), string(OpCardSet), string(OpCardPreview), string(OpLeaseGrant), string(OpLeaseRenew), string(OpLeaseRevoke),
 	string(OpLeaseApprove), string(OpOfferSet), string(OpKeysRotate),
 	string(OpPlaylistCreate), string(OpPlaylistAdd), string(OpPlaylistSet), string(OpPlaylistCue), string(OpPlaylistRemove), string(OpPlaylistMove),
+	string(OpPlaylistImport),
 }
 
 // MirrorRequest brings Name, or when it is empty the DJ's own, to Dir

@@ -56,17 +56,22 @@ func (d *Daemon) playlistAdd(ctx context.Context, req PlaylistTracksRequest, emi
 		return Playlist{}, err
 	}
 	release := n.follow.Hold()
-	l, err := n.publisher.Add(ctx, tracks, publisher.Options{
-		Playlist: req.Playlist,
+	l, err := n.publisher.Add(ctx, tracks, d.listing(req.Playlist, emit))
+	release()
+	return d.revised(l, err, emit)
+}
+
+// listing has a playlist list tracks, and tells how that goes.
+func (d *Daemon) listing(label string, emit func(Event)) publisher.Options {
+	return publisher.Options{
+		Playlist: label,
 		Progress: func(done, total int64) {
 			emit(Event{Progress: &Progress{What: "seal", Done: done, Total: total, Unit: "bytes"}})
 		},
 		Clips: func(done, total int64) {
 			emit(Event{Progress: &Progress{What: "previews", Done: done, Total: total, Unit: "tracks"}})
 		},
-	})
-	release()
-	return d.revised(l, err, emit)
+	}
 }
 
 func (d *Daemon) playlistRemove(ctx context.Context, req PlaylistTracksRequest, emit func(Event)) (Playlist, error) {

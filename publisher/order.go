@@ -51,47 +51,99 @@ func (p *Publisher) Create(ctx context.Context, label string) (Playlist, error) 
 // were withdrawn from it: these are sealed anew, from the blocks that are here. A
 // track that it has already stays where it is. It is durable when it returns.
 func (p *Publisher) Add(ctx context.Context, tracks []cid.Cid, opt Options) (Playlist, error) {
+	return p.list(ctx, tracks, opt, func(l Playlist, tracks []cid.Cid) (edit, error) {
+		return edit{label: l.Label, add: tracks}, nil
+	})
+}
+
+// Replace is Add for a playlist that is to have these tracks, in this order, and no
+// others: those go as by Remove.
+func (p *Publisher) Replace(ctx context.Context, tracks []cid.Cid, opt Options) (Playlist, error) {
+	return p.list(ctx, tracks, opt, func(l Playlist, tracks []cid.Cid) (edit, error) {
+		e := edit{label: l.Label, order: tracks, whole: true}
+		stays := make(map[cid.Cid]bool, len(tracks))
+		for _, c := range tracks {
+			stays[c] = true
+		}
+		var had []cid.Cid
+		for _, t := range l.Tracks {
+			if had = append(had, t.CID); !stays[t.CID] {
+				e.drop = append(e.drop, t.CID)
+			}
+		}
+		if slices.Equal(had, tracks) {
+			return edit{label: l.Label}, nil
+		}
+		return e, p.unroll(&e)
+	})
+}
+
+// list changes which tracks a playlist has, given them as it may list them, each
+// once.
+func (p *Publisher) list(ctx context.Context, tracks []cid.Cid, opt Options, change func(Playlist, []cid.Cid) (edit, error)) (Playlist, error) {
 	l, err := p.Playlist(opt.Playlist)
 	if err != nil {
 		return Playlist{}, err
 	}
-	var rows []*trackRow
-	meter := meter{tell: opt.Progress}
-	for _, c := range tracks {
-		row := new(trackRow)
-		ok, err := load(p.cfg.Store, rowTrack+c.String(), row)
-		if err == nil && !ok {
-			err = fmt.Errorf("%w: track %s is in none of your playlists; publish its file", ErrTerms, c)
-		}
-		if err != nil {
-			return Playlist{}, fmt.Errorf("playlist %q: %w", opt.Playlist, err)
-		}
-		if l.find(c) < 0 {
-			rows, meter.total = append(rows, row), meter.total+int64(row.Size)
-		}
+	have := make(map[cid.Cid]bool, len(l.Tracks))
+	for _, t := range l.Tracks {
+		have[t.CID] = true
 	}
-	var add []cid.Cid
-	for _, row := range rows {
-		c, err := p.fit(row.CID, opt.Playlist)
-		if err == nil && !c.Defined() {
-			c, err = p.reseal(ctx, row, opt.Playlist, meter.add)
-		}
-		if err != nil {
-			return Playlist{}, fmt.Errorf("playlist %q: add track %s: %w", opt.Playlist, row.CID, err)
-		}
-		add = append(add, c)
+	all, fresh, err := p.listable(ctx, tracks, have, opt)
+	if err == nil {
+		err = p.clipsFor(ctx, opt, fresh, new(Result))
 	}
-	if err := p.clipsFor(ctx, opt, add, new(Result)); err != nil {
+	if err != nil {
 		return Playlist{}, fmt.Errorf("playlist %q: %w", opt.Playlist, err)
 	}
-	return p.reorder(ctx, opt.Playlist, func(Playlist) (edit, error) {
-		for _, c := range add {
+	return p.reorder(ctx, opt.Playlist, func(l Playlist) (edit, error) {
+		for _, c := range fresh {
 			if now, err := p.fit(c, opt.Playlist); err != nil || now != c {
 				return edit{}, cmp.Or(err, fmt.Errorf("track %s was taken out meanwhile", c))
 			}
 		}
-		return edit{label: opt.Playlist, add: add}, nil
+		return change(l, all)
 	})
+}
+
+// listable are tracks as a playlist that has some of them may list them, each once,
+// and those of them that it has not: sealed anew, where they were withdrawn.
+func (p *Publisher) listable(ctx context.Context, tracks []cid.Cid, have map[cid.Cid]bool, opt Options) (all, fresh []cid.Cid, err error) {
+	meter := meter{tell: opt.Progress}
+	rows := make([]*trackRow, len(tracks))
+	for i, c := range tracks {
+		rows[i] = new(trackRow)
+		ok, err := load(p.cfg.Store, rowTrack+c.String(), rows[i])
+		if err == nil && !ok {
+			err = fmt.Errorf("%w: track %s is in none of your playlists; publish its file", ErrTerms, c)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if fits, err := p.fit(c, opt.Playlist); err == nil && !fits.Defined() {
+			meter.total += int64(rows[i].Size)
+		}
+	}
+	seen := make(map[cid.Cid]bool, len(tracks))
+	for _, row := range rows {
+		c := row.CID
+		if !have[c] {
+			if c, err = p.fit(c, opt.Playlist); err == nil && !c.Defined() {
+				c, err = p.reseal(ctx, row, opt.Playlist, meter.add)
+			}
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("add track %s: %w", row.CID, err)
+		}
+		if seen[c] {
+			continue
+		}
+		seen[c] = true
+		if all = append(all, c); !have[c] {
+			fresh = append(fresh, c)
+		}
+	}
+	return all, fresh, nil
 }
 
 // fit is what a playlist may list for a track: the track itself, or what it was

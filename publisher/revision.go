@@ -37,6 +37,7 @@ type edit struct {
 	create bool              // also where it is new and gets none,
 	drop   []cid.Cid         // those that it lists no more,
 	order  []cid.Cid         // or all that it lists, where they stand otherwise,
+	whole  bool              // and others are among them,
 	air    *aired            // what it has on air, where that is new,
 	mixing *manifests.Mixing // and how it is mixed, where that is new
 	leases []*leaseRow       // new or other than they were
@@ -51,7 +52,7 @@ type edit struct {
 type change struct {
 	more   []cid.Cid         // tracks that come last
 	order  []cid.Cid         // those before; nil: as they were
-	fewer  bool              // they are not all that there were
+	whole  bool              // they are not those that there were, or not all
 	mixing *manifests.Mixing // nil: as it was
 }
 
@@ -137,17 +138,20 @@ func (p *Publisher) revise(ctx context.Context, e edit) error {
 		}
 		var c change
 		if l.Label == label {
-			c = change{more: add, order: e.order, mixing: e.mixing}
+			c = change{more: add, order: e.order, whole: e.whole, mixing: e.mixing}
 			if e.air != nil {
 				l.Live = e.air.record
 			}
 			if err == nil && len(e.drop) > 0 {
-				c.fewer = true
-				if c.order, err = p.without(l, lists, e.drop, puts, &gone); err == nil {
+				var left []cid.Cid
+				if left, err = p.without(l, lists, e.drop, puts, &gone); err == nil {
 					err = p.withoutExcerpts(&says, puts, &gone)
 				}
 				if err == nil {
 					c.mixing, err = p.unmixed(label, e.drop, puts)
+				}
+				if !e.whole {
+					c.order, c.whole = left, true
 				}
 			}
 		}
@@ -267,7 +271,7 @@ func (p *Publisher) reviseList(ctx context.Context, l *listRow, s lease.Selectio
 	}
 	var rev lease.Revision
 	var next lease.Selection
-	if err = lease.ErrWhole; !c.fewer {
+	if err = lease.ErrWhole; !c.whole {
 		rev, next, err = s.Revise(d)
 	}
 	if errors.Is(err, lease.ErrWhole) {

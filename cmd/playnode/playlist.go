@@ -42,7 +42,8 @@ func (a *app) playlistCmd() *cobra.Command {
 			}
 			return a.shown(p)
 		},
-	}, a.playlistCreateCmd(), a.playlistAddCmd(), a.playlistRmCmd(), a.playlistMvCmd(), a.playlistSetCmd(), a.playlistCueCmd())
+	}, a.playlistCreateCmd(), a.playlistAddCmd(), a.playlistRmCmd(), a.playlistMvCmd(),
+		a.playlistImportCmd(), a.playlistExportCmd(), a.playlistSetCmd(), a.playlistCueCmd())
 	return c
 }
 
