@@ -68,7 +68,7 @@ func newHost(key crypto.PrivKey, cfg Config, allowed *fleet, l *losses) (host.Ho
 		PeerKey:            key,
 		Peerstore:          known,
 		SecurityTransports: []config.Security{{ID: noise.ID, Constructor: noise.New}},
-		Muxers:             []upgrader.StreamMuxer{{ID: yamux.ID, Muxer: &mux}},
+		Muxers:             []upgrader.StreamMuxer{{ID: yamux.ID, Muxer: queues{&mux}}},
 		ConnManager:        conns,
 		ResourceManager:    resources,
 		UserAgent:          "playnode",

@@ -72,7 +72,7 @@ func (n *Host) Handle(p string, h func(peer string, s node.Stream)) {
 			return
 		}
 		defer give()
-		h(c.RemotePeer().String(), s)
+		h(c.RemotePeer().String(), patiently(s))
 	})
 }
 
@@ -93,5 +93,5 @@ func (n *Host) Open(ctx context.Context, to, p string) (node.Stream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s to %s: %w", p, to, err)
 	}
-	return s, nil
+	return patiently(s), nil
 }

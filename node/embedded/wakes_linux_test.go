@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,25 +33,32 @@ func (m *marked) Read(b []byte) (int, error) {
 	return m.TCPConn.Read(b)
 }
 
-// TestSeldom has who needs much woken by as much, who needs little by anything,
-// and the last by the end: whatever comes when, nobody waits for more than comes.
-func TestSeldom(t *testing.T) {
+// pair is a connection of TCP, over loopback.
+func pair(t *testing.T) (from, to *net.TCPConn) {
+	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	from, err := net.Dial("tcp4", l.Addr().String())
+	dialled, err := net.Dial("tcp4", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer from.Close()
-	to, err := l.Accept()
+	t.Cleanup(func() { dialled.Close() })
+	accepted, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer to.Close()
-	inner := &marked{TCPConn: to.(*net.TCPConn), t: t}
+	t.Cleanup(func() { accepted.Close() })
+	return dialled.(*net.TCPConn), accepted.(*net.TCPConn)
+}
+
+// TestSeldom has who needs much woken by as much, who needs little by anything,
+// and the last by the end: whatever comes when, nobody waits for more than comes.
+func TestSeldom(t *testing.T) {
+	from, to := pair(t)
+	inner := &marked{TCPConn: to, t: t}
 	s := seldom(inner)
 	if _, ok := s.(*sleeper); !ok {
 		t.Fatalf("a connection of TCP is woken for everything: %T", s)
@@ -83,5 +91,27 @@ func TestSeldom(t *testing.T) {
 		if r[1] != want {
 			t.Errorf("read for %d bytes, and woken by %d", r[0], r[1])
 		}
+	}
+}
+
+// TestLittleWaitsUnsent: of what is written to one who reads nothing the system has
+// taken in, and not sent, no more than a message and the most that it may.
+func TestLittleWaitsUnsent(t *testing.T) {
+	from, to := pair(t)
+	to.SetReadBuffer(16 << 10)
+	s := seldom(from)
+	s.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	var err error
+	for err == nil {
+		_, err = s.Write(make([]byte, 64<<10))
+	}
+	raw, err := from.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var unsent int
+	raw.Control(func(fd uintptr) { unsent, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQNSD) })
+	if err != nil || unsent > mostUnsent+64<<10 {
+		t.Errorf("%d bytes are unsent: %v", unsent, err)
 	}
 }
