@@ -75,7 +75,9 @@ type client struct {
 	writing bool
 	parts   bool                 // it takes blocks in parts
 	part    int                  // how large the next one is; only its writer's
-	handing map[uint32]bool      // what is being given, and whether it was cancelled since
+	handing map[uint32]*handing  // what is being given
+	head    uint32               // the last block that was given for a playhead; 0 once it has come
+	clear   time.Time            // until when nothing else is given
 	granted int                  // turns
 	flying  map[uint32]time.Time // blocks given in turns, since when
 	late    map[uint32]time.Time // those whose turns have ended, and that have not arrived
@@ -412,6 +414,8 @@ func (g *giver) hurry(c *client, orders []order) {
 	for _, o := range orders {
 		if i := slices.IndexFunc(c.orders, func(q order) bool { return q.number == o.number }); i >= 0 {
 			c.orders[i].class = o.class
+		} else if h := c.handing[o.number]; h != nil {
+			h.class = o.class
 		}
 	}
 	c.poke(true) // it may wait for its turn
@@ -423,8 +427,8 @@ func (g *giver) cancel(c *client, numbers []uint32) {
 	for _, k := range numbers {
 		if i := slices.IndexFunc(c.orders, func(o order) bool { return o.number == k }); i >= 0 {
 			c.orders = slices.Delete(c.orders, i, i+1)
-		} else if _, now := c.handing[k]; now {
-			c.handing[k] = true
+		} else if h := c.handing[k]; h != nil {
+			h.cancelled = true
 		}
 	}
 }

@@ -13,7 +13,7 @@ const (
 	// leastPart is the smallest part of a block, in bytes, but for its last, and
 	// partTime about how long one is on the line: so long waits at the most what
 	// is for a playhead. Where a line is quick, blocks go whole.
-	leastPart, partTime = 16 << 10, 50 * time.Millisecond
+	leastPart, partTime = 8 << 10, 20 * time.Millisecond
 	// maxHalves is how many blocks of one stream may have come in part.
 	maxHalves = 2
 )
@@ -39,7 +39,7 @@ func (g *giver) send(c *client, o order, data []byte) (sent int, ok bool) {
 		if sent += n; sent == len(data) {
 			break
 		}
-		if cancelled, ok := g.between(c, o); cancelled || !ok {
+		if cancelled, ok := g.between(c, &o); cancelled || !ok {
 			return sent, ok
 		}
 	}
@@ -73,27 +73,42 @@ func (g *giver) pass(c *client, class node.Class, head, data []byte) bool {
 }
 
 // between says between two parts of o what there is to say, and gives what is for
-// a playhead unless o is, too; or tells that o was cancelled: it may have been
-// asked for anew.
-func (g *giver) between(c *client, o order) (cancelled, ok bool) {
+// a playhead unless o is, too, for which the rest of o makes way; or tells that o
+// was cancelled: it may have been asked for anew.
+func (g *giver) between(c *client, o *order) (cancelled, ok bool) {
 	for {
 		g.mu.Lock()
 		b := g.words(c, nil)
-		cancelled := c.handing[o.number]
-		i := -1
+		h := c.handing[o.number]
+		cancelled := h.cancelled
+		if o.class != node.Now && h.class == node.Now {
+			g.clear(c, o.number)
+		}
+		o.class = h.class
+		i, wait := -1, time.Duration(0)
 		if !cancelled && o.class != node.Now {
 			i = slices.IndexFunc(c.orders, func(q order) bool { return q.class == node.Now })
+			wait = g.makesWay(c)
 		}
 		var next order
 		if i >= 0 {
-			next = c.take(i)
+			next = g.take(c, i)
 		}
 		g.mu.Unlock()
 		if !g.line.takeAll(node.Now, len(b)) || !g.write(c, b) || i >= 0 && !g.hand(c, next) {
 			return cancelled, false
 		}
-		if i < 0 {
+		switch {
+		case i >= 0:
+			continue
+		case wait == 0:
 			return cancelled, true
+		}
+		select {
+		case <-g.cfg.After(wait):
+		case <-c.hasty:
+		case <-c.gone:
+			return cancelled, false
 		}
 	}
 }

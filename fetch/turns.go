@@ -140,6 +140,7 @@ func (g *giver) grant() {
 // arrived ends the turns of blocks that c has. g.mu is held.
 func (g *giver) arrived(c *client, numbers []uint32, now time.Time) {
 	for _, k := range numbers {
+		g.passed(c, k)
 		if began, ok := c.flying[k]; ok {
 			delete(c.flying, k)
 			g.turns.held--
@@ -190,6 +191,7 @@ func (g *giver) speak(c *client) {
 	var b []byte
 	for {
 		select {
+		case <-g.resume(c):
 		case <-c.hasty:
 		case <-c.kick:
 			select {
@@ -234,7 +236,10 @@ func (g *giver) compose(c *client, b []byte) (_ []byte, next order, any bool) {
 			best = i
 		}
 	}
-	if next = c.orders[best]; next.class != node.Now && !g.apart(c) {
+	if next = c.orders[best]; next.class != node.Now && g.makesWay(c) > 0 {
+		return b, order{}, false
+	}
+	if next.class != node.Now && !g.apart(c) {
 		if len(c.late) > 0 {
 			g.turns.held -= c.granted
 			c.granted = 0
@@ -257,7 +262,7 @@ func (g *giver) compose(c *client, b []byte) (_ []byte, next order, any bool) {
 		}
 		c.flying[next.number] = g.cfg.Now()
 	}
-	return b, c.take(best), true
+	return b, g.take(c, best), true
 }
 
 // apart tells whether the way to c is slow by itself: others are given to no later
@@ -274,13 +279,16 @@ func (g *giver) apart(c *client) bool {
 }
 
 // take takes an order, and has a cancel of it heard from now on. g.mu is held.
-func (c *client) take(i int) order {
+func (g *giver) take(c *client, i int) order {
 	o := c.orders[i]
 	c.orders = slices.Delete(c.orders, i, i+1)
 	if c.handing == nil {
-		c.handing = map[uint32]bool{}
+		c.handing = map[uint32]*handing{}
 	}
-	c.handing[o.number] = false
+	c.handing[o.number] = &handing{class: o.class}
+	if o.class == node.Now {
+		g.clear(c, o.number)
+	}
 	return o
 }
 
@@ -320,11 +328,12 @@ func (g *giver) hand(c *client, o order) bool {
 	data, err := g.read(o.digest)
 	large := len(data) > smallBlock
 	g.mu.Lock()
-	cancelled := c.handing[o.number]
+	cancelled := c.handing[o.number].cancelled
 	if err != nil && !cancelled {
 		c.nots = append(c.nots, o.number)
 	}
 	if err != nil || cancelled || large && g.defers(c, o) {
+		g.passed(c, o.number)
 		g.land(c, o.number)
 		g.mu.Unlock()
 		return true
@@ -343,6 +352,7 @@ func (g *giver) hand(c *client, o order) bool {
 		g.ledger.undo(o.digest, c.peer)
 		return false
 	case sent < len(data): // nobody waits for it any more
+		g.passed(c, o.number)
 		g.ledger.undo(o.digest, c.peer)
 		g.land(c, o.number)
 	case large:
