@@ -27,6 +27,7 @@ var sections = []section{
 	{"search", "Search", (*runner).searching, (*runner).searchingPage},
 	{"starts", "Starts", (*runner).starting, (*runner).startingPage},
 	{"loss", "Lossy lines", (*runner).lossy, (*runner).lossyPage},
+	{"loss-fetch", "Fetching over lossy lines", (*runner).lossyFetch, (*runner).lossyFetchPage},
 	{"rest", "At rest", (*runner).rest, (*runner).restPage},
 	{"swarm", "Swarm", (*runner).swarm, (*runner).swarmPage},
 	{"simulated", "Simulated swarms", (*runner).simulated, (*runner).simulatedPage},

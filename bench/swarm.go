@@ -2,18 +2,12 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	box "playnode/testnet/binary"
 	"playnode/testnet/netns"
@@ -61,8 +55,19 @@ func (r *runner) swarm() error {
 		return err
 	}
 	probe.Close()
-	if err := r.onePeer(); err != nil {
-		return fmt.Errorf("one peer to one: %w", err)
+	whole := filepath.Join(r.dir, "whole")
+	if err := box.Noise(whole, r.Bytes); err != nil {
+		return err
+	}
+	for range r.Rounds {
+		for _, name := range carrierNames {
+			if err := r.onePeer("one peer, "+name, name, whole, netns.Line{}); err != nil {
+				return fmt.Errorf("one peer to one: %w", err)
+			}
+		}
+	}
+	if err := os.RemoveAll(whole); err != nil {
+		return err
 	}
 	music := filepath.Join(r.dir, "catalogue")
 	if err := box.Noise(music, swarmBytes); err != nil {
@@ -70,179 +75,13 @@ func (r *runner) swarm() error {
 	}
 	for _, up := range swarmUps {
 		for _, name := range carrierNames[:3] { // what HTTP takes is arithmetic
-			if err := r.crowded(up, name, music); err != nil {
+			x := rush{key: "swarm, " + over(up) + ", " + name, venues: r.Venues, bytes: swarmBytes, patience: waited(up), source: netns.Line{Up: up}, venue: netns.Line{Up: up}}
+			if err := r.crowded(x, name, music); err != nil {
 				return fmt.Errorf("swarm of %s, %s: %w", name, over(up), err)
 			}
 		}
 	}
 	return nil
-}
-
-// onePeer has one box fetch from another, disk to disk, with nothing between
-// them but the kernel.
-func (r *runner) onePeer() error {
-	music := filepath.Join(r.dir, "whole")
-	if err := box.Noise(music, r.Bytes); err != nil {
-		return err
-	}
-	for range r.Rounds {
-		for _, name := range carrierNames {
-			key := "one peer, " + name
-			err := r.carried(name, 2, netns.Line{}, func(w *netns.World, c carrier) error {
-				if err := c.seed(w.Boxes[0], music); err != nil {
-					return err
-				}
-				if err := c.enter(1, w.Boxes[1], []int{0}); err != nil {
-					return err
-				}
-				return r.time(key, func() error { return within(patience, func() error { return c.fetch(1) }) })
-			})
-			if errors.Is(err, errStands) && name != carrierNames[0] {
-				r.keep(key+", stands", 1)
-				fmt.Fprintf(os.Stderr, "  %-28s stands still\n", key)
-				continue
-			}
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return os.RemoveAll(music)
-}
-
-// errStands is what becomes of a fetch that is not waited for any longer: stock
-// Kubo stands still for ever, once in a while. Ours may not.
-var errStands = errors.New("it stands still")
-
-// within runs f and waits for it so long. What goes on after that ends with
-// its carrier.
-func within(limit time.Duration, f func() error) error {
-	ended := make(chan error, 1)
-	go func() { ended <- f() }()
-	select {
-	case err := <-ended:
-		return err
-	case <-time.After(limit):
-		return errStands
-	}
-}
-
-// carried runs f with a world of boxes and a carrier, and ends both.
-func (r *runner) carried(name string, boxes int, line netns.Line, f func(*netns.World, carrier) error) error {
-	cfg := netns.Config{}
-	for range boxes {
-		cfg.Boxes = append(cfg.Boxes, netns.BoxConfig{Line: line})
-	}
-	w, err := netns.Open(r.ctx, cfg)
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	dir, err := os.MkdirTemp(r.dir, "carried")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	c := r.carriers(dir)[name]
-	if err := f(w, c); err != nil {
-		c.close()
-		return err
-	}
-	c.close()
-	return nil
-}
-
-// crowded has all venues want everything of the first box at once.
-func (r *runner) crowded(up int64, name, music string) error {
-	key := "swarm, " + over(up) + ", " + name
-	return r.carried(name, r.Venues+1, netns.Line{Up: up}, func(w *netns.World, c carrier) error {
-		if err := c.seed(w.Boxes[0], music); err != nil {
-			return err
-		}
-		rnd := rand.New(rand.NewPCG(1, 1))
-		for i := 1; i <= r.Venues; i++ {
-			know := []int{0}
-			for _, k := range rnd.Perm(i - 1)[:min(neighbours, i-1)] {
-				know = append(know, k+1)
-			}
-			if err := c.enter(i, w.Boxes[i], know); err != nil {
-				return err
-			}
-		}
-		before, err := count(w)
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(r.ctx, waited(up))
-		defer cancel()
-		begin, rested := time.Now(), idled()
-		var g errgroup.Group
-		for i := 1; i <= r.Venues; i++ {
-			g.Go(func() error {
-				ended := make(chan error, 1)
-				go func() { ended <- c.fetch(i) }()
-				select {
-				case err := <-ended:
-					r.mu.Lock()
-					defer r.mu.Unlock()
-					r.keep(key+", venue", time.Since(begin).Seconds())
-					return err
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-			})
-		}
-		err = g.Wait()
-		r.keep(key+", idle", (idled()-rested)/time.Since(begin).Seconds()/float64(runtime.NumCPU()))
-		if errors.Is(err, context.DeadlineExceeded) {
-			r.keep(key+", unfinished", float64(r.Venues-len(r.taken[key+", venue"])))
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		r.keep(key, time.Since(begin).Seconds())
-		after, err := count(w)
-		if err != nil {
-			return err
-		}
-		r.keep(key+", source", float64(after[0].Sent-before[0].Sent)/swarmBytes)
-		for i := 1; i <= r.Venues; i++ {
-			r.keep(key+", received", float64(after[i].Received-before[i].Received)/swarmBytes)
-			twice, err := c.twice(i)
-			if err != nil {
-				return err
-			}
-			r.keep(key+", twice", float64(twice)/swarmBytes)
-		}
-		fmt.Fprintf(os.Stderr, "  %-28s %8.3f s, source %.2f\n", key, r.median(key), r.median(key+", source"))
-		return nil
-	})
-}
-
-// idled is how long the cores have had nothing to do, in seconds, all together;
-// a disk that they wait for leaves them idle, too.
-func idled() float64 {
-	text, _ := os.ReadFile("/proc/stat")
-	f := strings.Fields(string(text))
-	if len(f) < 6 {
-		return 0
-	}
-	var idle, waiting float64
-	fmt.Sscan(f[4]+" "+f[5], &idle, &waiting)
-	return (idle + waiting) / 100 // the kernel's hundredths
-}
-
-// count reads all lines.
-func count(w *netns.World) ([]netns.Counters, error) {
-	all := make([]netns.Counters, len(w.Boxes))
-	for i, b := range w.Boxes {
-		var err error
-		if all[i], err = b.Counters(); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
 }
 
 // swarmPage is the section of swarms.
