@@ -22,9 +22,6 @@ const (
 	giveAbreast = 8
 	// busyAfter is the silence after which one who waits hears that we live.
 	busyAfter = time.Second
-	// recent is how many bytes of memory the latest blocks are kept in: what
-	// several ask for at once. The rest is the system's to keep, if it has room.
-	recent = 2 << 20
 )
 
 // giver gives peers what is held here. Safe for concurrent use.
@@ -39,9 +36,7 @@ type giver struct {
 	watching  int
 	watch     map[Digest][]watcher
 	ledger    ledger
-	cache     map[Digest][]byte
-	cached    []Digest // oldest first
-	bytes     int
+	latest    latest
 	did       Swarm
 	ringing   bool
 	turns     turns
@@ -88,8 +83,8 @@ type client struct {
 func newGiver(cfg Config, coming *bucket, down <-chan struct{}) *giver {
 	return &giver{
 		cfg: cfg, line: newBucket(cfg.Upload, cfg, down), coming: coming, slots: make(chan struct{}, giveAbreast), down: down,
-		clients: map[string]*client{}, watch: map[Digest][]watcher{}, cache: map[Digest][]byte{},
-		ledger: newLedger(),
+		clients: map[string]*client{}, watch: map[Digest][]watcher{},
+		ledger: newLedger(), latest: latest{blocks: map[Digest][]byte{}},
 	}
 }
 
@@ -114,7 +109,9 @@ func (g *giver) close() {
 func (g *giver) gained(d Digest, data []byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.ledger.gained(d)
+	if len(data) > smallBlock { // the others are put off for nobody
+		g.ledger.gained(d)
+	}
 	g.remember(d, data)
 	for _, w := range g.watch[d] {
 		w.c.watched--
@@ -123,21 +120,6 @@ func (g *giver) gained(d Digest, data []byte) {
 		w.c.poke(false)
 	}
 	delete(g.watch, d)
-}
-
-// remember keeps a block at hand. g.mu is held.
-func (g *giver) remember(d Digest, data []byte) {
-	if g.cache[d] != nil || len(data) == 0 {
-		return
-	}
-	g.cache[d] = data
-	g.cached = append(g.cached, d)
-	for g.bytes += cap(data); g.bytes > recent; {
-		old := g.cached[0]
-		g.cached = g.cached[1:]
-		g.bytes -= cap(g.cache[old])
-		delete(g.cache, old)
-	}
 }
 
 func (c *client) poke(now bool) {
@@ -435,10 +417,7 @@ func (g *giver) cancel(c *client, numbers []uint32) {
 
 // read reads a block that is held.
 func (g *giver) read(d Digest) ([]byte, error) {
-	g.mu.Lock()
-	data, ok := g.cache[d]
-	g.mu.Unlock()
-	if ok && g.holds(d) { // what was let go is not given
+	if data, ok := g.atHand(d); ok && g.holds(d) { // what was let go is not given
 		return data, nil
 	}
 	select {

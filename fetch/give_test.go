@@ -29,18 +29,35 @@ func TestGivingTakesLittleMemory(t *testing.T) {
 			must(t, s, b, node.Want{Class: node.Later})
 		}
 		synctest.Wait()
-		g := from.giver
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if rows := len(g.ledger.rows); rows != len(large) {
+		kept := func(g *giver) (bytes, blocks, noted int) {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			for _, data := range g.latest.blocks {
+				bytes += cap(data)
+			}
+			return bytes, len(g.latest.blocks), len(g.latest.order)
+		}
+		for _, g := range []*giver{from.giver, s.giver} {
+			if bytes, blocks, noted := kept(g); bytes == 0 || bytes > recent || noted != blocks {
+				t.Errorf("%d bytes are kept, in %d blocks of which %d are noted", bytes, blocks, noted)
+			}
+		}
+		from.giver.mu.Lock()
+		if rows := len(from.giver.ledger.rows); rows != len(large) {
 			t.Errorf("%d blocks are noted, of %d that were large", rows, len(large))
 		}
-		held := 0
-		for _, data := range g.cache {
-			held += cap(data)
+		from.giver.mu.Unlock()
+		s.giver.mu.Lock()
+		if came := len(s.giver.ledger.from[0]); came != len(large) {
+			t.Errorf("%d blocks are noted as others', of %d that were large", came, len(large))
 		}
-		if held > recent || len(g.cached) != len(g.cache) {
-			t.Errorf("%d bytes are kept, in %d blocks of which %d are noted", held, len(g.cache), len(g.cached))
+		s.giver.mu.Unlock()
+		<-time.After(2 * lingers)
+		synctest.Wait()
+		for _, g := range []*giver{from.giver, s.giver} {
+			if bytes, blocks, _ := kept(g); bytes != 0 || blocks != 0 {
+				t.Errorf("%d bytes in %d blocks are kept at rest", bytes, blocks)
+			}
 		}
 	})
 }

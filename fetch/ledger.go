@@ -9,7 +9,8 @@ import (
 
 const (
 	// maxLedger bounds the blocks of which it is noted to whom they went,
-	// maxGained those that came from others, maxHolders the peers of one.
+	// maxHolders the peers of one. Of those that came from others the latest
+	// maxGained are noted at least, and twice as many at the most.
 	maxLedger, maxGained, maxHolders = 1 << 16, 1 << 15, 4
 	// smallBlock is the size, in bytes, up to which a block is given to anyone.
 	smallBlock = 16 << 10
@@ -51,10 +52,13 @@ var alone = [...]time.Duration{
 // Guarded by giver.mu.
 type ledger struct {
 	rows   map[Digest]*entry
-	from   map[Digest]bool // came from others
-	fifo   []Digest        // of from
+	from   [2]map[brief]struct{} // came from others: of late, and before
 	guests map[string]*guest
 }
+
+// brief stands for a Digest: of two that it cannot tell apart one may be given
+// sooner.
+type brief = [8]byte
 
 // entry is where one block went.
 type entry struct {
@@ -68,20 +72,25 @@ type entry struct {
 }
 
 func newLedger() ledger {
-	return ledger{rows: map[Digest]*entry{}, from: map[Digest]bool{}, guests: map[string]*guest{}}
+	return ledger{rows: map[Digest]*entry{}, from: [2]map[brief]struct{}{{}, {}}, guests: map[string]*guest{}}
 }
 
-// gained notes a block that came from others.
+// gained notes a large block that came from others.
 func (l *ledger) gained(d Digest) {
-	if l.from[d] {
+	if l.came(d) {
 		return
 	}
-	if len(l.fifo) >= maxGained {
-		delete(l.from, l.fifo[0])
-		l.fifo = l.fifo[1:]
+	if len(l.from[0]) == maxGained {
+		l.from = [2]map[brief]struct{}{{}, l.from[0]}
 	}
-	l.from[d] = true
-	l.fifo = append(l.fifo, d)
+	l.from[0][brief(d[:8])] = struct{}{}
+}
+
+// came tells whether a block came from others.
+func (l *ledger) came(d Digest) bool {
+	_, late := l.from[0][brief(d[:8])]
+	_, before := l.from[1][brief(d[:8])]
+	return late || before
 }
 
 // putOff tells whether peer is to have a large block later, when, and who has
@@ -114,7 +123,7 @@ func (l *ledger) putOff(o order, peer string, now time.Time, took time.Duration,
 	}
 	// Those who have been given it come first; here it is given after them.
 	after := time.Duration(0)
-	if !l.from[o.digest] {
+	if !l.came(o.digest) {
 		if after = patient(hold[o.class], 16); !proven && !e.seen {
 			after = min(after, patient(unproven, 6))
 		}
@@ -127,7 +136,7 @@ func (l *ledger) putOff(o order, peer string, now time.Time, took time.Duration,
 	switch {
 	case e.going == 0:
 		wait = after - now.Sub(e.gave)
-	case l.from[o.digest] && (e.going < spread || under >= patient(slowly, 4)), under >= patient(hold[node.Later], 4):
+	case l.came(o.digest) && (e.going < spread || under >= patient(slowly, 4)), under >= patient(hold[node.Later], 4):
 	default:
 		wait = max(onItsWay, took-under) + after
 	}
@@ -152,7 +161,7 @@ func (l *ledger) begin(d Digest, peer string, now time.Time) {
 	e.going++
 	e.since = now
 	e.add(peer)
-	if !l.from[d] && !e.seen && !slices.Contains(e.owed, peer) {
+	if !l.came(d) && !e.seen && !slices.Contains(e.owed, peer) {
 		e.owed = append(e.owed, peer)
 		l.guest(peer).owes++
 	}
