@@ -83,7 +83,8 @@ func (c *coder) head(major byte, n uint64) uint64 {
 		c.fail("indefinite or reserved length")
 		return 0
 	}
-	if len(appendHead(nil, major, n)) != 1+size {
+	var shortest [9]byte
+	if len(appendHead(shortest[:0], major, n)) != 1+size {
 		c.fail("integer or length not in its shortest form")
 		return 0
 	}
@@ -224,9 +225,20 @@ func (c *coder) text(p *string, min, max int) {
 	} else {
 		c.b = append(c.b, *p...)
 	}
-	if !utf8.ValidString(*p) || !norm.NFC.IsNormalString(*p) {
+	if !ascii(*p) && (!utf8.ValidString(*p) || !norm.NFC.IsNormalString(*p)) {
 		c.fail("text is not UTF-8 in NFC")
 	}
+}
+
+// ascii tells whether there are no other letters in a text: that is UTF-8 in
+// NFC, and is seen without allocating.
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // link codes a link to a CIDv1 with sha2-256, of one of the codecs.

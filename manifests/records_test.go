@@ -348,3 +348,15 @@ func TestBoxShardHoldsExactly64(t *testing.T) {
 		}
 	}
 }
+
+// Whoever opens a catalogue reads ten thousand infos, and each object in them is
+// to be erased.
+func TestAnInfoIsReadWithFewObjects(t *testing.T) {
+	data, err := (&Info{Title: "T", Artist: "A", Album: "B", Codec: "mp3", Rate: 1, Channels: 1, Waveform: []byte{1}, Analyser: "a"}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() { DecodeInfo(data) }); n > 30 {
+		t.Errorf("reading an info makes %.0f objects", n)
+	}
+}
