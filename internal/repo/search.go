@@ -83,6 +83,10 @@ type wordRow struct {
 // bm25 brings a title before an artist of whatever length.
 const weights = "bm25(100.0, 10.0, 1.0, 0.1)"
 
+// pending is how many bytes of new entries FTS5 keeps by themselves before it
+// writes them: what it takes at its height stays taken. A MiB is usual.
+const pending = "131072"
+
 // NewIndex makes an empty one. The caller closes it.
 func NewIndex(ctx context.Context) (*Index, error) {
 	q := url.Values{"_pragma": {"temp_store(MEMORY)", "secure_delete(ON)"}}
@@ -96,11 +100,17 @@ func NewIndex(ctx context.Context) (*Index, error) {
 		return nil, errors.Join(fmt.Errorf("open search index: %w", err), db.Close())
 	}
 	for _, s := range []string{
+		// A page is kept with what SQLite notes beside it in a power of two: one of
+		// 4 KiB takes 8, and one of 16 takes its own pages of the system's, 20.
+		`PRAGMA page_size=16384`,
+		// What an index of one segment was merged from is given back.
+		`PRAGMA auto_vacuum=FULL`,
 		// The texts themselves are in docs alone.
 		`CREATE VIRTUAL TABLE track USING fts5(title, artist, album, tags, content='', contentless_delete=1,
 			tokenize='unicode61 remove_diacritics 2', prefix='1 2 3')`,
-		`INSERT INTO track(track, rank) VALUES ('rank', '` + weights + `')`,
+		`INSERT INTO track(track, rank) VALUES ('rank', '` + weights + `'), ('hashsize', ` + pending + `)`,
 		`CREATE VIRTUAL TABLE word USING fts5(padded, content='', contentless_delete=1, tokenize='trigram', detail=none)`,
+		`INSERT INTO word(word, rank) VALUES ('hashsize', ` + pending + `)`,
 	} {
 		if _, err := conn.ExecContext(ctx, s); err != nil {
 			return nil, errors.Join(fmt.Errorf("make search index: %w", err), conn.Close(), db.Close())

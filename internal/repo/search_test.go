@@ -444,3 +444,23 @@ func tracks(n int) []Document {
 	}
 	return out
 }
+
+// TestTheIndexTakesNoRoomThatItDoesNotNeed: what its one segment was merged from
+// is given back.
+func TestTheIndexTakesNoRoomThatItDoesNotNeed(t *testing.T) {
+	x := newIndex(t)
+	var docs []*Document
+	for _, d := range tracks(1000) {
+		docs = append(docs, &d)
+	}
+	for i, some := range [][]*Document{docs[:900], docs[900:]} {
+		if err := x.Replace(t.Context(), strconv.Itoa(i), some); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for ask, want := range map[string]bool{`PRAGMA freelist_count`: false, `PRAGMA page_count`: true} {
+		if n, err := x.rows(t.Context(), ask); err != nil || len(n) != 1 || (n[0] > 0) != want {
+			t.Errorf("%s: %d (%v)", ask, n, err)
+		}
+	}
+}
