@@ -56,7 +56,9 @@ func fitMemory(ctx context.Context) {
 		if n := heap[1].Value.Uint64(); n != cycles {
 			cycles, still = n, 0
 		} else if still++; still == calm { // once, until it has been less calm
-			debug.FreeOSMemory()
+			for range 2 { // what a pool held is let go by the second collection
+				debug.FreeOSMemory()
+			}
 		}
 		select {
 		case <-tick.C:
