@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,7 +34,7 @@ type sleeper struct {
 	socket
 	raw  syscall.RawConn
 	mark int // bytes that wake
-	most int // bytes that are taken in and not sent
+	most int // bytes that are taken in and not sent; of unsent_linux.go
 }
 
 // seldom has who reads c woken seldom. What it returns is c where the system, or
@@ -67,39 +66,6 @@ func (s *sleeper) Read(b []byte) (int, error) {
 		}
 	}
 	return s.socket.Read(b)
-}
-
-const (
-	// leastUnsent and mostUnsent bound what the system takes in of a connection and
-	// has not sent, in bytes, which is what its line carries in unsentTime otherwise.
-	leastUnsent, mostUnsent = 16 << 10, 1 << 20
-	unsentTime              = 20 * time.Millisecond
-)
-
-// Write has the system take in little more than it can send, as what is urgent comes
-// behind it: by itself it takes in megabytes.
-func (s *sleeper) Write(b []byte) (int, error) {
-	if len(b) > cushion {
-		s.restrain()
-	}
-	return s.socket.Write(b)
-}
-
-// restrain sets what is taken in by what the line has carried of late.
-func (s *sleeper) restrain() {
-	s.raw.Control(func(fd uintptr) {
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		if err != nil {
-			return
-		}
-		most := min(max(int(info.Delivery_rate*uint64(unsentTime)/uint64(time.Second)), leastUnsent), mostUnsent)
-		if most >= s.most*3/4 && most <= s.most*5/4 {
-			return
-		}
-		if unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, most) == nil {
-			s.most = most
-		}
-	})
 }
 
 // wake has the reader woken by so many bytes, or by the end.

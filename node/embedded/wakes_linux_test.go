@@ -6,7 +6,6 @@ import (
 	"net"
 	"slices"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -91,27 +90,5 @@ func TestSeldom(t *testing.T) {
 		if r[1] != want {
 			t.Errorf("read for %d bytes, and woken by %d", r[0], r[1])
 		}
-	}
-}
-
-// TestLittleWaitsUnsent: of what is written to one who reads nothing the system has
-// taken in, and not sent, no more than a message and the most that it may.
-func TestLittleWaitsUnsent(t *testing.T) {
-	from, to := pair(t)
-	to.SetReadBuffer(16 << 10)
-	s := seldom(from)
-	s.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-	var err error
-	for err == nil {
-		_, err = s.Write(make([]byte, 64<<10))
-	}
-	raw, err := from.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var unsent int
-	raw.Control(func(fd uintptr) { unsent, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQNSD) })
-	if err != nil || unsent > mostUnsent+64<<10 {
-		t.Errorf("%d bytes are unsent: %v", unsent, err)
 	}
 }
