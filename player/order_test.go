@@ -16,42 +16,43 @@ func (w *world) remove(label string, tracks ...cid.Cid) {
 	}
 }
 
-// daytime is a playlist, day, of tracks of 10 s, and has the test run with and without a schedule that it is in.
-func daytime(t *testing.T, name string, n int, f func(t *testing.T, w *world, cids []cid.Cid, r *running)) {
-	for _, how := range []string{"", ", scheduled"} {
-		t.Run(name+how, func(t *testing.T) {
-			w, ids, b := timed(t, false, 10, map[string][]float64{"day": []float64{200, 300, 400, 500}[:n]})
-			slot(t, b, "day", 0, 24*60, 0)
-			synctest.Test(t, func(t *testing.T) {
-				var r *running
-				if how == "" {
-					r = start(t, w, Request{Stay: true})
-				} else {
-					r = scheduled(t, w, b, Request{Stay: true}, nil)
-				}
-				defer r.end()
-				f(t, w, ids["day"], r)
-				if n := r.count(Underrun); n > 0 {
-					t.Errorf("%d underruns", n)
-				}
-			})
+// daytime is a playlist, day, of four tracks of 6 s, which plays, where the schedule has it or by itself.
+func daytime(t *testing.T, name string, inHours bool, f func(t *testing.T, w *world, cids []cid.Cid, r *running)) {
+	t.Run(name, func(t *testing.T) {
+		w, ids, b := timed(t, false, 6, map[string][]float64{"day": {200, 300, 400, 500}})
+		slot(t, b, "day", 0, 24*60, 0)
+		synctest.Test(t, func(t *testing.T) {
+			var r *running
+			if inHours {
+				r = scheduled(t, w, b, Request{Stay: true}, nil)
+			} else {
+				r = start(t, w, Request{Stay: true})
+			}
+			defer r.end()
+			f(t, w, ids["day"], r)
+			if n := r.count(Underrun); n > 0 {
+				t.Errorf("%d underruns", n)
+			}
 		})
-	}
+	})
 }
 
 // A track that is taken out of the playlist while it sounds is heard to its end, and what came behind it follows; one
 // that was to come next, and was opened for that, is not heard, and the one behind it is.
 func TestRemovedWhileItPlays(t *testing.T) {
-	for name, c := range map[string]struct{ gone, heard []int }{
-		"what sounds":          {[]int{1}, []int{1, 2, 3, 0, 2}},
-		"what comes next":      {[]int{2}, []int{1, 3, 0, 1, 3}},
-		"both":                 {[]int{1, 2}, []int{1, 3, 0, 3, 0}},
-		"what sounds and was":  {[]int{0, 1}, []int{1, 2, 3, 2, 3}},
-		"all that would come":  {[]int{2, 3}, []int{1, 0, 1, 0, 1}},
-		"what sounds and last": {[]int{1, 3}, []int{1, 2, 0, 2, 0}},
+	for name, c := range map[string]struct {
+		gone, heard []int
+		inHours     bool
+	}{
+		"what sounds":            {[]int{1}, []int{1, 2, 3, 0, 2}, false},
+		"what comes next":        {[]int{2}, []int{1, 3, 0, 1}, false},
+		"that, in its hours":     {[]int{2}, []int{1, 3, 0, 1}, true},
+		"both, and the one gone": {[]int{0, 1, 2}, []int{1, 3, 3}, false},
+		"all that would come":    {[]int{2, 3}, []int{1, 0, 1}, false},
+		"what sounds and last":   {[]int{1, 3}, []int{1, 2, 0, 2}, false},
 	} {
-		daytime(t, name, 4, func(t *testing.T, w *world, cids []cid.Cid, r *running) {
-			wait(13 * time.Second)
+		daytime(t, name, c.inHours, func(t *testing.T, w *world, cids []cid.Cid, r *running) {
+			wait(8 * time.Second)
 			r.sounds("before", cids[1])
 			var gone []cid.Cid
 			for _, i := range c.gone {
@@ -60,7 +61,7 @@ func TestRemovedWhileItPlays(t *testing.T) {
 			w.remove("day", gone...)
 			for i, k := range c.heard {
 				if i > 0 {
-					wait(10 * time.Second)
+					wait(6 * time.Second)
 				}
 				r.sounds("after", cids[k])
 			}
@@ -71,13 +72,18 @@ func TestRemovedWhileItPlays(t *testing.T) {
 // When all tracks are taken out, what sounds is heard to its end, and then a box that is to stay is silent, says why, and
 // plays what is put in their place.
 func TestAllRemovedWhileItPlays(t *testing.T) {
-	more := encoded(t, t.TempDir(), "more.wav", 8000, 1, music(8000, 1, 80_000))
-	daytime(t, "all", 2, func(t *testing.T, w *world, cids []cid.Cid, r *running) {
+	more := encoded(t, t.TempDir(), "more.wav", 8000, 1, music(8000, 1, 48_000))
+	daytime(t, "all", false, func(t *testing.T, w *world, cids []cid.Cid, r *running) {
 		wait(3 * time.Second)
 		w.remove("day", cids...)
-		wait(5 * time.Second)
-		r.sounds("to its end", cids[0])
+		wait(time.Second)
+		r.sounds("still", cids[0])
 		wait(10 * time.Second)
+		r.mu.Lock()
+		if last := r.events[len(r.events)-1]; last.Kind != EndTrack || last.Cut || last.At < 6*8000 {
+			t.Errorf("it ends with %+v", last)
+		}
+		r.mu.Unlock()
 		if s := r.State(); s.State != "silent" {
 			t.Errorf("with nothing to play: %+v", s)
 		}
@@ -102,22 +108,23 @@ func TestMovedWhileItPlays(t *testing.T) {
 	for name, c := range map[string]struct {
 		moved, to int
 		heard     []int
+		inHours   bool
 	}{
-		"another comes next":   {3, 2, []int{1, 3, 2, 0, 1}},
-		"the next goes before": {2, 0, []int{1, 3, 2, 0, 1}},
-		"what sounds, to last": {1, 3, []int{1, 0, 2, 3, 1}},
-		"what sounds, to 1st":  {1, 0, []int{1, 0, 2, 3, 1}},
-		"what is far away":     {0, 3, []int{1, 2, 3, 0, 1}},
+		"another comes next":   {3, 2, []int{1, 3, 2, 0, 1}, false},
+		"that, in its hours":   {3, 2, []int{1, 3, 2, 0}, true},
+		"what sounds, to last": {1, 3, []int{1, 0, 2}, false},
+		"what sounds, to 1st":  {1, 0, []int{1, 0, 2}, false},
+		"what is far away":     {0, 3, []int{1, 2, 3, 0}, false},
 	} {
-		daytime(t, name, 4, func(t *testing.T, w *world, cids []cid.Cid, r *running) {
-			wait(13 * time.Second)
+		daytime(t, name, c.inHours, func(t *testing.T, w *world, cids []cid.Cid, r *running) {
+			wait(8 * time.Second)
 			r.sounds("before", cids[1])
 			if _, err := w.dj.Move(t.Context(), "day", cids[c.moved], c.to); err != nil {
 				t.Fatal(err)
 			}
 			for i, k := range c.heard {
 				if i > 0 {
-					wait(10 * time.Second)
+					wait(6 * time.Second)
 				}
 				r.sounds("after", cids[k])
 			}

@@ -77,14 +77,14 @@ func (s *table) Apply(puts map[string][]byte, deletes []string) error {
 type world struct {
 	t *testing.T
 
-	mu     sync.Mutex // guards now, began, blocks, wants and hook
+	mu     sync.Mutex // guards now, began, blocks, wants, hook and record
 	now    time.Time
 	began  time.Time // when a bubble did, in which time goes by; zero outside
 	blocks map[cid.Cid][]byte
 	wants  map[cid.Cid][]node.Want
 	hook   func(c cid.Cid, data []byte) ([]byte, error)
-
 	record ipns.Record
+
 	dj     *publisher.Publisher
 	keys   *publisher.Keyring
 	venue  *lease.Venue
@@ -173,6 +173,8 @@ func (w *world) Get(ctx context.Context, c cid.Cid, want node.Want) ([]byte, err
 
 func (w *world) Publish(_ context.Context, key ed25519.PrivateKey, value cid.Cid, _ uint64, eol time.Time) (ipns.Record, int, error) {
 	name, err := ipns.NameOf(key.Public().(ed25519.PublicKey))
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if err == nil && string(name) == string(w.keys.Name()) {
 		w.record = ipns.Record{Name: name, Value: value, Seq: w.record.Seq + 1, EOL: eol}
 	}
@@ -183,6 +185,8 @@ func (w *world) name() ipns.Name { return ipns.Name(w.keys.Name()) }
 
 // newest is the publisher's view of the names.
 func (w *world) names(name ipns.Name) (ipns.Record, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.record.Name != name {
 		return ipns.Record{}, ipns.ErrNotFound
 	}
@@ -194,6 +198,8 @@ type catalogues struct{ w *world }
 
 func (c catalogues) Newest(name ipns.Name) (*follow.Catalogue, error) {
 	w := c.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if name != w.name() || !w.record.Value.Defined() {
 		return nil, follow.ErrNotFound
 	}
@@ -204,8 +210,6 @@ func (c catalogues) Newest(name ipns.Name) (*follow.Catalogue, error) {
 		}
 		return manifests.Signed{Env: manifests.Block{CID: env, Data: w.blocks[env]}, Payload: manifests.Block{CID: e.Payload, Data: w.blocks[e.Payload]}}
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	head := signed(w.record.Value)
 	h, err := manifests.DecodeHead(head.Payload.Data)
 	if err != nil {
