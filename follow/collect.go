@@ -137,7 +137,7 @@ func (f *Follower) allowance(p Priority) int64 {
 // unreached lists what k has not met.
 func (f *Follower) unreached(ctx context.Context, k *Checked) (unwanted []cid.Cid, bytes int64, err error) {
 	err = f.cfg.Held.Each(ctx, func(c cid.Cid, size int64) error {
-		if !k.seen[manifests.Digest(c)] {
+		if !k.has(c) {
 			unwanted = append(unwanted, c)
 			bytes += size
 		}
@@ -186,7 +186,7 @@ func (f *Follower) mark(ctx context.Context) (*Checked, error) {
 		}
 	}
 	if f.cfg.Own != nil {
-		own, err := f.cfg.Own(func(c cid.Cid) bool { return pinned.seen[manifests.Digest(c)] })
+		own, err := f.cfg.Own(func(c cid.Cid) bool { return pinned.has(c) })
 		if err != nil {
 			return nil, err
 		}
@@ -380,7 +380,7 @@ func (f *Follower) tails(ctx context.Context, dearest Priority) (tails []tail, o
 			}
 		}
 	}
-	tails = slices.DeleteFunc(tails, func(t tail) bool { return stay.seen[manifests.Digest(t.cid)] })
+	tails = slices.DeleteFunc(tails, func(t tail) bool { return stay.has(t.cid) })
 	slices.Reverse(tails) // the last tracks first
 	slices.SortStableFunc(tails, func(a, b tail) int { return int(b.priority) - int(a.priority) })
 	return tails, of, nil

@@ -8,7 +8,6 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"playnode/ipns"
-	"playnode/manifests"
 	"playnode/node"
 )
 
@@ -174,7 +173,7 @@ func (f *Follower) clear(ctx context.Context, to Shelf, records map[string][]byt
 	}
 	var unwanted []cid.Cid
 	if err := to.Each(ctx, func(c cid.Cid, _ int64) error {
-		if !k.seen[manifests.Digest(c)] {
+		if !k.has(c) {
 			unwanted = append(unwanted, c)
 		}
 		return nil

@@ -32,7 +32,9 @@ type Checked struct {
 	// Progress, when set, is called after each block.
 	Progress func(Check)
 
-	seen map[[32]byte]bool // by digest
+	// seen is by half of a digest, as there are many: to match another DJ's takes
+	// 2^128 tries.
+	seen map[[16]byte]struct{}
 
 	mu  sync.Mutex // guards what follows
 	sum Check
@@ -61,15 +63,25 @@ func (k *Checked) add(d Check) {
 
 // first tells whether c is met for the first time.
 func (k *Checked) first(c cid.Cid) bool {
-	if k.seen == nil {
-		k.seen = map[[32]byte]bool{}
-	}
-	d := manifests.Digest(c)
-	if k.seen[d] {
+	if k.has(c) {
 		return false
 	}
-	k.seen[d] = true
+	if k.seen == nil {
+		k.seen = map[[16]byte]struct{}{}
+	}
+	k.seen[half(c)] = struct{}{}
 	return true
+}
+
+// has tells whether c was met.
+func (k *Checked) has(c cid.Cid) bool {
+	_, met := k.seen[half(c)]
+	return met
+}
+
+func half(c cid.Cid) [16]byte {
+	d := manifests.Digest(c)
+	return [16]byte(d[:16])
 }
 
 // Verify reads everything held of name, its past versions too, hashes it, and
