@@ -263,17 +263,13 @@ func (f *finder) read(ctx context.Context, key string, s *scope) error {
 	}
 	entries := s.sel.Entries
 	docs := make([]*repo.Document, len(entries))
-	var closed []int // entries to be opened
-	for i, e := range entries {
-		if docs[i] = known[e.Info]; docs[i] == nil {
-			closed = append(closed, i)
-		}
-	}
-	fresh := make([]repo.Document, len(closed)) // side by side: they stay, and what is read for them goes
 	g, work := errgroup.WithContext(ctx)
 	g.SetLimit(2 * runtime.GOMAXPROCS(0)) // half of them wait for the disk
-	for k, i := range closed {
-		e := entries[i]
+	for i, e := range entries {
+		if d, ok := known[e.Info]; ok {
+			docs[i] = d
+			continue
+		}
 		g.Go(func() error {
 			if work.Err() != nil {
 				return work.Err()
@@ -290,8 +286,7 @@ func (f *finder) read(ctx context.Context, key string, s *scope) error {
 				f.d.log.Warn("not searched", "track", e.Track, "err", err)
 				info = &manifests.Info{} // it will not open another time either
 			}
-			fresh[k] = document(s.name, e.Track, info)
-			docs[i] = &fresh[k]
+			docs[i] = document(s.name, e.Track, info)
 			return nil
 		})
 	}
@@ -329,8 +324,8 @@ func values(tags []manifests.Tag) string {
 
 // document is a track of a DJ's as the index knows it: under bytes that the
 // catalogue has, too.
-func document(name string, track cid.Cid, i *manifests.Info) repo.Document {
-	return repo.Document{
+func document(name string, track cid.Cid, i *manifests.Info) *repo.Document {
+	return &repo.Document{
 		Owner: name, ID: track.KeyString(), Title: i.Title, Artist: i.Artist, Album: i.Album, Tags: values(i.Tags),
 		Ms: i.Samples * 1000 / int64(max(1, i.Rate)),
 	}
