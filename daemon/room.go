@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"hash/maphash"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -128,6 +129,7 @@ func (d *Daemon) keepRoom(ctx context.Context, n *network) error {
 			if known && err == nil && freed == (follow.Freed{}) {
 				looked = time.Now()
 				wait = max(wait, sparing*looked.Sub(began)) // all that is held was looked at
+				debug.FreeOSMemory()                        // and noted; it is not looked at again for long
 			}
 		}
 		select {
