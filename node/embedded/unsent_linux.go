@@ -70,7 +70,8 @@ func overfull(info *unix.TCPInfo) time.Duration {
 		return 0
 	}
 	shortest := time.Duration(info.Min_rtt) * time.Microsecond
-	over := float64(info.Unacked)*float64(info.Snd_mss) - max(leastFlying, rate*(2*shortest+queueTime).Seconds())
+	flying := float64(info.Unacked) + float64(info.Retrans) - float64(info.Sacked) - float64(info.Lost)
+	over := flying*float64(info.Snd_mss) - max(leastFlying, rate*(2*shortest+queueTime).Seconds())
 	if over <= 0 {
 		return 0
 	}

@@ -37,19 +37,21 @@ func TestLittleIsUnderWay(t *testing.T) {
 		rate    uint64
 		rtt     time.Duration
 		packets uint32
+		arrived uint32 // of packets, behind one that was lost
 		want    time.Duration
 	}{
-		"nothing is known":       {0, 0, 1000, 0},
-		"10 Mbit/s":              {1_250_000, 20 * time.Millisecond, 50, 0},
-		"its queue fills":        {1_250_000, 20 * time.Millisecond, 53, 1_395_000},
-		"and is full":            {1_250_000, 20 * time.Millisecond, 150, mostHeld},
-		"a beginning":            {280_000, 50 * time.Millisecond, 20, 0},
-		"which goes on":          {28_000_000, 50 * time.Millisecond, 2000, 0},
-		"a long way":             {250_000, 500 * time.Millisecond, 170, 0},
-		"hardly anything passes": {20_000, 20 * time.Millisecond, 45, 0},
-		"on the LAN":             {110_000_000, 200 * time.Microsecond, 1500, 0},
+		"nothing is known":       {0, 0, 1000, 0, 0},
+		"10 Mbit/s":              {1_250_000, 20 * time.Millisecond, 50, 0, 0},
+		"its queue fills":        {1_250_000, 20 * time.Millisecond, 53, 0, 1_395_000},
+		"and is full":            {1_250_000, 20 * time.Millisecond, 150, 0, mostHeld},
+		"one was lost":           {1_250_000, 20 * time.Millisecond, 150, 100, 0},
+		"a beginning":            {280_000, 50 * time.Millisecond, 20, 0, 0},
+		"which goes on":          {28_000_000, 50 * time.Millisecond, 2000, 0, 0},
+		"a long way":             {250_000, 500 * time.Millisecond, 170, 0, 0},
+		"hardly anything passes": {20_000, 20 * time.Millisecond, 45, 0, 0},
+		"on the LAN":             {110_000_000, 200 * time.Microsecond, 1500, 0, 0},
 	} {
-		info := &unix.TCPInfo{Delivery_rate: c.rate, Min_rtt: uint32(c.rtt.Microseconds()), Unacked: c.packets, Snd_mss: 1448}
+		info := &unix.TCPInfo{Delivery_rate: c.rate, Min_rtt: uint32(c.rtt.Microseconds()), Unacked: c.packets, Sacked: c.arrived, Snd_mss: 1448}
 		if d := overfull(info); (d - c.want).Abs() > 100*time.Microsecond {
 			t.Errorf("%s: it waits for %v, and not %v", name, d, c.want)
 		}
