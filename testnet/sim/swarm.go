@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -228,7 +227,7 @@ func record(n uint64, size int, below []wanted) node.Block {
 }
 
 // shut is how many venues none can dial.
-func (c *SwarmConfig) shut() int { return int(math.Ceil(c.Undialable * float64(c.Venues))) }
+func (c *SwarmConfig) shut() int { return int(c.Undialable*float64(c.Venues) + .5) }
 
 // floor is in seconds.
 func (c *SwarmConfig) floor() float64 {
