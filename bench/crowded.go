@@ -16,6 +16,21 @@ import (
 	"playnode/testnet/netns"
 )
 
+// worlds tells whether there can be worlds of namespaces here, and says so where
+// not, of what is not measured: "swarms are".
+func (r *runner) worlds(what string) (bool, error) {
+	probe, err := netns.Open(r.ctx, netns.Config{})
+	if errors.Is(err, netns.ErrUnsupported) {
+		fmt.Fprintln(os.Stderr, what, "not measured here:", err)
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	probe.Close()
+	return true, nil
+}
+
 // onePeer times how long a box takes to have music from another, disk to disk: over
 // a line of its own, or with nothing between them but the kernel.
 func (r *runner) onePeer(key, name, music string, line netns.Line) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -72,15 +71,9 @@ func (s session) audience() (n int) {
 // lossy has venues play as a loudspeaker does, from a DJ behind lines that lose more
 // and more, tracks of which they hold nothing.
 func (r *runner) lossy() error {
-	probe, err := netns.Open(r.ctx, netns.Config{})
-	if errors.Is(err, netns.ErrUnsupported) {
-		fmt.Fprintln(os.Stderr, "lossy lines are not measured here:", err)
-		return nil
-	}
-	if err != nil {
+	if ok, err := r.worlds("lossy lines are"); !ok {
 		return err
 	}
-	probe.Close()
 	r.keep("lossy, load", load())
 	s, venues, err := r.audience()
 	if err != nil {

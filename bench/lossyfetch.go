@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,15 +28,9 @@ func lossyRush(name string, loss float64) string {
 // lossyFetch has the contenders fetch over lines that lose more and more, one from
 // one and some from one.
 func (r *runner) lossyFetch() error {
-	probe, err := netns.Open(r.ctx, netns.Config{})
-	if errors.Is(err, netns.ErrUnsupported) {
-		fmt.Fprintln(os.Stderr, "lossy lines are not measured here:", err)
-		return nil
-	}
-	if err != nil {
+	if ok, err := r.worlds("lossy lines are"); !ok {
 		return err
 	}
-	probe.Close()
 	r.keep("lossy fetch, load", load())
 	music := filepath.Join(r.dir, "lossy")
 	if err := box.Noise(music, lossyBytes); err != nil {

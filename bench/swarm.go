@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -46,15 +45,9 @@ func waited(up int64) time.Duration {
 
 // swarm measures one peer to one, and one to many, in namespaces.
 func (r *runner) swarm() error {
-	probe, err := netns.Open(r.ctx, netns.Config{})
-	if errors.Is(err, netns.ErrUnsupported) {
-		fmt.Fprintln(os.Stderr, "swarm is not measured here:", err)
-		return nil
-	}
-	if err != nil {
+	if ok, err := r.worlds("swarm is"); !ok {
 		return err
 	}
-	probe.Close()
 	whole := filepath.Join(r.dir, "whole")
 	if err := box.Noise(whole, r.Bytes); err != nil {
 		return err
