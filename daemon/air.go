@@ -96,7 +96,7 @@ func (d *Daemon) startCarrying(n *network) error {
 	if a.carrier, err = live.New(cfg); err != nil {
 		return err
 	}
-	n.air, n.sets = a, a
+	n.air = a
 	close(n.onAir)
 	n.follow.OnNewer(a.follows)
 	for _, f := range n.follow.Follows() {

@@ -74,6 +74,7 @@ type Options struct {
 	Ticks func(every time.Duration) (ticks <-chan time.Time, stop func())
 
 	node func() (floor, error) // in place of the one that the settings say
+	sets player.Sets           // brings what is on air in place of what this box carries
 }
 
 // Daemon is an open repo with its node and roles. It is a Client of itself.
@@ -124,7 +125,6 @@ type network struct {
 	air       *air          // once onAir is closed
 	onAir     chan struct{} // closed when sets can be carried
 	carried   chan struct{} // closed when air has ended
-	sets      player.Sets   // brings what is on air
 	player    *player.Player
 	search    *finder
 	keeps     keeps

@@ -23,6 +23,7 @@ import (
 	"playnode/lease"
 	"playnode/manifests"
 	"playnode/node"
+	"playnode/player"
 )
 
 // clock is a wall clock that tests move.
@@ -40,6 +41,7 @@ type box struct {
 	clock lease.Clock // nil: the wall clock, synchronised
 	ticks func(time.Duration) (<-chan time.Time, func())
 	args  []string // flags, in place of listening on loopback
+	sets  player.Sets
 }
 
 func newBox(t testing.TB, c *clock) *box {
@@ -77,7 +79,7 @@ func (b *box) start(c *clock) {
 	if err := flags.Parse(append([]string{"--network=none"}, args...)); err != nil {
 		b.t.Fatal(err)
 	}
-	opt := Options{Dir: b.dir, Flags: flags, Serve: true, Now: c.now, Clock: b.clock, Ticks: b.ticks}
+	opt := Options{Dir: b.dir, Flags: flags, Serve: true, Now: c.now, Clock: b.clock, Ticks: b.ticks, sets: b.sets}
 	if err := Init(b.t.Context(), opt); err != nil {
 		b.t.Fatal(err)
 	}

@@ -74,10 +74,9 @@ func TestListen(t *testing.T) {
 	if _, err := p.dj.opened.publisher.OnAir(t.Context(), &quiet{left: 2}, publisher.SetOptions{Playlist: "bar", Carrier: r}); err != nil {
 		t.Fatal(err)
 	}
-	p.venue.opened.sets = r
-	if p.venue.opened.player, err = p.venue.openPlayer(p.venue.opened); err != nil {
-		t.Fatal(err)
-	}
+	p.venue.stop()
+	p.venue.sets = r
+	p.venue.start(p.clock)
 	var events []PlayEvent
 	var now Sound
 	got, err := Call(t.Context(), p.venue, OpListen, req, func(e Event) {

@@ -12,9 +12,13 @@ import (
 )
 
 func (d *Daemon) openPlayer(n *network) (*player.Player, error) {
+	var sets player.Sets = n.air
+	if d.opt.sets != nil {
+		sets = d.opt.sets
+	}
 	return player.New(player.Config{
 		Catalogues: n.follow, Leases: d.venue, Fetch: n.fetch, Coming: n.fetch.Coming, Held: n.node, Now: d.now, Audio: d.audio(), Log: d.log,
-		Blocked: d.sound.blocked, Sets: n.sets, Schedule: d.hours.Schedule,
+		Blocked: d.sound.blocked, Sets: sets, Schedule: d.hours.Schedule,
 	})
 }
 
