@@ -169,7 +169,7 @@ func TestPages(t *testing.T) {
 		"/":                               `<a href="/live/` + set.ID() + `/">bar &lt;b&gt;</a> <span>Nobody – &lt;i&gt;One&lt;/i&gt;</span>`,
 		"/live/" + set.ID() + "/":         `<audio id="player"`,
 		"/live/" + set.ID() + "/now.json": `"ended":true`,
-		"/static/live.js":                 "Hls",
+		"/static/stage.js":                "Hls",
 		"/static/icon.svg":                "<svg",
 		"/static/hls.LICENSE.txt":         "Apache License",
 	} {

@@ -2,9 +2,9 @@
 // which a browser sends to nobody; this box gives sealed bytes, as it gives them
 // to anyone, and they are opened here.
 import { OpenSet, digest, equal, keyOf, openExcerpt, sound, unhex } from './sealed.js'
+import { able, attend, listen, live } from './stage.js'
 import { wraps } from './wrap.js'
 
-/* global Hls */
 const state = document.getElementById('state')
 const title = document.getElementById('title')
 const say = text => { if (state.textContent !== text) state.textContent = text }
@@ -184,74 +184,17 @@ function play (source, x) {
   player.setAttribute('playsinline', '')
   player.setAttribute('aria-labelledby', 'name')
   document.getElementById('stage').replaceChildren(player)
-  let wanted = false // by the listener; that a player begins anew changes nothing
-  player.addEventListener('play', () => { wanted = true })
-  player.addEventListener('pause', () => { wanted = false })
-  player.addEventListener('loadedmetadata', () => player.classList.toggle('sound', player.videoWidth === 0))
-  player.addEventListener('playing', () => say('Playing.'))
-  player.addEventListener('waiting', () => say('Waiting for the set.'))
-  player.addEventListener('ended', () => say('The set has ended.'))
-  if (!window.Hls || !Hls.isSupported()) throw new Sorry('This browser cannot play the set.')
-  const listen = () => {
-    const hls = new Hls({
-      // No worker, and no cues: the page's policy allows none of their sources.
-      enableWorker: false,
-      enableID3MetadataCues: false,
-      enableEmsgMetadataCues: false,
-      enableDateRangeMetadataCues: false,
-      ...source.kind ? { startPosition: 0, liveSyncDurationCount: 3, liveMaxLatencyDurationCount: Infinity } : { liveSyncDurationCount: 2, liveMaxLatencyDurationCount: 8, maxLiveSyncPlaybackRate: 1.05 },
-      fLoader: from(name => source.part(name)),
-      pLoader: from(async () => {
-        await source.look()
-        title.textContent = source.text
-        return source.playlist()
-      })
+  attend(player, say)
+  if (!able()) throw new Sorry('This browser cannot play the set.')
+  listen(player, new URL('set.m3u8', location).href, say, {
+    ...source.kind ? { startPosition: 0, liveSyncDurationCount: 3, liveMaxLatencyDurationCount: Infinity } : live,
+    fLoader: from(name => source.part(name)),
+    pLoader: from(async () => {
+      await source.look()
+      title.textContent = source.text
+      return source.playlist()
     })
-    let bad = -1 // the segment that was no music last
-    hls.on(Hls.Events.ERROR, (_, e) => {
-      const damaged = e.details === Hls.ErrorDetails.FRAG_PARSING_ERROR
-      const absent = e.details === Hls.ErrorDetails.FRAG_LOAD_ERROR && e.response?.code === 404 && player.currentTime >= e.frag?.start - 1
-      if ((damaged || absent) && e.frag) {
-        if (e.frag.sn === bad && player.currentTime < e.frag.end) player.currentTime = e.frag.end + 0.01 // it was tried twice
-        bad = e.frag.sn
-      }
-      if (!e.fatal || over) return
-      if (e.type === Hls.ErrorTypes.NETWORK_ERROR) setTimeout(() => { if (!over) hls.startLoad() }, 1000)
-      else if (e.type === Hls.ErrorTypes.MEDIA_ERROR) anew(1000)
-      else say('This browser cannot play the set.')
-    })
-    // A player that stands still while a set goes on is put where the set is, and made anew if that does not help.
-    let at = -1; let still = 0; let jumps = 0
-    const watch = setInterval(() => {
-      if (!wanted || source.kind || player.ended || player.currentTime !== at) {
-        if (player.currentTime > at + 0.5) jumps = 0
-        at = player.currentTime
-        still = 0
-      } else if (++still >= 4 && hls.liveSyncPosition > at + 1) {
-        still = 0
-        if (++jumps <= 2) at = player.currentTime = hls.liveSyncPosition // which is no progress of its own
-        else anew(0)
-      }
-    }, 1000)
-    // anew has another one play on, ms from now. Until then the player keeps its source: without one it takes no presses.
-    let over = false
-    const anew = ms => {
-      over = true
-      clearInterval(watch)
-      hls.stopLoad()
-      setTimeout(() => {
-        wanted = !player.paused // of what was pressed just now the source takes the event along
-        hls.destroy()
-        listen()
-      }, ms)
-    }
-    hls.on(Hls.Events.MEDIA_ATTACHED, () => {
-      if (wanted) player.play().catch(e => { if (e.name === 'NotAllowedError') say('Press play to listen on.') })
-    })
-    hls.loadSource(new URL('set.m3u8', location).href)
-    hls.attachMedia(player)
-  }
-  listen()
+  }, !source.kind)
   say('Press play to listen.')
 }
 
