@@ -99,7 +99,7 @@ type peer struct {
 	lies     int // blocks it said it held, and did not give
 	saved    time.Time
 	spoke    bool
-	mute     bool          // it has let a playhead wait, and said nothing since
+	mute     bool          // it has let a playhead wait, or what is next, and said nothing since
 	full     time.Duration // it has no room for us for so long
 	reading  bool          // a block of its is coming
 }

@@ -157,12 +157,12 @@ func (s *Scheduler) guess(w *want, now time.Time) {
 	s.beside(w, p, now)
 }
 
-// beside asks a source for w as well, if it is urgent and the best peer was
+// beside asks a source for w as well, if it is urgent or next and the best peer was
 // silent when it was asked last, or a playhead waits and that peer has never said
 // anything: whether it answers nobody knows, and waiting to see costs as much as an
 // answer. s.mu is held.
 func (s *Scheduler) beside(w *want, p *peer, now time.Time) {
-	if (p.mute && w.urgent(now) || !p.spoke && w.Class == node.Now) && s.askSource(w, now) {
+	if (p.mute && (w.urgent(now) || w.Class == node.Next) || !p.spoke && w.Class == node.Now) && s.askSource(w, now) {
 		s.swarm.Rescued++
 	}
 }
@@ -260,8 +260,9 @@ func (s *Scheduler) rescue(w *want, now time.Time) {
 			return
 		}
 	}
-	if p := last.peer; p != nil && w.urgent(now) && !p.heard.After(last.sent) {
+	if p := last.peer; p != nil && (w.urgent(now) || w.Class == node.Next) && !p.heard.After(last.sent) {
 		p.mute = true
+		s.distrust(now)
 	}
 	if last.peer == nil && now.Sub(last.sent) >= briefly {
 		last.from.silent = now.Add(mistrust)
@@ -308,6 +309,19 @@ func (s *Scheduler) rescue(w *want, now time.Time) {
 	s.look(w, last.due)
 }
 
+// distrust has the company come after the other sources where all who are connected
+// exchange blocks with us, and are mute. s.mu is held.
+func (s *Scheduler) distrust(now time.Time) {
+	if s.peers.opening+len(s.peers.met) > 0 || slices.ContainsFunc(s.peers.open, func(p *peer) bool { return !p.mute }) {
+		return
+	}
+	for _, f := range s.sources {
+		if f.Company {
+			f.silent = now.Add(mistrust)
+		}
+	}
+}
+
 // hurry has w looked at as it is more urgent now. s.mu is held.
 func (s *Scheduler) hurry(w *want, now time.Time) {
 	for _, a := range w.asks {
@@ -349,8 +363,8 @@ func (s *Scheduler) most(w *want, p *peer, now time.Time) time.Duration {
 }
 
 // spoken is until when the company is not asked for w, as all who are connected
-// exchange blocks with us or are about to: they are silent from then on, or w is
-// in no hurry and none of them is asked. s.mu is held.
+// exchange blocks with us or are about to: they are silent or late from then on, or
+// w is in no hurry and none of them is asked. s.mu is held.
 func (s *Scheduler) spoken(w *want, now time.Time) time.Time {
 	if len(s.peers.open)+s.peers.opening == 0 {
 		return now
@@ -365,6 +379,9 @@ func (s *Scheduler) spoken(w *want, now time.Time) time.Time {
 		until = w.since.Add(bear[node.Soon])
 	}
 	for _, a := range w.asks {
+		if a.peer != nil && !w.urgent(now) && a.due.After(until) {
+			until = a.due
+		}
 		if a.peer != nil && (a.peer.heard.After(a.sent) || a.peer.spoke && !w.urgent(now)) {
 			if t := a.peer.heard.Add(stalled); t.After(until) {
 				until = t

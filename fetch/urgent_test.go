@@ -87,6 +87,35 @@ func TestASilentPeerCostsLittle(t *testing.T) {
 	})
 }
 
+// TestWhatIsNextPassesASilentPeer: a peer that is silent holds up the first block
+// that is next, and not the others; and the company is asked after a gateway where
+// it is that peer alone.
+func TestWhatIsNextPassesASilentPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		company, gateway := &hanging{}, &counted{}
+		n, s := w.box("box", func(c *Config) {
+			c.Sources = []Source{{Name: "company", Getter: company, Company: true}, {Name: "gateway", Getter: gateway}}
+		})
+		mute := w.Node("mute")
+		t.Cleanup(func() { mute.Close() })
+		mute.Handle(BlocksProtocol, func(_ string, st node.Stream) {
+			for _, _, err := frame(st); err == nil; _, _, err = frame(st) {
+			}
+		})
+		w.Link(n, mute)
+		<-time.After(time.Second)
+		for i, most := range []time.Duration{2 * bear[node.Next], 0, 0} {
+			gateway.b = leaf(i)
+			began := time.Now()
+			must(t, s, gateway.b, node.Want{Class: node.Next})
+			if took := time.Since(began); took > most || company.asked.Load() != 0 {
+				t.Errorf("block %d took %v, not %v; the company was asked %d times", i, took, most, company.asked.Load())
+			}
+		}
+	})
+}
+
 // hanging is a source that never gives a block, and counts who has left.
 type hanging struct{ asked, left atomic.Int64 }
 

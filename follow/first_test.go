@@ -10,6 +10,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"playnode/follow"
+	"playnode/ipns"
 	"playnode/manifests"
 	"playnode/node"
 )
@@ -126,6 +127,75 @@ func TestASilentPeerIsRaced(t *testing.T) {
 				mustSync(t, venue, name)
 				if took := time.Since(began); took > c.most || !errors.Is(ways.peer, c.peer) || !errors.Is(ways.gateway, c.left) || ways.asked == ways.speaks {
 					t.Errorf("it took %v, the peer was left with %v, the gateway, asked: %v, with %v", took, ways.peer, ways.asked, ways.gateway)
+				}
+			})
+		})
+	}
+}
+
+// late answers with a record after a while; with none it never does.
+type late struct {
+	raw   []byte
+	after time.Duration
+}
+
+func (r late) Put(context.Context, ipns.Name, []byte, func(string)) error { return nil }
+
+func (r late) Get(ctx context.Context, _ ipns.Name, found func([]byte)) error {
+	if r.raw == nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	select {
+	case <-time.After(r.after):
+		found(r.raw)
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// TestFirstGoesAhead: while others may still know a newer record of a catalogue
+// that is new, what the first to come points at is fetched; and what the one that
+// counts does, where that is another.
+func TestFirstGoesAhead(t *testing.T) {
+	for name, newer := range map[string]bool{"the first counts": false, "a newer one": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, d, venue := stage(t)
+				want := d.publish(1, d.track(900, 100))
+				first, err := d.box.names.Newest(d.name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				other := late{}
+				if newer {
+					want = d.publish(2, d.track(901, 100))
+					newest, err := d.box.names.Newest(d.name)
+					if err != nil {
+						t.Fatal(err)
+					}
+					other = late{newest.Raw, 500 * time.Millisecond}
+				}
+				names, err := ipns.New(ipns.Config{Store: venue.states[0], Now: venue.clock, Routers: []ipns.Router{late{raw: first.Raw}, other}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				venue.follow, err = follow.New(follow.Config{
+					Names: names, Fetch: venue.fetch, Blocks: venue.Node, Pinner: venue.Node, Held: venue.Node, Store: venue.states[1], Now: venue.clock,
+					Bulk: &twoWays{dj: d.box.Node, here: venue.Node, leaves: 256 << 10},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				name := mustFollow(t, venue, string(d.name))
+				began, took := time.Now(), make(chan time.Duration, 1)
+				defer venue.follow.OnNewer(func(*follow.Catalogue) { took <- time.Since(began) })()
+				got := mustSync(t, venue, name)
+				// The other is waited for for a second; a newer record comes after half
+				// of it, and half a second after that a gateway is asked.
+				if took := <-took; took != time.Second || got.Envelope != want {
+					t.Errorf("%s after %v, want %s", got.Envelope, took, want)
 				}
 			})
 		})

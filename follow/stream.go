@@ -3,11 +3,13 @@ package follow
 import (
 	"context"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
 	"golang.org/x/sync/errgroup"
 
+	"playnode/ipns"
 	"playnode/manifests"
 )
 
@@ -84,6 +86,47 @@ func (w *walk) streamedHere(c cid.Cid) bool {
 
 // way is one of Bulk's.
 type way func(ctx context.Context, root cid.Cid, most int64, each func(c cid.Cid, size int)) error
+
+// ahead has first begin on what the first record of name to come points at, of
+// which nothing is here, while others may still answer with a newer one. It gives
+// what is to be called, once, with what the record that counts points at, which
+// returns as first does; or with what is undefined, where there is none.
+func (w *walk) ahead(ctx context.Context, name ipns.Name) (settled func(envelope cid.Cid)) {
+	early, cancel := context.WithCancel(ctx)
+	var mu sync.Mutex // guards what follows
+	var begun cid.Cid
+	over := false
+	ended := make(chan struct{})
+	stop := w.f.cfg.Names.Watch(name, func(rec ipns.Record) {
+		mu.Lock()
+		defer mu.Unlock()
+		if over || begun.Defined() || rec.Ended(w.f.cfg.Now()) {
+			return
+		}
+		begun = rec.Value
+		go func() {
+			defer close(ended)
+			w.first(early, begun)
+		}()
+	})
+	return func(envelope cid.Cid) {
+		defer cancel()
+		stop()
+		mu.Lock()
+		over = true
+		at := begun
+		mu.Unlock()
+		if at.Defined() {
+			if at != envelope {
+				cancel()
+			}
+			<-ended
+		}
+		if envelope.Defined() && at != envelope {
+			w.first(ctx, envelope)
+		}
+	}
+}
 
 // first has the beginning of a catalogue come of which nothing is here, from a
 // peer or else a gateway: each of its records names the next, so that one by one

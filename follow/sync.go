@@ -97,13 +97,24 @@ func kindOf(err error) error {
 }
 
 func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, opt Options) (*Catalogue, error) {
+	w := f.newWalk(n, opt)
+	defer func() { f.endWalk(w) }()
+	f.mu.Lock()
+	fresh := n.head == nil
+	f.mu.Unlock()
+	settled := func(cid.Cid) {}
+	if fresh && !opt.Local {
+		settled = w.ahead(ctx, name)
+	}
 	rec, err := f.resolve(ctx, n, name, opt)
 	if err != nil {
+		settled(cid.Undef)
 		return nil, err
 	}
 	if opt.Resolved != nil {
 		opt.Resolved(rec)
 	}
+	settled(rec.Value)
 	f.mu.Lock()
 	head, dj, backup := n.head, n.row.DJ, n.row.Backup
 	n.filling = false
@@ -122,11 +133,6 @@ func (f *Follower) sync(ctx context.Context, n *followed, name ipns.Name, opt Op
 			return nil, err
 		}
 		return f.Newest(name)
-	}
-	w := f.newWalk(n, opt)
-	defer func() { f.endWalk(w) }()
-	if head == nil {
-		w.first(ctx, rec.Value)
 	}
 	v, err := readVersion(ctx, w.record, f.cfg.Parallel, rec.Name, dj, rec.Value)
 	if err != nil {
