@@ -122,6 +122,31 @@ func (g *giver) gained(d Digest, data []byte) {
 	delete(g.watch, d)
 }
 
+// forgo has peer not told of blocks that it says it holds. Where it lets go of one
+// it asks anew.
+func (g *giver) forgo(peer string, digests []Digest) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.clients[peer]
+	if c == nil || c.watched == 0 {
+		return
+	}
+	for _, d := range digests {
+		ws := g.watch[d]
+		i := slices.IndexFunc(ws, func(w watcher) bool { return w.c == c })
+		if i < 0 {
+			continue
+		}
+		if ws = slices.Delete(ws, i, i+1); len(ws) == 0 {
+			delete(g.watch, d)
+		} else {
+			g.watch[d] = ws
+		}
+		c.watched--
+		g.watching--
+	}
+}
+
 func (c *client) poke(now bool) {
 	k := c.kick
 	if now {

@@ -81,3 +81,42 @@ func TestNowIsNotPutOffForABlockUnderWay(t *testing.T) {
 		t.Error("the playhead was put off")
 	}
 }
+
+// TestWhoHoldsABlockIsNotTold has two want a block that one of them then has: the
+// other, which has it from there, says nothing of it.
+func TestWhoHoldsABlockIsNotTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		b := leaf(1)
+		n, first := w.box("first", nil)
+		m, second := w.box("second", nil)
+		w.Link(n, m)
+		done := make(chan error, 2)
+		for _, s := range []*Scheduler{first, second} {
+			s.Ask(t.Context(), b.CID, node.Want{Class: node.Later}, func(_ []byte, err error) { done <- err })
+		}
+		<-time.After(time.Second)
+		said := func() (words int64, watching int) {
+			g := second.giver
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			return g.did.Words, g.watching
+		}
+		before, watching := said()
+		if before == 0 || watching != 1 {
+			t.Fatalf("%d bytes were said and %d blocks are waited for: nobody has asked", before, watching)
+		}
+		if err := first.Put(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-time.After(time.Second)
+		if after, watching := said(); after != before || watching != 0 {
+			t.Errorf("%d bytes were said to who holds it, and %d blocks are waited for", after-before, watching)
+		}
+	})
+}

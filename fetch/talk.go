@@ -170,6 +170,7 @@ func (s *Scheduler) hear(p *peer, kind byte, body []byte) error {
 // learn notes which of n wants p holds. s.mu is held.
 func (s *Scheduler) learn(p *peer, n int, of func(i int) (number uint32, held bool), now time.Time) {
 	var look []*want
+	var theirs []Digest
 	for i := range n {
 		number, held := of(i)
 		w := s.numbers[number]
@@ -179,6 +180,7 @@ func (s *Scheduler) learn(p *peer, n int, of func(i int) (number uint32, held bo
 		w.said |= p.bit
 		if held {
 			w.has |= p.bit
+			theirs = append(theirs, w.digest)
 			if w.held.IsZero() && !p.saves(now) {
 				w.held = now
 			}
@@ -187,6 +189,7 @@ func (s *Scheduler) learn(p *peer, n int, of func(i int) (number uint32, held bo
 			look = append(look, w)
 		}
 	}
+	s.giver.forgo(p.id, theirs)
 	s.fill(p, now)
 	for _, w := range look {
 		s.consider(w, now)
