@@ -31,8 +31,9 @@ func TestMain(m *testing.M) {
 }
 
 type store struct {
-	mu sync.Mutex
-	m  map[string][]byte
+	mu  sync.Mutex
+	m   map[string][]byte
+	got int // calls of Get
 }
 
 func newStore() *store { return &store{m: map[string][]byte{}} }
@@ -40,6 +41,7 @@ func newStore() *store { return &store{m: map[string][]byte{}} }
 func (s *store) Get(key string) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.got++
 	return s.m[key], nil
 }
 
@@ -496,4 +498,29 @@ func FuzzRecord(f *testing.F) {
 			t.Fatalf("forged: %+v", r)
 		}
 	})
+}
+
+// TestWhatIsNotHeldIsSoughtOnce: each peer that comes asks and is asked, and the
+// store is on the disk. What comes then is held.
+func TestWhatIsNotHeldIsSoughtOnce(t *testing.T) {
+	s := newStore()
+	nm := namer(t, ipns.Config{Store: s, Now: clock})
+	for range 3 {
+		if _, err := nm.Newest(n); !errors.Is(err, ipns.ErrNotFound) {
+			t.Fatalf("nothing is held: %v", err)
+		}
+		s.mu.Lock()
+		got := s.got
+		s.mu.Unlock()
+		if got != 1 {
+			t.Fatalf("the store was asked %d times", got)
+		}
+	}
+	want := sign(t, 1, "a", later)
+	if _, _, err := nm.Accept(n, want.Raw); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := nm.Newest(n); err != nil || !bytes.Equal(got.Raw, want.Raw) {
+		t.Fatalf("what has come is not held: %v", err)
+	}
 }

@@ -63,6 +63,7 @@ type Namer struct {
 	mu        sync.Mutex // guards all below, and the order of writes to Store
 	closed    bool
 	held      map[Name]Record
+	lacking   map[Name]bool // some of those that Store has no record of
 	reach     map[Name]*reach
 	watches   map[Name][]*watch
 	own       map[Name]bool
@@ -89,7 +90,7 @@ func New(cfg Config) (*Namer, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	n := &Namer{
-		cfg: cfg, held: map[Name]Record{}, reach: map[Name]*reach{}, watches: map[Name][]*watch{},
+		cfg: cfg, held: map[Name]Record{}, lacking: map[Name]bool{}, reach: map[Name]*reach{}, watches: map[Name][]*watch{},
 		own: map[Name]bool{}, asked: map[Name]time.Time{},
 		connected: make(chan struct{}), fresh: map[Name]bool{}, wake: make(chan struct{}, 1),
 	}
@@ -204,6 +205,7 @@ func (n *Namer) keep(rec Record) error {
 		return fmt.Errorf("keep record of %s: %w", rec.Name, err)
 	}
 	n.held[rec.Name] = rec
+	delete(n.lacking, rec.Name)
 	delete(n.reach, rec.Name)
 	for _, w := range n.watches[rec.Name] {
 		w.notify(rec)
@@ -216,13 +218,25 @@ func (n *Namer) load(name Name) (Record, error) {
 	if rec, ok := n.held[name]; ok {
 		return rec, nil
 	}
+	if n.lacking[name] {
+		return Record{}, fmt.Errorf("record of %s: %w", name, ErrNotFound)
+	}
 	rec, err := n.read(name, recordKey(name))
+	if errors.Is(err, ErrNotFound) { // each peer that comes may be asked about it, and ask
+		if len(n.lacking) >= maxLacking {
+			clear(n.lacking)
+		}
+		n.lacking[name] = true
+	}
 	if err != nil {
 		return Record{}, err
 	}
 	n.held[name] = rec
 	return rec, nil
 }
+
+// maxLacking bounds the names of which it is remembered that no record is held.
+const maxLacking = 256
 
 func (n *Namer) read(name Name, key string) (Record, error) {
 	raw, err := n.cfg.Store.Get(key)
