@@ -132,6 +132,7 @@ type Host struct {
 	peers   *peers
 	topics  *topics
 	slots   slots
+	ids     ids
 	small   map[string]bool // protocols that may go through a relay
 	subnets subnets
 	owned   owned
@@ -264,7 +265,7 @@ func (n *Host) stop() error {
 }
 
 // ID is the peer id.
-func (n *Host) ID() string { return n.host.ID().String() }
+func (n *Host) ID() string { return n.ids.text(n.host.ID()) }
 
 // Addrs are the full multiaddrs, through relays as well, TCP first, and loopback
 // last among equals.
@@ -331,7 +332,7 @@ func (n *Host) Connect(ctx context.Context, addr string) error {
 func (n *Host) Connected() []string {
 	var out []string
 	for _, p := range n.host.Network().Peers() {
-		out = append(out, p.String())
+		out = append(out, n.ids.text(p))
 	}
 	slices.Sort(out)
 	return out
@@ -340,7 +341,7 @@ func (n *Host) Connected() []string {
 // Speaks tells whether a peer has said that it speaks a protocol, as it does when
 // it connects.
 func (n *Host) Speaks(id, p string) bool {
-	to, err := peer.Decode(id)
+	to, err := n.ids.id(id)
 	if err != nil {
 		return false
 	}
@@ -356,7 +357,7 @@ func (n *Host) Expects() bool { return n.network != None || n.peers.absent() }
 // has told itself, which is not verified, but for those that it has no place
 // to tell of (see node.Records).
 func (n *Host) Reached(id string) (out []string) {
-	p, err := peer.Decode(id)
+	p, err := n.ids.id(id)
 	if err != nil {
 		return nil
 	}

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/quic-go/quic-go"
 )
 
@@ -334,7 +333,7 @@ type tally struct {
 // Slow tells whether the way to a peer, by itself, carries less than the line that
 // all share: other ways are no quicker for its being idle. It costs nothing to ask.
 func (n *Host) Slow(id string) bool {
-	p, err := peer.Decode(id)
+	p, err := n.ids.id(id)
 	if err != nil {
 		return false
 	}

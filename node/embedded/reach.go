@@ -132,7 +132,7 @@ func placeOfPeer(h host.Host, id peer.ID) place {
 
 // Near is as node.Reach says.
 func (n *Host) Near(p string) bool {
-	id, err := peer.Decode(p)
+	id, err := n.ids.id(p)
 	if err != nil {
 		return false
 	}
@@ -154,7 +154,7 @@ func (n *Host) NearIP(a netip.Addr) bool {
 
 // Relayed is as node.Reach says.
 func (n *Host) Relayed(p string) bool {
-	id, err := peer.Decode(p)
+	id, err := n.ids.id(p)
 	return err == nil && n.host.Network().Connectedness(id) == network.Limited
 }
 

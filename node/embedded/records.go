@@ -17,7 +17,7 @@ import (
 // Own signs what of our addresses to and its like can dial; see node.Records.
 // It is libp2p's signed peer record, in its envelope.
 func (n *Host) Own(to string) []byte {
-	id, err := peer.Decode(to)
+	id, err := n.ids.id(to)
 	if err != nil {
 		return nil
 	}
@@ -113,7 +113,7 @@ func (n *Host) Learn(raw []byte) (node.Record, error) {
 	if err != nil {
 		return node.Record{}, err
 	}
-	return node.Record{Peer: r.PeerID.String(), Seq: r.Seq, Near: slices.ContainsFunc(r.Addrs, n.subnets.near)}, nil
+	return node.Record{Peer: n.ids.text(r.PeerID), Seq: r.Seq, Near: slices.ContainsFunc(r.Addrs, n.subnets.near)}, nil
 }
 
 // dialable are those of a record's addresses that may be dialled on the word
@@ -157,7 +157,7 @@ func (n *Host) Meet(ctx context.Context, addr, by string) error {
 func (n *Host) dialFor(ctx context.Context, by string, info peer.AddrInfo) error {
 	from := here
 	if by != n.ID() {
-		id, err := peer.Decode(by)
+		id, err := n.ids.id(by)
 		if err != nil {
 			return fmt.Errorf("dial %s for %s: %w", info.ID, by, err)
 		}
@@ -181,7 +181,7 @@ const preference = 100
 
 // Prefer is as node.Company says.
 func (n *Host) Prefer(p string, yes bool) {
-	id, err := peer.Decode(p)
+	id, err := n.ids.id(p)
 	if err != nil {
 		return
 	}

@@ -72,7 +72,7 @@ func (n *Host) Handle(p string, h func(peer string, s node.Stream)) {
 			return
 		}
 		defer give()
-		h(c.RemotePeer().String(), patiently(s))
+		h(n.ids.text(c.RemotePeer()), patiently(s))
 	})
 }
 
@@ -80,7 +80,7 @@ func (n *Host) Handle(p string, h func(peer string, s node.Stream)) {
 // relay alone only small protocols are opened; others fail at once, with
 // node.ErrNotFound.
 func (n *Host) Open(ctx context.Context, to, p string) (node.Stream, error) {
-	id, err := peer.Decode(to)
+	id, err := n.ids.id(to)
 	if err != nil {
 		return nil, fmt.Errorf("open %s to %s: %w", p, to, err)
 	}
