@@ -39,6 +39,7 @@ type giver struct {
 	latest    latest
 	did       Swarm
 	ringing   bool
+	gathers   bool // a goroutine waits for more that is in no hurry
 	turns     turns
 	connected map[string]bool // as of looked
 	looked    time.Time
@@ -55,8 +56,8 @@ type client struct {
 	peer   string
 	stream node.Stream
 	kick   chan struct{} // one slot: there is something to say
-	hasty  chan struct{} // one slot: and at once
 	gone   chan struct{} // closed when the stream has ended
+	lazy   bool          // there is something to say, in no hurry
 
 	small   []byte // frames to be written before any block
 	gains   []uint32
@@ -117,7 +118,7 @@ func (g *giver) gained(d Digest, data []byte) {
 		w.c.watched--
 		g.watching--
 		w.c.gains = append(w.c.gains, w.number)
-		w.c.poke(false)
+		g.lazily(w.c)
 	}
 	delete(g.watch, d)
 }
@@ -147,14 +148,37 @@ func (g *giver) forgo(peer string, digests []Digest) {
 	}
 }
 
-func (c *client) poke(now bool) {
-	k := c.kick
-	if now {
-		k = c.hasty
-	}
+// poke has c's writer say what there is to say.
+func (c *client) poke() {
 	select {
-	case k <- struct{}{}:
+	case c.kick <- struct{}{}:
 	default:
+	}
+}
+
+// lazily has c's writer say soon what there is to say: by then there may be more,
+// and who waits for that is one for all clients. g.mu is held.
+func (g *giver) lazily(c *client) {
+	c.lazy = true
+	if !g.gathers {
+		g.gathers = true
+		go g.gather()
+	}
+}
+
+func (g *giver) gather() {
+	select {
+	case <-g.cfg.After(lazily):
+	case <-g.down:
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.gathers = false
+	for _, c := range g.clients {
+		if c.lazy {
+			c.lazy = false
+			c.poke()
+		}
 	}
 }
 
@@ -163,7 +187,7 @@ func (s *Scheduler) give(peer string, st node.Stream) {
 	g := s.giver
 	now := g.cfg.Now()
 	c := &client{
-		peer: peer, stream: st, kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), gone: make(chan struct{}), since: now, wrote: now, left: askBurst, at: now,
+		peer: peer, stream: st, kick: make(chan struct{}, 1), gone: make(chan struct{}), since: now, wrote: now, left: askBurst, at: now,
 		part: leastPart,
 	}
 	if away := g.admit(c, now); away != nil {
@@ -219,7 +243,7 @@ func (g *giver) ring() {
 				c.stream.Reset()
 			case !c.writing && len(c.orders) > 0 && now.Sub(c.wrote) >= busyAfter && len(c.small) == 0:
 				c.small = appendHead(c.small, frameBusy, 0)
-				c.poke(true)
+				c.poke()
 			}
 		}
 		if g.ringing = len(g.clients) > 0; !g.ringing {
@@ -341,7 +365,7 @@ func (g *giver) answer(c *client, base uint32, digests []Digest) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c.small = appendHeld(c.small, base, held)
-	c.poke(true)
+	c.poke()
 	return nil
 }
 
@@ -411,7 +435,7 @@ func (g *giver) order(c *client, orders []order) error {
 			c.orders = append(c.orders, o)
 		}
 	}
-	c.poke(true)
+	c.poke()
 	return nil
 }
 
@@ -425,7 +449,7 @@ func (g *giver) hurry(c *client, orders []order) {
 			h.class = o.class
 		}
 	}
-	c.poke(true) // it may wait for its turn
+	c.poke() // it may wait for its turn
 }
 
 func (g *giver) cancel(c *client, numbers []uint32) {

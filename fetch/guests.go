@@ -115,7 +115,7 @@ func (g *giver) introduce(c *client, now time.Time) {
 	}
 	if refs := g.others(c.peer); len(refs) > 0 {
 		c.alone, c.named, c.small = false, now, appendLater(c.small, 0, 0, refs)
-		c.poke(false)
+		g.lazily(c)
 	}
 }
 

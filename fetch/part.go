@@ -106,7 +106,7 @@ func (g *giver) between(c *client, o *order) (cancelled, ok bool) {
 		}
 		select {
 		case <-g.cfg.After(wait):
-		case <-c.hasty:
+		case <-c.kick:
 		case <-c.gone:
 			return cancelled, false
 		}

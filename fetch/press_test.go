@@ -51,7 +51,7 @@ func crowded(slow func(string) bool) (*giver, *client) {
 	g := newGiver(Config{Now: func() time.Time { return now }, Slow: slow}, nil, nil)
 	var last *client
 	for i := range leastTurns + 1 {
-		last = &client{peer: fmt.Sprint(i), kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), since: now, wrote: now, orders: []order{{number: 7, class: node.Next}, {number: 8, class: node.Next}}}
+		last = &client{peer: fmt.Sprint(i), kick: make(chan struct{}, 1), since: now, wrote: now, orders: []order{{number: 7, class: node.Next}, {number: 8, class: node.Next}}}
 		g.compose(last, nil)
 	}
 	return g, last
@@ -60,11 +60,11 @@ func crowded(slow func(string) bool) (*giver, *client) {
 // TestWhatIsHurriedNeedNotWait: who waits for a turn is given what has become urgent.
 func TestWhatIsHurriedNeedNotWait(t *testing.T) {
 	g, c := crowded(nil)
-	if len(c.orders) != 2 || len(c.hasty) != 0 {
-		t.Fatalf("%d orders wait, poked: %d", len(c.orders), len(c.hasty))
+	if len(c.orders) != 2 || len(c.kick) != 0 {
+		t.Fatalf("%d orders wait, poked: %d", len(c.orders), len(c.kick))
 	}
 	g.hurry(c, []order{{number: 8, class: node.Now}})
-	if len(c.hasty) != 1 {
+	if len(c.kick) != 1 {
 		t.Error("its writer is not told")
 	}
 	if _, o, any := g.compose(c, nil); !any || o.number != 8 {

@@ -133,7 +133,7 @@ func (g *giver) grant() {
 		g.turns.waiting = slices.Delete(g.turns.waiting, best, best+1)
 		g.turns.held++
 		c.granted++
-		c.poke(true)
+		c.poke()
 	}
 }
 
@@ -148,7 +148,7 @@ func (g *giver) arrived(c *client, numbers []uint32, now time.Time) {
 		} else if began, ok := c.late[k]; ok {
 			delete(c.late, k)
 			g.turns.timed(c.peer, now.Sub(began), now)
-			c.poke(true)
+			c.poke()
 		}
 	}
 	g.grant()
@@ -192,14 +192,7 @@ func (g *giver) speak(c *client) {
 	for {
 		select {
 		case <-g.resume(c):
-		case <-c.hasty:
 		case <-c.kick:
-			select {
-			case <-g.cfg.After(lazily):
-			case <-c.hasty:
-			case <-c.gone:
-				return
-			}
 		case <-c.gone:
 			return
 		}
@@ -297,7 +290,7 @@ func (g *giver) words(c *client, b []byte) []byte {
 	b = append(b, c.small...)
 	b = appendNumbers(b, frameNot, c.nots)
 	b = appendNumbers(b, frameGain, c.gains)
-	c.small, c.nots, c.gains = c.small[:0], c.nots[:0], c.gains[:0]
+	c.small, c.nots, c.gains, c.lazy = c.small[:0], c.nots[:0], c.gains[:0], false
 	g.did.said(b)
 	return b
 }
@@ -422,7 +415,7 @@ func (g *giver) overtake(d Digest, c *client) {
 		n := len(o.orders)
 		o.orders = slices.DeleteFunc(o.orders, func(q order) bool { return q.digest == d && g.defers(o, q) })
 		if len(o.orders) < n {
-			o.poke(false)
+			g.lazily(o)
 		}
 	}
 }

@@ -19,7 +19,7 @@ func TestASlowLineCarriesFewBlocks(t *testing.T) {
 	}
 	var clients []*client
 	for i := range 8 {
-		c := &client{peer: fmt.Sprint(i), kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), since: now, wrote: now}
+		c := &client{peer: fmt.Sprint(i), kick: make(chan struct{}, 1), since: now, wrote: now}
 		for k := range uint32(8) {
 			c.orders = append(c.orders, order{number: k, class: node.Later})
 		}
@@ -111,7 +111,7 @@ func TestWhoCannotBeDialledIsFedFirst(t *testing.T) {
 	}{
 		{"open", node.Later, hello{dialled: true}}, {"shut", node.Later, hello{}}, {"shut, it says", node.Later, hello{}}, {"open and soon", node.Soon, hello{dialled: true}}, {"open and next", node.Next, hello{dialled: true}},
 	} {
-		c := &client{peer: x.name, kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), orders: []order{{number: 1, class: x.class}}}
+		c := &client{peer: x.name, kick: make(chan struct{}, 1), orders: []order{{number: 1, class: x.class}}}
 		g.hear(c, frameHello, appendHello(nil, x.hello)[4:])
 		clients[x.name] = c
 		g.ledger.guest(x.name).gives = 1

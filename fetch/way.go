@@ -28,7 +28,7 @@ func (g *giver) clear(c *client, number uint32) {
 func (g *giver) passed(c *client, number uint32) {
 	if c.head == number {
 		c.head, c.clear = 0, g.cfg.Now().Add(lingering)
-		c.poke(true)
+		c.poke()
 	}
 }
 
