@@ -96,7 +96,7 @@ func (b *Bulk) from(ctx context.Context, name string, stream func(context.Contex
 			if err := b.s.writer.put(gctx, block); err != nil {
 				return fmt.Errorf("keep %s: %w", block.CID, err)
 			}
-			b.s.gained(block.CID, block.Data)
+			b.s.gained(block.CID, block.Data, nil)
 			if each != nil {
 				mu.Lock()
 				defer mu.Unlock()

@@ -155,6 +155,7 @@ type Scheduler struct {
 	swarm   Swarm
 	alarm   time.Time // when to look again; zero for never
 	ringing bool      // a goroutine waits for it
+	rides   bool      // and one, for something that rides along
 }
 
 // New makes a Scheduler. With Streams it serves BlocksProtocol and TreesProtocol
@@ -308,7 +309,7 @@ func (s *Scheduler) Put(ctx context.Context, blocks ...node.Block) error {
 			continue
 		}
 		s.mu.Unlock()
-		s.gained(b.CID, b.Data)
+		s.gained(b.CID, b.Data, nil)
 	}
 	return nil
 }

@@ -180,7 +180,7 @@ func (s *Scheduler) keep(w *want, data []byte) {
 		data, err = nil, unkept
 	}
 	if unkept == nil {
-		s.gained(w.id, data)
+		s.gained(w.id, data, w)
 	}
 	s.arrive(w, data, err, unkept)
 }
@@ -247,20 +247,51 @@ func (s *Scheduler) explained(w *want, err error) error {
 	return err
 }
 
-// gained tells peers that a block is here.
-func (s *Scheduler) gained(c cid.Cid, data []byte) {
+// riding is how long it waits for something else to be said that a block is here,
+// to those who only count who has it.
+const riding = 200 * time.Millisecond
+
+// gained tells peers that a block is here, for which w was, unless that is nil.
+func (s *Scheduler) gained(c cid.Cid, data []byte, w *want) {
 	if s.giver == nil {
 		return
 	}
 	d := digestOf(c)
 	s.giver.gained(d, data)
+	if len(data) <= smallBlock { // of those nobody counts who has them
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.cfg.Now()
 	for _, p := range s.peers.open {
-		if p.saves(now) { // it counts who holds what
+		// It counts who holds what it has given, and so what it holds.
+		if p.saves(now) && (w == nil || (w.has|^w.said)&p.bit != 0) {
 			p.done = append(p.done, d)
-			p.poke(false)
+			s.ride()
 		}
 	}
+}
+
+// ride has what may wait said in a while, if nothing else is said until then. s.mu
+// is held.
+func (s *Scheduler) ride() {
+	if s.rides {
+		return
+	}
+	s.rides = true
+	go func() {
+		select {
+		case <-s.cfg.After(riding):
+		case <-s.down:
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.rides = false
+		for _, p := range s.peers.open {
+			if len(p.done) > 0 {
+				p.poke(true)
+			}
+		}
+	}()
 }
