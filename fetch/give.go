@@ -123,6 +123,16 @@ func (g *giver) gained(d Digest, data []byte) {
 	delete(g.watch, d)
 }
 
+// waiting are those who are told when a block comes.
+func (g *giver) waiting(d Digest) (peers []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, w := range g.watch[d] {
+		peers = append(peers, w.c.peer)
+	}
+	return peers
+}
+
 // forgo has peer not told of blocks that it says it holds. Where it lets go of one
 // it asks anew.
 func (g *giver) forgo(peer string, digests []Digest) {

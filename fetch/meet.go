@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"errors"
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -64,14 +65,33 @@ func (s *Scheduler) join(id string) {
 	s.part(p, err)
 }
 
-// introduced has a peer dialled that p has named, unless it is known already.
-// s.mu is held.
-func (s *Scheduler) introduced(p *peer, r referral, now time.Time) {
+// company is how many who have a block, or wait for it as we do, are enough for
+// nobody else to be dialled on its account: each more that is exchanged with costs
+// a handshake, and a word for each block.
+const company = 12
+
+// accompanied tells whether company enough has w, or waits for it. s.mu is held.
+func (s *Scheduler) accompanied(w *want) bool {
+	n := s.peers.meeting + len(s.peers.named) + bits.OnesCount64(w.has)
+	for _, id := range s.giver.waiting(w.digest) {
+		if q := s.peers.byID[id]; q != nil && w.has&q.bit == 0 {
+			n++
+		}
+	}
+	return n >= company
+}
+
+// introduced has a peer dialled that p has named, for w unless that is nil, unless
+// it is known already. s.mu is held.
+func (s *Scheduler) introduced(p *peer, r referral, w *want, now time.Time) {
 	if r.peer == s.cfg.Peers.ID() || s.peers.liars[r.peer] || s.reachable(r.peer) {
 		return
 	}
 	m := s.peers.met[r.peer]
 	if m != nil && m.until.After(now) || len(s.peers.open) >= maxPeers {
+		return
+	}
+	if w != nil && s.accompanied(w) {
 		return
 	}
 	if s.cfg.Meet == nil || len(r.addrs) == 0 || len(s.peers.named) >= maxPeers || m == nil && !s.remember(r.peer) {

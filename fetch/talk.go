@@ -153,8 +153,12 @@ func (s *Scheduler) hear(p *peer, kind byte, body []byte) error {
 		after := time.Duration(wait) * time.Millisecond
 		if number == 0 { // who else is there; after a while there may be room for us
 			p.full = min(after, coldest)
+			var w *want
+			if len(s.list) > 0 {
+				w = s.list[0]
+			}
 			for _, r := range refs {
-				s.introduced(p, r, now)
+				s.introduced(p, r, w, now)
 			}
 			return nil
 		}
@@ -257,7 +261,7 @@ func (s *Scheduler) putOff(p *peer, number uint32, wait time.Duration, refs []re
 			continue
 		}
 		o.named = append(o.named, r.peer)
-		s.introduced(p, r, now)
+		s.introduced(p, r, w, now)
 	}
 	if len(refs) > 0 && s.alone(p) && !slices.ContainsFunc(o.named, s.reachable) {
 		o.alone, o.until = true, now
