@@ -120,3 +120,46 @@ func TestWhoHoldsABlockIsNotTold(t *testing.T) {
 		}
 	})
 }
+
+// TestWhoHoldsABlockHearsThatItIsHere, where it saves its line, and who does not
+// hold it, or gave small ones to anyone, does not.
+func TestWhoHoldsABlockHearsThatItIsHere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		large, other, small := leaf(1), leaf(2), node.NewBlock(cid.Raw, []byte("small"))
+		n, s := w.box("box", nil)
+		saves := w.stranger("saves", func(st node.Stream, o order) {
+			if o.digest == digestOf(other.CID) {
+				st.Write(appendNumbers(nil, frameNot, []uint32{o.number}))
+			} else {
+				st.Write(appendLater(nil, o.number, 10_000, nil))
+			}
+		})
+		w.Link(n, saves.Node)
+		done := make(chan error, 3)
+		for _, b := range []node.Block{large, other, small} {
+			s.Ask(t.Context(), b.CID, node.Want{Class: node.Later}, func(_ []byte, err error) { done <- err })
+		}
+		<-time.After(time.Second)
+		gives := w.stranger("gives", quick(large, other, small))
+		w.Link(n, gives.Node)
+		for range 3 {
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-time.After(time.Second)
+		saves.mu.Lock()
+		defer saves.mu.Unlock()
+		var heard []Digest
+		for _, h := range saves.heard {
+			if h.kind == frameDone {
+				digests, _ := parseDigests(h.body)
+				heard = append(heard, digests...)
+			}
+		}
+		if want := []Digest{digestOf(large.CID)}; !slices.Equal(heard, want) {
+			t.Errorf("it heard that %d blocks are here, want the one that it holds", len(heard))
+		}
+	})
+}

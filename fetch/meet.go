@@ -3,7 +3,6 @@ package fetch
 import (
 	"context"
 	"errors"
-	"math/bits"
 	"slices"
 	"time"
 )
@@ -68,13 +67,18 @@ func (s *Scheduler) join(id string) {
 // company is how many who have a block, or wait for it as we do, are enough for
 // nobody else to be dialled on its account: each more that is exchanged with costs
 // a handshake, and a word for each block.
-const company = 12
+const company = 10
 
-// accompanied tells whether company enough has w, or waits for it. s.mu is held.
-func (s *Scheduler) accompanied(w *want) bool {
-	n := s.peers.meeting + len(s.peers.named) + bits.OnesCount64(w.has)
-	for _, id := range s.giver.waiting(w.digest) {
-		if q := s.peers.byID[id]; q != nil && w.has&q.bit == 0 {
+// accompanied tells whether company enough has w, or waits for it. Who is new may
+// yet; of no want that is all. s.mu is held.
+func (s *Scheduler) accompanied(w *want, now time.Time) bool {
+	n := s.peers.opening + s.peers.meeting + len(s.peers.named)
+	var waiting []string
+	if w != nil {
+		waiting = s.giver.waiting(w.digest)
+	}
+	for _, q := range s.peers.open {
+		if now.Sub(q.since) < gathering || w != nil && w.has&q.bit != 0 || slices.Contains(waiting, q.id) {
 			n++
 		}
 	}
@@ -91,7 +95,7 @@ func (s *Scheduler) introduced(p *peer, r referral, w *want, now time.Time) {
 	if m != nil && m.until.After(now) || len(s.peers.open) >= maxPeers {
 		return
 	}
-	if w != nil && s.accompanied(w) {
+	if s.accompanied(w, now) {
 		return
 	}
 	if s.cfg.Meet == nil || len(r.addrs) == 0 || len(s.peers.named) >= maxPeers || m == nil && !s.remember(r.peer) {

@@ -71,6 +71,7 @@ type peer struct {
 	kick   chan struct{} // one slot: there is something to say
 	hasty  chan struct{} // one slot: and at once
 	gone   chan struct{} // closed when the stream has ended
+	since  time.Time     // it is asked
 
 	// What is to be said.
 	greeted bool
@@ -387,7 +388,7 @@ func (s *Scheduler) admit(id string, st node.Stream, now time.Time) *peer {
 	p := &peer{
 		id: id, row: FromSwarm, near: near, stream: st, bit: 1 << bits.TrailingZeros64(^s.peers.used),
 		kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), gone: make(chan struct{}),
-		asks: map[uint32]*ask{}, heard: now, gave: now, usual: &s.peers.rate,
+		asks: map[uint32]*ask{}, since: now, heard: now, gave: now, usual: &s.peers.rate,
 	}
 	if near {
 		p.row = FromLAN
