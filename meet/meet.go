@@ -68,6 +68,10 @@ const (
 	// lasting is how long a peer counts as a follower since it proved that it
 	// knows the name, and is introduced to others.
 	lasting = time.Hour
+	// gathering is how long after a name is first followed who is connected counts
+	// as one who follows it: many do that come at once, and begin a moment after, and
+	// each dial too many is a connection that stays.
+	gathering = 2 * time.Second
 	// anew is how often a peer is asked again, so that both stay known;
 	// hungry how often while a name lacks neighbours.
 	anew, hungry = 10 * time.Minute, time.Minute
@@ -110,6 +114,7 @@ type Meeting struct {
 type circle struct {
 	met     map[string]follower // have proved that they know the name
 	told    map[string]*rumour  // are said to
+	since   time.Time           // it is followed
 	found   time.Time           // when the Finder was last asked
 	changed bool                // met is not as Store has it
 }
@@ -203,11 +208,7 @@ func (m *Meeting) Run(ctx context.Context) error {
 	m.cfg.Peers.OnConnect(m.arrived)
 	m.cfg.Records.OnChange(m.moved)
 	for {
-		next := m.cfg.Every*3/4 + rand.N(m.cfg.Every/2)
-		if m.round(ctx, &wg) {
-			next = min(next, keeping)
-		}
-		wait := time.NewTimer(next)
+		wait := time.NewTimer(m.round(ctx, &wg))
 		select {
 		case <-m.kick:
 		case <-wait.C:
@@ -235,9 +236,10 @@ func (m *Meeting) moved() {
 	m.Look()
 }
 
-// round looks at every name once and begins what is to do. It tells whether
-// somebody was met who is to be written yet.
-func (m *Meeting) round(ctx context.Context, wg *sync.WaitGroup) (unkept bool) {
+// round looks at every name once and begins what is to do. It tells after how long
+// it is to be called again.
+func (m *Meeting) round(ctx context.Context, wg *sync.WaitGroup) (next time.Duration) {
+	next = m.cfg.Every*3/4 + rand.N(m.cfg.Every/2)
 	connected := m.cfg.Peers.Connected()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -248,16 +250,26 @@ func (m *Meeting) round(ctx context.Context, wg *sync.WaitGroup) (unkept bool) {
 		m.fill(ctx, wg, c, connected)
 		m.find(ctx, wg, name, c, connected)
 	}
+	now, unkept := m.cfg.Now(), false
 	for _, c := range m.names {
 		unkept = unkept || c.unkept()
+		if c.gathers(now) {
+			next = min(next, gathering)
+		}
 	}
-	if now := m.cfg.Now(); unkept && now.Sub(m.kept).Abs() >= keeping {
+	switch {
+	case !unkept:
+	case now.Sub(m.kept).Abs() >= keeping:
 		m.kept = now
 		wg.Go(m.keep)
-		return false
+	default:
+		next = min(next, keeping)
 	}
-	return unkept
+	return next
 }
+
+// gathers tells whether c's name has just been followed.
+func (c *circle) gathers(now time.Time) bool { return now.Sub(c.since).Abs() < gathering }
 
 // followed takes new names in, with what Store knows, and drops others. m.mu
 // is held.
@@ -271,7 +283,7 @@ func (m *Meeting) followed() {
 	}
 	for _, name := range now {
 		if m.names[name] == nil {
-			c := &circle{met: map[string]follower{}, told: map[string]*rumour{}}
+			c := &circle{met: map[string]follower{}, told: map[string]*rumour{}, since: m.cfg.Now()}
 			m.names[name] = c
 			m.remember(name, c)
 		}
@@ -386,10 +398,20 @@ func (m *Meeting) fill(ctx context.Context, wg *sync.WaitGroup, c *circle, conne
 			within--
 		}
 	}
+	gathers := c.gathers(now)
+	asked := func(p string) bool {
+		s := m.peers[p]
+		return s != nil && !s.busy && len(s.asked) > 0
+	}
+	for _, p := range connected {
+		if _, met := c.met[p]; gathers && !met && c.told[p] == nil {
+			lack-- // one that may be
+		}
+	}
 	var near, far []string
 	for p, r := range c.told {
-		switch s := m.peers[p]; {
-		case r.busy || slices.Contains(connected, p) && (s == nil || s.busy || len(s.asked) == 0):
+		switch {
+		case r.busy || slices.Contains(connected, p) && !asked(p):
 			lack-- // one that will be, if what was told is true
 		case slices.Contains(connected, p):
 			delete(c.told, p) // it was not

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -355,3 +356,39 @@ func over(p *peer) string {
 }
 
 var _ node.Records = (*embedded.Node)(nil)
+
+// TestWhoIsHereMayFollowToo: a newcomer dials nobody while those whom it knows may
+// be about to follow as well, and does once they have not.
+func TestWhoIsHereMayFollowToo(t *testing.T) {
+	hub := newPeer(t)
+	hub.follow(nil, name)
+	other := newPeer(t, hub.Addrs()[0])
+	other.follow(nil, name)
+	until(t, "the hub knows the other", func() bool { return len(hub.Neighbours(name)) == 1 })
+	here := []string{hub.Addrs()[0]}
+	for range 2 {
+		here = append(here, newPeer(t).Addrs()[0])
+	}
+	p := newPeer(t, here...)
+	until(t, "all are connected", func() bool { return len(p.Connected()) == len(here) })
+	at := newClock()
+	d := &dials{Records: p.Node}
+	var rounds atomic.Int32
+	p.follow(func(c *meet.Config) {
+		c.Degree, c.Now, c.Records = 3, at.now, d
+		names := c.Names
+		c.Names = func() []string { rounds.Add(1); return names() }
+	}, name)
+	until(t, "the hub is met", func() bool { return len(p.Neighbours(name)) == 1 })
+	for range 3 { // those that know what the hub has told
+		n := rounds.Load()
+		p.Look()
+		until(t, "a round", func() bool { return rounds.Load() > n })
+	}
+	if n := d.all.Load(); n > 0 {
+		t.Fatalf("a newcomer has dialled %d times", n)
+	}
+	at.forward(3 * time.Second)
+	p.Look()
+	p.meets(other)
+}
