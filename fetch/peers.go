@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"math"
 	"math/bits"
 	"slices"
 	"time"
@@ -88,9 +89,11 @@ type peer struct {
 	crossing int    // blocks that may come though cancelled
 	stray    int    // bytes of parts of such, since the last whole one
 	lag      time.Duration
-	rate     float64  // bytes a second; 0 for not known
+	came     flow
 	usual    *float64 // as peers.rate
 	told     time.Time
+	posed    time.Time // when it was asked what it holds, from posing on; zero once it has said
+	posing   uint32
 	heard    time.Time // last byte
 	gave     time.Time // last block
 	flowed   time.Time // last byte of one
@@ -120,8 +123,8 @@ func (p *peer) latency() time.Duration {
 
 func (p *peer) speed() float64 {
 	switch {
-	case p.rate > 0:
-		return p.rate
+	case p.came.known():
+		return p.came.rate()
 	case p.near:
 		return 20e6
 	}
@@ -186,13 +189,13 @@ func (p *peer) window(leaf int64) int {
 	if p.taken > p.hits {
 		return 1
 	}
-	if p.rate == 0 {
+	if !p.came.known() {
 		if p.near {
 			return 8
 		}
 		return 4
 	}
-	return min(max(2, 1+int(p.rate*(p.latency()+pipe).Seconds()/float64(leaf))), maxWindow)
+	return min(max(2, 1+int(p.came.rate()*(p.latency()+pipe).Seconds()/float64(leaf))), maxWindow)
 }
 
 // room tells whether p may be asked for w as well, a leaf being about so large.
@@ -250,14 +253,27 @@ func (p *peer) sample(a *ask, n int, now time.Time) {
 		}
 		return
 	}
-	r := min(float64(n)/took.Seconds(), 1e9)
-	if p.rate == 0 {
-		p.rate = r
-	} else {
-		p.rate += (r - p.rate) * .3
-	}
-	*p.usual += (r - *p.usual) * .1
+	p.came.add(n, took)
+	*p.usual += (p.came.rate() - *p.usual) * .1
 }
+
+// flow is how much has come of late, in how much time that was waited for: what
+// stood behind a lost packet comes in a heap, after a time in which nothing did.
+type flow struct{ bytes, seconds float64 }
+
+// fading is how much of such time counts, about; what came before fades.
+const fading = 3 * time.Second
+
+// add counts n bytes that came when they had been waited for so long.
+func (f *flow) add(n int, took time.Duration) {
+	fade := math.Exp(-took.Seconds() / fading.Seconds())
+	f.bytes, f.seconds = f.bytes*fade+float64(n), f.seconds*fade+took.Seconds()
+}
+
+func (f *flow) known() bool { return f.seconds > 0 }
+
+// rate is in bytes a second.
+func (f *flow) rate() float64 { return f.bytes / f.seconds }
 
 // delayed notes how long a short answer took.
 func (p *peer) delayed(took time.Duration) {
@@ -434,6 +450,9 @@ func (s *Scheduler) inspect(now time.Time) {
 		return
 	}
 	for _, p := range s.peers.open {
+		for _, a := range p.order { // its way may have become slower, and others due sooner
+			s.press(a.w, now)
+		}
 		s.fill(p, now)
 	}
 	if len(s.peers.open) > 0 {

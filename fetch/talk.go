@@ -63,6 +63,9 @@ func (s *Scheduler) compose(p *peer, b []byte) []byte {
 		if p.told.IsZero() {
 			p.told = s.cfg.Now()
 		}
+		if p.posed.IsZero() {
+			p.posed, p.posing = s.cfg.Now(), base
+		}
 	}
 	b = appendNumbers(b, frameGot, p.got)
 	b = appendNumbers(b, frameCancel, p.cancels)
@@ -123,8 +126,11 @@ func (s *Scheduler) hear(p *peer, kind byte, body []byte) error {
 		if err != nil {
 			return err
 		}
-		if len(held) <= 64 && !p.told.IsZero() && len(p.asks) == 0 {
-			p.delayed(now.Sub(p.told))
+		if base == p.posing && !p.posed.IsZero() {
+			if len(held) <= 64 && len(p.asks) == 0 {
+				p.delayed(now.Sub(p.posed))
+			}
+			p.posed = time.Time{}
 		}
 		s.learn(p, len(held), func(i int) (uint32, bool) { return base + uint32(i), held[i] }, now)
 	case frameGain:
