@@ -226,7 +226,9 @@ func (s *Scheduler) askPeer(w *want, p *peer, now time.Time) {
 	a.due = now.Add(late)
 	w.asks = append(w.asks, a)
 	o := w.offBy(p)
-	p.remember(a, now)
+	if p.remember(a, now); w.Class == node.Now {
+		p.yield(now)
+	}
 	p.wants = append(p.wants, order{w.number, min(w.Class, node.Later), o != nil && o.alone, w.digest})
 	p.poke(true)
 	s.look(w, a.due)

@@ -36,6 +36,63 @@ func TestWhatIsNearlyDueGoesFirst(t *testing.T) {
 	})
 }
 
+// TestASlowWayIsHurriedSooner: over a way that takes longer for a block than the
+// seconds in which others hurry, what is due comes in time, though what is due later
+// was asked for before.
+func TestASlowWayIsHurriedSooner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		all := []node.Block{large(128 << 10), large(128<<10 - 1), large(128<<10 - 2), large(128<<10 - 3), large(128<<10 - 4)}
+		from, _ := w.box("giver", func(c *Config) { c.Upload = 25_000 }, all...)
+		n, one := w.box("one", nil)
+		w.Link(n, from)
+		<-time.After(time.Second)
+		must(t, one, all[0], node.Want{Class: node.Next}) // now it is known how quick it is
+		began := time.Now()
+		for i, b := range all[1:4] {
+			one.Ask(t.Context(), b.CID, node.Want{Class: node.Next, Deadline: began.Add(time.Minute + time.Duration(i)*time.Second)}, func([]byte, error) {})
+		}
+		<-time.After(time.Second)
+		must(t, one, all[4], node.Want{Class: node.Next, Deadline: began.Add(12 * time.Second)})
+		if took := time.Since(began); took > 12*time.Second {
+			t.Errorf("it came after %v", took)
+		}
+	})
+}
+
+// TestWhoIsHurriedLeavesTime: what p is asked for that is due no later comes before a
+// block, and counts; what is due later does not.
+func TestWhoIsHurriedLeavesTime(t *testing.T) {
+	now, usual := time.Unix(1000, 0), 1e6
+	p := &peer{lag: 500 * time.Millisecond, usual: &usual, asks: map[uint32]*ask{}}
+	p.came.add(128<<10, 4*time.Second)
+	due := func(number uint32, in time.Duration, came int64) *want {
+		w := &want{number: number, Want: node.Want{Class: node.Next, Deadline: now.Add(in)}}
+		p.remember(&ask{w: w, peer: p, sent: now, size: 128 << 10, came: came}, now)
+		return w
+	}
+	second, first, third, far := due(1, 20*time.Second, 0), due(2, 10*time.Second, 64<<10), due(3, 30*time.Second, 0), due(4, time.Minute, 0)
+	for w, want := range map[*want]time.Duration{
+		first: soon, second: 2 * (500*time.Millisecond + 6*time.Second), third: mostLead, far: mostLead,
+	} {
+		if got := p.lead(w); got != want {
+			t.Errorf("block %d: %v, and not %v", w.number, got, want)
+		}
+	}
+	p.remember(&ask{w: &want{number: 5, Want: node.Want{Class: node.Now}}, peer: p, sent: now}, now)
+	if got := p.lead(far); got != soon {
+		t.Errorf("while a playhead waits: %v", got)
+	}
+	for _, a := range p.order[:4] {
+		a.pressed = true
+	}
+	first.Deadline = now.Add(soon / 2)
+	p.yield(now)
+	if len(p.hurries) != 3 || p.hurries[0].number != second.number || p.hurries[0].class != node.Next || !p.asks[first.number].pressed || p.asks[third.number].pressed {
+		t.Errorf("for a playhead %+v make way", p.hurries)
+	}
+}
+
 // TestWhoHasGivenIsLikelier, where somebody is about to hear it.
 func TestWhoHasGivenIsLikelier(t *testing.T) {
 	given, unknown := &peer{hits: 1}, &peer{}

@@ -330,6 +330,9 @@ func (s *Scheduler) hurry(w *want, now time.Time) {
 			if a.pressed {
 				class = node.Now // as it was told
 			}
+			if w.Class == node.Now {
+				a.peer.yield(now)
+			}
 			a.peer.hurries = append(a.peer.hurries, order{w.number, class, false, w.digest})
 			a.peer.poke(true)
 			a.due = now.Add(a.peer.silence())
