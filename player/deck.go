@@ -18,6 +18,11 @@ const (
 	blockFrames = 4096
 	// aheadBlocks bounds what a deck decodes ahead: 1.5 s at 44.1 kHz.
 	aheadBlocks = 16
+	// headStart is how many blocks beyond its first a deck has decoded when it
+	// begins, unless they take longer than headWait: by its first alone it ran dry
+	// where the next came 40 ms late, on a machine that is busy.
+	headStart = 3
+	headWait  = 15 * time.Millisecond
 )
 
 // block is a stretch of decoded sound; the last one of a track has no frames.
@@ -153,6 +158,23 @@ func (d *deck) run(ctx context.Context, dec audio.Decoder) {
 			return
 		}
 		if last {
+			return
+		}
+	}
+}
+
+// lead has a deck that begins decode a little ahead.
+func (d *deck) lead(ctx context.Context) {
+	late := time.NewTimer(headWait)
+	defer late.Stop()
+	for len(d.full) < headStart {
+		select {
+		case <-late.C:
+			return
+		case <-d.came:
+		case <-d.done:
+			return
+		case <-ctx.Done():
 			return
 		}
 	}

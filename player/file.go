@@ -125,6 +125,12 @@ func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
+// until is how long after byte at is heard leaf k is needed: what lies before it
+// is no sound while its chunk of the cipher is not whole.
+func (f *file) until(k int, at int64) time.Duration {
+	return time.Duration(float64(max(0, f.tree.Leaves[k].At-unread-at)) / f.pace * float64(time.Second))
+}
+
 // look asks for the leaves that will be heard soon after byte at of leaf i, and
 // lets go of those before the last where one is read after the other.
 func (f *file) look(i int, at int64) {
@@ -139,7 +145,7 @@ func (f *file) look(i int, at int64) {
 	f.read = i
 	f.mu.Unlock()
 	for k := i + 1; k < len(f.tree.Leaves) && k <= i+maxAhead; k++ {
-		in := time.Duration(float64(f.tree.Leaves[k].At-at) / f.pace * float64(time.Second))
+		in := f.until(k, at)
 		if in > ahead && k > i+1 {
 			return
 		}

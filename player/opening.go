@@ -122,7 +122,8 @@ func (b *Playback) levelledSound(ctx context.Context, o *opening) (*deck, *block
 	return d, first, err
 }
 
-// firstSound opens a deck and waits until it has sound.
+// firstSound opens a deck and waits until it has sound, and enough for whoever
+// decodes the rest not to be held to the moment.
 func (b *Playback) firstSound(ctx context.Context, o *opening) (*deck, *block, error) {
 	open := func() (*deck, error) { return b.p.openDeck(ctx, o.item, o.pass.unlocked, o.in, o.urge) }
 	if o.item.clip != nil {
@@ -137,6 +138,7 @@ func (b *Playback) firstSound(ctx context.Context, o *opening) (*deck, *block, e
 		if first.frames > 0 {
 			own := d.cancel
 			d.cancel = func() { own(); o.cancel() }
+			d.lead(ctx)
 			return d, first, nil
 		}
 		if err = first.err; errors.Is(err, io.EOF) {

@@ -110,3 +110,28 @@ func TestWhatStandsByIsInNoHurry(t *testing.T) {
 		}
 	})
 }
+
+// TestALeafIsDueWhenItsChunkIs: what begins in a leaf that has come is sealed with what
+// comes with the next: that one is wanted so much sooner.
+func TestALeafIsDueWhenItsChunkIs(t *testing.T) {
+	s := store{}
+	var links []cid.Cid
+	var sizes []uint64
+	for i := range 3 {
+		links, sizes = append(links, s.leaf(make([]byte, 128<<10+i))), append(sizes, uint64(128<<10+i))
+	}
+	f, err := s.open(t, s.branch(links, sizes), 3*128<<10+3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pace := float64(3*128<<10+3) / 10
+	for _, c := range []struct {
+		leaf  int
+		at    int64
+		bytes int64
+	}{{0, 0, 0}, {1, 0, 128<<10 - unread}, {1, 128<<10 - 1, 0}, {2, 0, 256<<10 + 1 - unread}, {2, 100 << 10, 156<<10 + 1 - unread}} {
+		if in, want := f.until(c.leaf, c.at), time.Duration(float64(c.bytes)/pace*float64(time.Second)); in != want {
+			t.Errorf("leaf %d is due %v after byte %d, and not %v", c.leaf, in, c.at, want)
+		}
+	}
+}

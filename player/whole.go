@@ -29,16 +29,15 @@ const (
 )
 
 // lacks is the first leaf of a deck's track, from leaf i on, that is not on
-// this box, and when it is heard after the track's beginning; -1 where all is
+// this box, and when it is needed after the track's beginning; -1 where all is
 // here. A store that cannot say has it.
 func (p *Player) lacks(ctx context.Context, d *deck, i int) (int, time.Duration) {
 	if p.cfg.Held == nil || d.file == nil {
 		return -1, 0
 	}
 	for ; i < len(d.file.tree.Leaves); i++ {
-		l := &d.file.tree.Leaves[i]
-		if has, err := p.cfg.Held.Has(ctx, l.CID); err == nil && !has {
-			return i, time.Duration(float64(l.At) / d.file.pace * float64(time.Second))
+		if has, err := p.cfg.Held.Has(ctx, d.file.tree.Leaves[i].CID); err == nil && !has {
+			return i, d.file.until(i, 0)
 		}
 	}
 	return -1, 0
