@@ -205,9 +205,19 @@ func (p *peer) room(w *want, leaf int64, now time.Time) bool {
 	case w.urgent(now):
 		return n < maxWindow+16
 	case w.Class == node.Next:
-		return n < p.window(leaf)+4
+		return n < maxWindow+16 && p.ahead(w) < p.window(leaf)+4
 	}
 	return n < p.window(leaf)
+}
+
+// ahead is how many blocks p is asked for that are due no later than w.
+func (p *peer) ahead(w *want) (n int) {
+	for _, o := range p.order {
+		if !w.before(o.w) {
+			n++
+		}
+	}
+	return n
 }
 
 func (p *peer) remember(a *ask, now time.Time) {

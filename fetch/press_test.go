@@ -153,3 +153,26 @@ func TestWhoIsFarTakesNobodysTurn(t *testing.T) {
 		t.Errorf("given: %v, %+v; %d of %d turns, %d granted", any, o, g.turns.held, held, c.granted)
 	}
 }
+
+// TestWhatIsDueLaterTakesNoRoom: what is due next is asked of a peer that has been
+// asked for as much as there is room for, and all of it due later.
+func TestWhatIsDueLaterTakesNoRoom(t *testing.T) {
+	now, usual := time.Unix(1000, 0), 1e6
+	p := &peer{usual: &usual, asks: map[uint32]*ask{}}
+	p.came.add(128<<10, 4*time.Second)
+	due := func(number uint32, in time.Duration) *want {
+		return &want{number: number, Want: node.Want{Class: node.Next, Deadline: now.Add(in)}}
+	}
+	for i := range uint32(6) {
+		p.remember(&ask{w: due(i, time.Minute), peer: p, sent: now, size: 128 << 10}, now)
+	}
+	if p.room(due(10, 2*time.Minute), 128<<10, now) || !p.room(due(11, 10*time.Second), 128<<10, now) {
+		t.Errorf("room for what is due later: %v; sooner: %v", p.room(due(10, 2*time.Minute), 128<<10, now), p.room(due(11, 10*time.Second), 128<<10, now))
+	}
+	for i := range uint32(maxWindow + 10) {
+		p.remember(&ask{w: due(20+i, time.Minute), peer: p, sent: now}, now)
+	}
+	if p.room(due(100, 10*time.Second), 128<<10, now) {
+		t.Error("there is no end to the room")
+	}
+}
