@@ -135,3 +135,55 @@ func TestALeafIsDueWhenItsChunkIs(t *testing.T) {
 		}
 	}
 }
+
+// stalling is a slowly of which one block does not come.
+type stalling struct {
+	slowly
+	never cid.Cid
+}
+
+func (s stalling) Get(ctx context.Context, c cid.Cid, want node.Want) ([]byte, error) {
+	if c == s.never {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return s.slowly.Get(ctx, c, want)
+}
+
+// TestWhatComesInTimeIsNotShort: a track in line of which all comes in time, by how it
+// has come so far, is as good as whole; and is short when it comes no more.
+func TestWhatComesInTimeIsNotShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := slowly{store{}, 2 * time.Second, &sync.Map{}}
+		var links []cid.Cid
+		var sizes []uint64
+		for i := range 2 {
+			links, sizes = append(links, s.leaf(make([]byte, 128<<10+i))), append(sizes, uint64(128<<10+i))
+		}
+		stalls := stalling{s, links[1]}
+		f, err := s.open(t, s.branch(links, sizes), 2*128<<10+1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.pace /= 4 // 40 s
+		b := &Playback{p: &Player{cfg: Config{Fetch: stalls, Held: s, Now: time.Now, Patience: time.Minute}}, opened: make(chan struct{}, 1)}
+		o := &opening{since: time.Now(), urge: within(time.Now(), 0)}
+		ctx, cancel := context.WithCancel(t.Context())
+		went := make(chan struct{})
+		go func() { b.watch(ctx, o, &deck{file: f}); close(went) }()
+		wait(time.Second + time.Millisecond)
+		if !o.short.Load() {
+			t.Error("nothing is here, and it is not short")
+		}
+		wait(2 * time.Second)
+		if o.short.Load() || o.thin.Load() {
+			t.Errorf("it comes in time: short %v, thin %v", o.short.Load(), o.thin.Load())
+		}
+		wait(20 * time.Second)
+		if !o.short.Load() || !o.thin.Load() {
+			t.Errorf("it comes no more: short %v, thin %v", o.short.Load(), o.thin.Load())
+		}
+		cancel()
+		<-went
+	})
+}

@@ -70,23 +70,29 @@ func (p *Player) patient(ctx context.Context, c cid.Cid) bool {
 
 // watch keeps o.short and o.thin true while it is in line, and asks for the
 // blocks that are not here, one after the other. A track is short while one of
-// its first is not here, or any that cannot be had.
+// its first is not here, unless all come in time as they have come so far, or while
+// there is any that cannot be had.
 func (b *Playback) watch(ctx context.Context, o *opening, d *deck) {
 	failed, i := false, 0
 	var line pace
 	for !o.taken.Load() && ctx.Err() == nil {
 		var in time.Duration
 		i, in = b.p.lacks(ctx, d, i)
-		short := i >= 0 && (failed || in < sure)
-		thin := i >= 0 && line.thin(o.since, d.file, i)
-		same := o.short.Swap(short) == short
-		if o.thin.Swap(thin) != thin || !same {
-			poke(b.opened)
-		}
+		b.judge(o, d, &line, i, in, failed)
 		if i < 0 {
 			return
 		}
-		if failed = !b.p.ask(ctx, d.file.tree.Leaves[i].CID, o.urge.lead(b.p.cfg.Now())+in); !failed {
+		came := make(chan bool, 1)
+		go func() { came <- b.p.ask(ctx, d.file.tree.Leaves[i].CID, o.urge.lead(b.p.cfg.Now())+in) }()
+		for waiting := true; waiting; {
+			select {
+			case ok := <-came:
+				failed, waiting = !ok, false
+			case <-time.After(recheck): // what does not come makes the line slower
+				b.judge(o, d, &line, i, in, failed)
+			}
+		}
+		if !failed {
 			i++
 			continue
 		}
@@ -94,6 +100,17 @@ func (b *Playback) watch(ctx context.Context, o *opening, d *deck) {
 		case <-time.After(recheck):
 		case <-ctx.Done():
 		}
+	}
+}
+
+// judge sets o.short and o.thin, leaf i being the first that is not here and due so
+// long after its beginning; none is where i is below 0.
+func (b *Playback) judge(o *opening, d *deck, line *pace, i int, in time.Duration, failed bool) {
+	thin := i >= 0 && line.thin(o.since, d.file, i)
+	short := i >= 0 && (failed || in < sure && (thin || !line.known(d.file, i)))
+	same := o.short.Swap(short) == short
+	if o.thin.Swap(thin) != thin || !same {
+		poke(b.opened)
 	}
 }
 
@@ -113,14 +130,19 @@ func (l *pace) thin(lined time.Time, f *file, i int) bool {
 			l.since, l.from = time.Now(), at // the beginning was here
 		}
 	}
-	took := time.Since(l.since)
-	if at <= l.from || took < measured {
-		return false // nobody knows
+	if !l.known(f, i) {
+		return false
 	}
+	took := time.Since(l.since)
 	rate := float64(at-l.from) / took.Seconds()
 	next := f.tree.Size
 	if i+1 < len(f.tree.Leaves) {
 		next = f.tree.Leaves[i+1].At
 	}
 	return float64(next-at)/(caution*rate) > float64(max(0, at-unread))/f.pace || float64(f.tree.Size-at)/rate > float64(f.tree.Size)/f.pace
+}
+
+// known tells whether it has come for long enough to say, up to leaf i.
+func (l *pace) known(f *file, i int) bool {
+	return !l.since.IsZero() && f.tree.Leaves[i].At > l.from && time.Since(l.since) >= measured
 }
