@@ -269,7 +269,7 @@ func (s *Scheduler) putOff(p *peer, number uint32, wait time.Duration, refs []re
 		o.named = append(o.named, r.peer)
 		s.introduced(p, r, w, now)
 	}
-	if len(refs) > 0 && s.alone(p) && !slices.ContainsFunc(o.named, s.reachable) {
+	if len(refs) > 0 && s.alone(p) && !s.accompanied(w, now) && !slices.ContainsFunc(o.named, s.reachable) {
 		o.alone, o.until = true, now
 	}
 	s.next(w, now)
