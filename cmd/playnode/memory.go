@@ -27,7 +27,7 @@ const (
 	// memoryPeriod is how often it is looked at whether that still fits.
 	memoryPeriod = 2 * time.Second
 	// calm is after how many periods in which nothing was collected the system is
-	// given back what the heap has free.
+	// given back what the heap has free, and the program's own pages.
 	calm = 10
 )
 
@@ -74,6 +74,7 @@ func fitMemory(ctx context.Context, growth bool) {
 			for range 2 { // what a pool held is let go by the second collection
 				debug.FreeOSMemory()
 			}
+			unmapProgram()
 		}
 		if p := heapGrowth(live, heap[2].Value.Uint64()+heap[3].Value.Uint64(), busy); growth && p != grows {
 			debug.SetGCPercent(p)

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// unmapProgram does something on Linux alone.
+func unmapProgram() {}
