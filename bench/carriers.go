@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -234,129 +231,6 @@ func numberAfter(text, word string) (int64, error) {
 		return 0, fmt.Errorf("%q is not in what was printed", word)
 	}
 	return strconv.ParseInt(digits, 10, 64)
-}
-
-// torrents is the BitTorrent client that anacrolix/torrent comes with: over TCP,
-// with peer exchange, and without DHT or trackers, as nothing leads out.
-type torrents struct {
-	r       *runner
-	dir     string
-	file    string
-	mu      sync.Mutex // guards what follows
-	clients map[int]*torrent
-	know    map[int][]int
-	at      map[int]*netns.Box
-}
-
-// torrent is one client that runs.
-type torrent struct {
-	cmd  *exec.Cmd
-	said *bufio.Reader
-	rest strings.Builder
-}
-
-func (t *torrents) start(i int) error {
-	dir := filepath.Join(t.dir, strconv.Itoa(i))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	at := t.at[i]
-	args := append(at.Within(), filepath.Join(t.r.Tools, "bin/torrent"), "download", "--seed", "--stats", "--addr", fmt.Sprintf("%s:%d", listenAt(at), port),
-		// With less, its 1.59.1 stops answering once it owes a peer several pieces.
-		"--max-alloc-peer-request-data-per-conn", "16MB",
-		"--no-dht", "--no-port-forward", "--no-utp-peers", "--no-webtorrent", "--no-ipv6", "--no-progress")
-	for _, p := range t.know[i] {
-		args = append(args, "--test-peer", fmt.Sprintf("%s:%d", listenAt(t.at[p]), port))
-	}
-	c := &torrent{cmd: exec.CommandContext(t.r.ctx, args[0], append(args[1:], t.file)...)}
-	c.cmd.Dir = dir
-	out, in, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	c.cmd.Stdout, c.cmd.Stderr = in, in
-	err = c.cmd.Start()
-	in.Close()
-	if err != nil {
-		return err
-	}
-	c.said = bufio.NewReader(out)
-	t.mu.Lock()
-	t.clients[i] = c
-	t.mu.Unlock()
-	for {
-		line, err := c.said.ReadString('\n')
-		c.rest.WriteString(line)
-		if strings.Contains(line, "downloaded ALL the torrents") {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("torrent: %w: %s", err, c.rest.String())
-		}
-	}
-}
-
-func (t *torrents) seed(at *netns.Box, music string) error {
-	t.clients, t.know, t.at = map[int]*torrent{}, map[int][]int{}, map[int]*netns.Box{0: at}
-	t.file = filepath.Join(t.dir, "music.torrent")
-	home := filepath.Join(t.dir, "0")
-	if err := os.MkdirAll(home, 0o755); err != nil {
-		return err
-	}
-	if err := os.CopyFS(filepath.Join(home, filepath.Base(music)), os.DirFS(music)); err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(t.r.ctx, filepath.Join(t.r.Tools, "bin/torrent"), "create", "--empty-announce-list", "--piece-length", "262144", music)
-	text, err := cmd.Output()
-	if err != nil {
-		return fmt.Errorf("torrent create: %w", err)
-	}
-	if err := os.WriteFile(t.file, text, 0o644); err != nil {
-		return err
-	}
-	return t.start(0)
-}
-
-// enter only notes who knows whom: a client fetches as it starts.
-func (t *torrents) enter(i int, at *netns.Box, know []int) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.know[i], t.at[i] = know, at
-	return nil
-}
-
-func (t *torrents) fetch(i int) error { return t.start(i) }
-
-// twice ends the client, which then tells.
-func (t *torrents) twice(i int) (int64, error) {
-	c := t.clients[i]
-	c.end()
-	all := c.rest.String()
-	read, err := numberAfter(all, "BytesReadData:")
-	if err != nil {
-		return 0, err
-	}
-	useful, err := numberAfter(all, "BytesReadUsefulData:")
-	return read - useful, err
-}
-
-func (c *torrent) end() {
-	if c.cmd.ProcessState != nil {
-		return
-	}
-	c.cmd.Process.Signal(os.Interrupt)
-	text, _ := io.ReadAll(c.said)
-	c.rest.Write(text)
-	c.cmd.Wait()
-}
-
-func (t *torrents) close() {
-	var wg sync.WaitGroup
-	for _, c := range t.clients {
-		wg.Go(c.end)
-	}
-	wg.Wait()
-	os.RemoveAll(t.dir)
 }
 
 // plain is a web server, and who downloads from it, hashing and syncing.

@@ -129,6 +129,11 @@ func (r *runner) fromDisk(size string, n, rounds int) error {
 		return err
 	}
 	defer stop()
+	seed, err := r.seeded(filepath.Join(dir, "seed"), filepath.Join(dir, "files"))
+	if err != nil {
+		return err
+	}
+	defer seed.end()
 	for i := range rounds {
 		repo := func(name string) string { return filepath.Join(dir, name+strconv.Itoa(i)) }
 		for _, step := range []func() error{
@@ -137,6 +142,9 @@ func (r *runner) fromDisk(size string, n, rounds int) error {
 			},
 			func() error {
 				return r.pinned("fetch kubo "+size, repo("kubo-b"), addr, strings.TrimSpace(root.String()))
+			},
+			func() error {
+				return r.leeched("fetch torrent "+size, repo("torrent"), seed)
 			},
 			func() error {
 				return r.pinned("fetch to kubo "+size, repo("kubo-c"), s.daemon.Addrs[0], s.manifest)
@@ -174,6 +182,63 @@ func (r *runner) pinned(what, repo, addr, root string) error {
 	defer cancel()
 	k.ctx = ctx
 	return r.time(what, func() error { return k.run(nil, "pin", "add", root) })
+}
+
+// seeds is a BitTorrent client that has files, what describes them, and where it
+// listens.
+type seeds struct {
+	*torrent
+	file, addr string
+}
+
+// seeded begins one in dir, with a copy of music.
+func (r *runner) seeded(dir, music string) (s seeds, err error) {
+	s.file = dir + ".torrent"
+	if err := r.layTorrent(music, dir, s.file); err != nil {
+		return s, err
+	}
+	if s.addr, err = freeAddr(); err != nil {
+		return s, err
+	}
+	if s.torrent, err = r.torrent(nil, dir, s.file, s.addr); err != nil {
+		return s, err
+	}
+	if err := s.whole(); err != nil {
+		s.end()
+		return s, err
+	}
+	return s, nil
+}
+
+// freeAddr is one that nobody listens at, for who does not tell which port it was
+// given.
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// leeched times a new BitTorrent client, its start included, until it has all that
+// seeds have.
+func (r *runner) leeched(what, dir string, from seeds) error {
+	defer os.RemoveAll(dir)
+	addr, err := freeAddr()
+	if err != nil {
+		return err
+	}
+	var c *torrent
+	err = r.time(what, func() (err error) {
+		if c, err = r.torrent(nil, dir, from.file, addr, from.addr); err != nil {
+			return err
+		}
+		return within(stuck, c.whole)
+	})
+	if c != nil {
+		c.end()
+	}
+	return err
 }
 
 // downloaded times plain HTTP of n files, each hashed and synced.
@@ -255,7 +320,8 @@ func (r *runner) fetchingPage(b *bytes.Buffer) {
 	fmt.Fprintf(b, "| disk to disk, loopback, seconds | 100 MiB | 1 GiB |\n|---|---:|---:|\n")
 	for _, row := range [][2]string{
 		{"fetch peers", "`playnode follow --once`, from a peer"}, {"fetch gateway", "`playnode follow --once`, from a gateway"},
-		{"fetch kubo", "`ipfs pin add`, Kubo to Kubo"}, {"fetch to kubo", "`ipfs pin add`, ours to Kubo"}, {"fetch http", "plain HTTP, sha256, fsync"},
+		{"fetch kubo", "`ipfs pin add`, Kubo to Kubo"}, {"fetch torrent", "a BitTorrent client, its start included, without fsync"},
+		{"fetch to kubo", "`ipfs pin add`, ours to Kubo"}, {"fetch http", "plain HTTP, sha256, fsync"},
 	} {
 		fmt.Fprintf(b, "| %s | %.2f | %.2f |\n", row[1], r.median(row[0]+" 100 MiB"), r.median(row[0]+" 1 GiB"))
 	}
