@@ -19,8 +19,9 @@ const (
 type guest struct {
 	addrs   []string
 	dialled bool // by others, it says
+	late    bool // a turn of its has ended before its block had come
 	owes    int  // blocks given to it that nobody else has been seen to have
-	gives   int  // those that somebody has
+	gives   int  // those that somebody has, and what it has given here
 }
 
 // guest is what is known of a peer, from now on.
@@ -41,6 +42,16 @@ func (l *ledger) guest(peer string) *guest {
 
 // proven tells whether x gives on what it is given, as far as is known.
 func (x *guest) proven() bool { return x != nil && x.gives > 0 && x.owes <= maxOwed+x.gives/2 }
+
+// given notes that peer has given a block here: it gives on what it is given, also
+// what is given to it by others.
+func (g *giver) given(peer string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if x := g.ledger.guests[peer]; x != nil {
+		x.gives++
+	}
+}
 
 // admit gives a stream its place; a peer's new one goes before its old. Else it
 // returns what is to be said to it.

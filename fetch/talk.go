@@ -330,6 +330,7 @@ func (s *Scheduler) whole(p *peer, number uint32, a *ask, data []byte, n int) er
 	if err := node.Verify(a.w.id, data); err != nil {
 		return fmt.Errorf("%w: %w", errLiar, err)
 	}
+	s.giver.given(p.id)
 	return s.brought(p, a, data)
 }
 

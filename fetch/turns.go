@@ -25,6 +25,7 @@ const (
 // turns is who may give a block, and who waits. Guarded by giver.mu.
 type turns struct {
 	held    int       // granted, or under way
+	shut    bool      // as of seesShut
 	waiting []*client // as they came
 	// took is about how long a block takes until it has arrived: what the median
 	// of the peers takes that were given to of late. A line that is slow is slow
@@ -107,10 +108,26 @@ func (g *giver) rank(c *client) int {
 	if x != nil {
 		rank += min(x.owes/maxOwed, 8)
 	}
-	if x == nil || x.dialled || !x.proven() {
+	if x == nil || x.dialled || !x.proven() && !(g.turns.shut && x.owes == 0 && !x.late && g.own(c)) {
 		rank++
 	}
 	return rank
+}
+
+// own tells whether c waits for what has not come from others. g.mu is held.
+func (g *giver) own(c *client) bool {
+	return slices.ContainsFunc(c.orders, func(o order) bool { return !g.ledger.came(o.digest) })
+}
+
+// seesShut tells whether somebody is given to who cannot be dialled, and gives on
+// what it is given. g.mu is held.
+func (g *giver) seesShut() bool {
+	for _, c := range g.clients {
+		if x := g.ledger.guests[c.peer]; x != nil && !x.dialled && x.proven() {
+			return true
+		}
+	}
+	return false
 }
 
 // alone tells whether the only one who waits has all turns, and room for more.
@@ -122,6 +139,7 @@ func (t *turns) alone() bool {
 // grant gives turns to who waits, the most urgent first, then by turns. g.mu
 // is held.
 func (g *giver) grant() {
+	g.turns.shut = len(g.turns.waiting) > 1 && g.seesShut()
 	for len(g.turns.waiting) > 0 && (g.turns.held < g.turns.abreast() || g.turns.alone()) {
 		best := 0
 		for i, c := range g.turns.waiting {
@@ -167,6 +185,7 @@ func (g *giver) overdue(c *client, now time.Time) {
 				c.late = map[uint32]time.Time{}
 			}
 			c.late[k] = began
+			g.ledger.guest(c.peer).late = true
 		}
 	}
 	for _, began := range c.late {

@@ -3,6 +3,7 @@ package fetch
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"playnode/node"
@@ -132,4 +133,92 @@ func TestWhoCannotBeDialledIsFedFirst(t *testing.T) {
 			c.granted = 0
 		}
 	}
+}
+
+// TestWhoCannotBeDialledMayBegin: one who cannot be dialled and has given nothing yet
+// is fed as early as one who gives on what it is given, while there is such a one, as
+// long as it owes nothing and has let no turn end: what nobody else gives, and no more
+// than one block.
+func TestWhoCannotBeDialledMayBegin(t *testing.T) {
+	g := newGiver(Config{Now: func() time.Time { return time.Unix(1000, 0) }}, nil, nil)
+	at := func(name string, h hello) *client {
+		c := &client{peer: name, orders: []order{{number: 1, class: node.Later, digest: Digest{1}}}}
+		g.hear(c, frameHello, appendHello(nil, h)[4:])
+		g.clients[name] = c
+		return c
+	}
+	open, shut := at("open", hello{dialled: true}), at("shut", hello{})
+	sooner := func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.turns.waiting = []*client{open, shut}
+		g.turns.held = leastTurns
+		g.grant()
+		return g.rank(shut) < g.rank(open)
+	}
+	if sooner() {
+		t.Error("it is, though nobody who cannot be dialled is known to give")
+	}
+	at("friend", hello{})
+	g.given("friend")
+	if !sooner() {
+		t.Error("it waits behind who can be dialled")
+	}
+	x := g.ledger.guest("shut")
+	if x.owes = 1; sooner() {
+		t.Error("it is, though nobody has seen what it was given")
+	}
+	x.owes = 0
+	if g.ledger.gained(Digest{1}); sooner() {
+		t.Error("it is given what others have as well")
+	}
+	g.ledger = newLedger()
+	open, shut = at("open", hello{dialled: true}), at("shut", hello{})
+	at("friend", hello{})
+	g.given("friend")
+	shut.flying = map[uint32]time.Time{2: time.Unix(990, 0)}
+	g.turns.held = 1
+	g.mu.Lock()
+	g.overdue(shut, time.Unix(1000, 0))
+	g.mu.Unlock()
+	if sooner() {
+		t.Error("it is, though it has let a turn end")
+	}
+}
+
+// TestWhoHasGivenHereGivesOn: a peer is seen to give by what it gives here, and not by
+// what it gives wrong.
+func TestWhoHasGivenHereGivesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		ours, theirs := leaf(1), leaf(2)
+		n, s := w.box("one", nil, ours)
+		m, o := w.box("two", nil, theirs)
+		liar := w.giver("liar", func(st node.Stream, orders []order) {
+			for _, q := range orders {
+				st.Write(append(appendHead(nil, frameBlock, 6), byte(q.number>>24), byte(q.number>>16), byte(q.number>>8), byte(q.number), 1, 2))
+			}
+		})
+		w.Link(n, m)
+		must(t, o, ours, node.Want{Class: node.Later})
+		gives := func(id string) int {
+			s.giver.mu.Lock()
+			defer s.giver.mu.Unlock()
+			return s.giver.ledger.guest(id).gives
+		}
+		if k := gives(m.ID()); k != 0 {
+			t.Fatalf("it was seen to give %d blocks, and has given none", k)
+		}
+		gives(liar.ID())
+		must(t, s, theirs, node.Want{Class: node.Later})
+		if k := gives(m.ID()); k != 1 {
+			t.Errorf("it was seen to give %d blocks, and has given one", k)
+		}
+		w.Link(n, liar)
+		s.Ask(t.Context(), leaf(3).CID, node.Want{Class: node.Now}, func([]byte, error) {})
+		<-time.After(time.Second)
+		if k := gives(liar.ID()); k != 0 || len(s.Liars()) != 1 {
+			t.Errorf("%d liars, seen to give %d blocks", len(s.Liars()), k)
+		}
+	})
 }
