@@ -101,7 +101,9 @@ const maxOwed = 2
 // rank is when c comes among those who wait: the lower the sooner. One that cannot
 // be dialled, and gives on what it is given, goes before the others as if it were
 // more urgent by a class: they can have a block from it, and it from few. Who has
-// given nothing yet may only say so. g.mu is held.
+// given nothing yet may only say so: it may begin with what nobody else gives, where
+// others like it are seen to give on, while it owes nothing and has let no turn end.
+// g.mu is held.
 func (g *giver) rank(c *client) int {
 	rank := int(c.urgent())
 	x := g.ledger.guests[c.peer]
