@@ -348,8 +348,14 @@ func TestWhoGaveNothingComesLast(t *testing.T) {
 			<-time.After(400 * time.Millisecond)
 			give(st, o)
 		})
+		first := make(chan error, 1)
+		s.Ask(t.Context(), blocks[0].CID, node.Want{Class: node.Later}, func(_ []byte, err error) { first <- err })
+		<-time.After(100 * time.Millisecond) // it is asked of the only one there is
 		w.Link(n, slow.Node)
-		for _, b := range blocks {
+		if err := <-first; err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range blocks[1:] {
 			must(t, s, b, node.Want{Class: node.Later})
 		}
 		if n := len(boaster.wants()); n != 1 {
