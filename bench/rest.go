@@ -38,8 +38,9 @@ type rested struct {
 	table, what string
 	// peers is how many it was connected with at the end.
 	peers int
-	// up and down are in MB an hour, cpu in percent of a core, memory in MB.
-	up, down, cpu, memory float64
+	// up and down are in MB an hour, cpu in percent of a core, memory in MB, and of
+	// that own what is in no file.
+	up, down, cpu, memory, own float64
 }
 
 // sleeper is a process that is measured at rest: what it is, where it runs, and
@@ -107,7 +108,7 @@ func (r *runner) atRest(all ...sleeper) error {
 			return err
 		}
 		row := rested{
-			table: s.table, what: s.what, cpu: 100 * (cpu(s.pid) - used[i]) / 3600 / hours, memory: memory(s.pid, "VmRSS"),
+			table: s.table, what: s.what, cpu: 100 * (cpu(s.pid) - used[i]) / 3600 / hours, memory: memory(s.pid, "VmRSS"), own: memory(s.pid, "RssAnon"),
 			up: float64(after.Sent-lines[i].Sent) / hours / 1e6, down: float64(after.Received-lines[i].Received) / hours / 1e6,
 		}
 		if row.peers, err = s.peers(); err != nil {
@@ -263,16 +264,16 @@ func (r *runner) restPage(b *bytes.Buffer) {
 		fmt.Fprint(b, "Not measured: it takes Linux and root.\n")
 		return
 	}
-	fmt.Fprintf(b, "What has nothing to do, each in a namespace of its own: %s after the last has come, for %s, at its line's counters, headers included. When it began %.0f processes wanted the cores (load average of a minute).\n", settling, resting, r.restLoad)
+	fmt.Fprintf(b, "What has nothing to do, each in a namespace of its own: %s after the last has come, for %s, at its line's counters, headers included. When it began %.0f processes wanted the cores (load average of a minute). What is resident and not its own is mapped from the program's file, of which a daemon of ours that is calm has most unmapped: the system's cache keeps it.\n", settling, resting, r.restLoad)
 	for _, t := range []struct{ table, words string }{
 		{"venues", fmt.Sprintf("All venues follow one DJ and hold what she has published. Those that are not measured are libp2p hosts that keep the name and meet one another as venues do, and hold no blocks, %d at an address.", home)},
 		{"peers", fmt.Sprintf("The peers are libp2p hosts without blocks, on TCP, %d at an address, and each dials again whenever it is not connected. The box of 1 GB has room for 128.", home)},
 		{"catalogues", fmt.Sprintf("A catalogue in a small swarm: a DJ and %d venues, one of them measured, which has a lease; and a Kubo that has pinned the same blocks.", restSwarm)},
 	} {
-		fmt.Fprintf(b, "\n%s\n\n| | connected | up, MB an hour | down, MB an hour | CPU, %% of a core | resident, MB |\n|---|---:|---:|---:|---:|---:|\n", t.words)
+		fmt.Fprintf(b, "\n%s\n\n| | connected | up, MB an hour | down, MB an hour | CPU, %% of a core | resident, MB | of that own |\n|---|---:|---:|---:|---:|---:|---:|\n", t.words)
 		for _, row := range r.restRows {
 			if row.table == t.table {
-				fmt.Fprintf(b, "| %s | %d | %.2f | %.2f | %.2f | %.0f |\n", row.what, row.peers, row.up, row.down, row.cpu, row.memory)
+				fmt.Fprintf(b, "| %s | %d | %.2f | %.2f | %.2f | %.0f | %.0f |\n", row.what, row.peers, row.up, row.down, row.cpu, row.memory, row.own)
 			}
 		}
 	}
