@@ -103,7 +103,8 @@ type peer struct {
 	lies     int // blocks it said it held, and did not give
 	saved    time.Time
 	spoke    bool
-	mute     bool          // it has let a playhead wait, or what is next, and said nothing since
+	mute     bool          // it has let a playhead wait, and said nothing since
+	still    bool          // or what is next: it may have a slow line, and is asked all the same
 	full     time.Duration // it has no room for us for so long
 	reading  bool          // a block of its is coming
 }

@@ -162,7 +162,7 @@ func (s *Scheduler) guess(w *want, now time.Time) {
 // anything: whether it answers nobody knows, and waiting to see costs as much as an
 // answer. s.mu is held.
 func (s *Scheduler) beside(w *want, p *peer, now time.Time) {
-	if (p.mute && (w.urgent(now) || w.Class == node.Next) || !p.spoke && w.Class == node.Now) && s.askSource(w, now) {
+	if (p.mute && w.urgent(now) || p.still && w.Class == node.Next || !p.spoke && w.Class == node.Now) && s.askSource(w, now) {
 		s.swarm.Rescued++
 	}
 }
@@ -261,7 +261,7 @@ func (s *Scheduler) rescue(w *want, now time.Time) {
 		}
 	}
 	if p := last.peer; p != nil && (w.urgent(now) || w.Class == node.Next) && !p.heard.After(last.sent) {
-		p.mute = true
+		p.mute, p.still = p.mute || w.urgent(now), true
 		s.distrust(now)
 	}
 	if last.peer == nil && now.Sub(last.sent) >= briefly {
@@ -310,9 +310,9 @@ func (s *Scheduler) rescue(w *want, now time.Time) {
 }
 
 // distrust has the company come after the other sources where all who are connected
-// exchange blocks with us, and are mute. s.mu is held.
+// exchange blocks with us, and are still. s.mu is held.
 func (s *Scheduler) distrust(now time.Time) {
-	if s.peers.opening+len(s.peers.met) > 0 || slices.ContainsFunc(s.peers.open, func(p *peer) bool { return !p.mute }) {
+	if s.peers.opening+len(s.peers.met) > 0 || slices.ContainsFunc(s.peers.open, func(p *peer) bool { return !p.still }) {
 		return
 	}
 	for _, f := range s.sources {

@@ -119,7 +119,7 @@ func (s *Scheduler) hear(p *peer, kind byte, body []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.cfg.Now()
-	p.heard, p.spoke, p.mute = now, true, false
+	p.heard, p.spoke, p.mute, p.still = now, true, false, false
 	switch kind {
 	case frameHeld:
 		base, held, err := parseHeld(body)
@@ -380,7 +380,7 @@ func (s *Scheduler) readPiece(p *peer, a *ask, b []byte) error {
 		}
 		noted = now
 		s.mu.Lock()
-		p.heard, p.spoke, p.mute, p.flowed = now, true, false, now
+		p.heard, p.spoke, p.mute, p.still, p.flowed = now, true, false, false, now
 		if a != nil {
 			a.came, came = a.came+came, 0
 		}
