@@ -137,6 +137,17 @@ func (w *stage) stranger(name string, want func(st node.Stream, o order)) *stran
 	return x
 }
 
+// mute is a peer that hears all that is said, and says nothing.
+func (w *stage) mute() *memory.Node {
+	n := w.Node("mute")
+	w.t.Cleanup(func() { n.Close() })
+	n.Handle(BlocksProtocol, func(_ string, st node.Stream) {
+		for _, _, err := frame(st); err == nil; _, _, err = frame(st) {
+		}
+	})
+	return n
+}
+
 // wants are the times at which x was asked for a block.
 func (x *stranger) wants() (out []time.Time) {
 	x.mu.Lock()

@@ -60,12 +60,7 @@ func TestASilentPeerCostsLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newStage(t)
 		n, s := w.box("box", nil)
-		mute := w.Node("mute")
-		t.Cleanup(func() { mute.Close() })
-		mute.Handle(BlocksProtocol, func(_ string, st node.Stream) {
-			for _, _, err := frame(st); err == nil; _, _, err = frame(st) {
-			}
-		})
+		mute := w.mute()
 		w.Link(n, mute)
 		<-time.After(time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
@@ -97,12 +92,7 @@ func TestWhatIsNextPassesASilentPeer(t *testing.T) {
 		n, s := w.box("box", func(c *Config) {
 			c.Sources = []Source{{Name: "company", Getter: company, Company: true}, {Name: "gateway", Getter: gateway}}
 		})
-		mute := w.Node("mute")
-		t.Cleanup(func() { mute.Close() })
-		mute.Handle(BlocksProtocol, func(_ string, st node.Stream) {
-			for _, _, err := frame(st); err == nil; _, _, err = frame(st) {
-			}
-		})
+		mute := w.mute()
 		w.Link(n, mute)
 		<-time.After(time.Second)
 		for i, most := range []time.Duration{2 * bear[node.Next], 0, 0} {
@@ -273,12 +263,7 @@ func TestComing(t *testing.T) {
 		if !s.Coming(b.CID) {
 			t.Error("its peer has spoken")
 		}
-		mute := w.Node("mute")
-		t.Cleanup(func() { mute.Close() })
-		mute.Handle(BlocksProtocol, func(_ string, st node.Stream) {
-			for _, _, err := frame(st); err == nil; _, _, err = frame(st) {
-			}
-		})
+		mute := w.mute()
 		other, o := w.box("other", nil)
 		w.Link(other, mute)
 		o.Ask(ctx, b.CID, now(), func([]byte, error) {})

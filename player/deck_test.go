@@ -19,7 +19,7 @@ type slowed struct {
 
 func (s *slowed) Read(dst []float32) (int, error) {
 	if s.begun {
-		time.Sleep(s.each)
+		<-time.After(s.each)
 	}
 	s.begun = true
 	return s.steady.Read(dst)
