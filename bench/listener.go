@@ -103,11 +103,8 @@ func (e *listener) start(ctx context.Context, at *netns.Box) error {
 	if e.tcp {
 		args = args[:2]
 	}
-	for _, p := range e.peers {
-		args = append(args, "--peer", p)
-	}
 	begun := time.Now()
-	d, err := e.venue.Start(ctx, args...)
+	d, err := e.venue.Start(ctx, append(args, knowing(e.peers)...)...)
 	if err != nil {
 		return err
 	}

@@ -231,6 +231,14 @@ func listenOn(b *netns.Box, port int) []string {
 	return []string{"--listen", fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(b), port), "--listen", fmt.Sprintf("/ip4/%s/udp/%d/quic-v1", listenAt(b), port)}
 }
 
+// knowing has a daemon know a peer by all its addresses.
+func knowing(addrs []string) (args []string) {
+	for _, a := range addrs {
+		args = append(args, "--peer", a)
+	}
+	return args
+}
+
 func byTCP(addrs []string) (out []string) {
 	for _, a := range addrs {
 		if strings.Contains(a, "/tcp/") {

@@ -80,7 +80,7 @@ func (r *runner) starting() error {
 	}
 	for _, at := range situations {
 		for _, loss := range losses {
-			if loss > 0 && (at.filling || at.origin) {
+			if loss > 0 && at.filling {
 				continue
 			}
 			at.line.Loss = loss
@@ -268,29 +268,29 @@ func (s *stage) worldOf(at situation) (w *netns.World, from []string, silence fu
 	dj := s.dj
 	dj.Within = w.Boxes[0].Within()
 	gateway := w.Boxes[0].Addr().String() + ":8080"
-	djd, err := dj.Start(s.ctx, "--listen", fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(w.Boxes[0]), port), "--gateway", gateway)
+	djd, err := dj.Start(s.ctx, append(listenOn(w.Boxes[0], port), "--gateway", gateway)...)
 	if err != nil {
 		return w, nil, nil, err
 	}
 	if !at.origin {
-		return w, []string{"--peer", djd.Addrs[0]}, func() error { return nil }, nil
+		return w, knowing(djd.Addrs), func() error { return nil }, nil
 	}
 	silent := box.Box{Program: s.Playnode, Repo: filepath.Join(s.dir, "silent"), Within: w.Boxes[2].Within()}
 	os.RemoveAll(silent.Repo)
 	if err := silent.JSON(s.ctx, nil, "init", "--network", "none"); err != nil {
 		return w, nil, nil, err
 	}
-	sd, err := silent.Start(s.ctx, "--listen", fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(w.Boxes[2]), port))
+	sd, err := silent.Start(s.ctx, listenOn(w.Boxes[2], port)...)
 	if err != nil {
 		return w, nil, nil, err
 	}
 	silence = func() error { return exec.CommandContext(s.ctx, "kill", "-STOP", fmt.Sprint(sd.PID())).Run() }
-	return w, []string{"--peer", sd.Addrs[0], "--origin", "http://" + gateway, "--router", "http://" + gateway}, silence, nil
+	return w, append(knowing(sd.Addrs), "--origin", "http://"+gateway, "--router", "http://"+gateway), silence, nil
 }
 
 // enter starts a venue's daemon, and waits until it is connected.
 func (s *stage) enter(venue box.Box, w *netns.World, from []string) (*box.Daemon, error) {
-	d, err := venue.Start(s.ctx, append([]string{"--listen", fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(w.Boxes[1]), port)}, from...)...)
+	d, err := venue.Start(s.ctx, append(listenOn(w.Boxes[1], port), from...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -433,7 +433,7 @@ func (r *runner) startingPage(b *bytes.Buffer) {
 	}
 	fmt.Fprintf(b, "From the command `playnode play NAME/P --sink raw:-` until the first sample is out of the pipe. Every peer is a process in a namespace of its own. `playnode version` alone takes %.0f ms (p50; %.0f p95).\nWhen it began %.0f processes wanted the cores (load average of a minute): what is above two is in the times.\n\n",
 		1000*r.median("spawn"), 1000*r.quantile("spawn", .95), r.median("load"))
-	fmt.Fprintf(b, "A track, on a venue in place: the name is followed, its records and lease are there, the daemon has just begun and is connected; of the tracks it holds no block at all.\nThe share of packets is lost each way. None is waited for longer than %.0f s. Each has a world and daemons of its own, and loses other packets than the others; where there is a goal %d are timed within %.0f s, else %d within %.0f s, or as many as that time has room for.\n\n",
+	fmt.Fprintf(b, "A track, on a venue in place: the name is followed, its records and lease are there, the daemon has just begun and is connected; of the tracks it holds no block at all.\nAll listen by QUIC and by TCP, and know each other by both. The share of packets is lost each way. None is waited for longer than %.0f s. Each has a world and daemons of its own, and loses other packets than the others; where there is a goal %d are timed within %.0f s, else %d within %.0f s, or as many as that time has room for.\n\n",
 		startPatience.Seconds(), 2*r.Starts, goalFor.Seconds(), r.Starts, startsFor.Seconds())
 	fmt.Fprintf(b, "| a track from | loss | p50 ms | p95 ms | p99 ms | n |\n|---|---:|---:|---:|---:|---:|\n")
 	var goals []goal
