@@ -57,6 +57,7 @@ func (b *Playback) advance(ctx context.Context) error {
 	b.keepTime(ctx)
 	b.tuneIn()
 	b.say()
+	b.announce()
 	if b.mix == nil || b.mix.cur == nil {
 		return b.turn(ctx)
 	}

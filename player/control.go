@@ -68,7 +68,13 @@ type State struct {
 	Start time.Duration
 	// Live is how a set is heard; nil while none is.
 	Live *Reception
+	// Next is what is heard after it; nil while that is not known, and where it
+	// is a set.
+	Next *Coming
 }
+
+// Coming is a track that is opened for its turn.
+type Coming struct{ CID, Title, Artist string }
 
 // State is how it stands.
 func (b *Playback) State() State {
@@ -105,10 +111,13 @@ func (b *Playback) State() State {
 		if r, ok := b.reception(); ok {
 			s.Live, s.Title = &r, r.Text
 		}
+		if s.Next = b.teller.next(); s.Next == nil {
+			s.Next = b.next.Load()
+		}
 	}
 	select {
 	case <-b.done:
-		s.State = "stopped"
+		s.State, s.Next = "stopped", nil
 	default:
 	}
 	return s

@@ -41,11 +41,12 @@ type opening struct {
 	thin   atomic.Bool // the rest comes more slowly than it sounds
 	taken  atomic.Bool // it has begun
 
-	done  chan struct{} // closed when what follows may be read
-	deck  *deck
-	first *block // of the deck's, with sound in it
-	gain  float32
-	err   error
+	done   chan struct{} // closed when what follows may be read
+	deck   *deck
+	first  *block // of the deck's, with sound in it
+	gain   float32
+	coming *Coming // what it is to others
+	err    error
 
 	become *voice // what it is, or will be, in the mix
 	cued   bool   // that stands where it is heard first in a crossfade
@@ -91,6 +92,10 @@ func (b *Playback) open(ctx context.Context, o *opening) {
 	b.wg.Go(func() {
 		deck, first, err := b.levelledSound(ctx, o)
 		o.deck, o.first, o.err = deck, first, err
+		if err == nil {
+			e := about(deck)
+			o.coming = &Coming{e.CID, e.Title, e.Artist}
+		}
 		if err == nil && deck.file != nil && time.Since(o.since) >= measured { // a slow line, or nobody in a hurry
 			i, _ := b.p.lacks(ctx, deck, 0)
 			o.thin.Store(i >= 0 && new(pace).thin(o.since, deck.file, i))

@@ -40,6 +40,7 @@ type Playback struct {
 	paused  atomic.Bool
 	sound   atomic.Pointer[transport] // nil until there is something to play
 	sinkNow atomic.Pointer[string]
+	next    atomic.Pointer[Coming] // the first in line, once it is ready
 
 	teller *teller
 	ran    atomic.Bool

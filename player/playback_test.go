@@ -14,6 +14,44 @@ import (
 	"playnode/lease"
 )
 
+// What comes next is known while a track is heard, also in the moment in which
+// the next one is in the mix and not yet at the ear, and follows what a person
+// does.
+func TestNextIsKnown(t *testing.T) {
+	w, cids := tones(t, 20, 200, 300, 400)
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, w, Request{})
+		defer r.end()
+		next := func(when string, heard, want int) {
+			t.Helper()
+			s := r.State()
+			if s.CID != cids[heard].String() || s.Next == nil || s.Next.CID != cids[want].String() || s.Next.Title == "" {
+				t.Errorf("%s: %s is heard, and next is %+v", when, s.CID, s.Next)
+			}
+		}
+		wait(5 * time.Second)
+		next("after 5 s", 0, 1)
+		for range 140 { // to 19 s, and then in small steps beyond the join
+			wait(100 * time.Millisecond)
+			next("later", 0, 1)
+		}
+		for range 95 {
+			wait(10 * time.Millisecond)
+			if s := r.State(); s.CID == cids[0].String() {
+				next("near the join", 0, 1)
+			}
+		}
+		wait(3 * time.Second)
+		next("in the second", 1, 2)
+		r.do("next", r.Next, "playing", cids[2])
+		wait(time.Second)
+		next("in the last", 2, 0)
+		if s, _ := r.Stop(t.Context()); s.Next != nil {
+			t.Errorf("nothing is played, and next is %+v", s.Next)
+		}
+	})
+}
+
 // What a person does to a playback is heard within 300 ms, without a click, and the answer is what is heard.
 func TestControls(t *testing.T) {
 	w, cids := tones(t, 20, 200, 300, 400)

@@ -98,6 +98,18 @@ func (t *teller) now() (mark, bool) {
 	return *t.heard, true
 }
 
+// next is the track that is heard after the one which is; nil while none is mixed.
+func (t *teller) next() *Coming {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.marks {
+		if e := &t.marks[i].event; e.Kind == NewTrack && e.Set == "" {
+			return &Coming{e.CID, e.Title, e.Artist}
+		}
+	}
+	return nil
+}
+
 // move has a track that began at a place of the ring be at another place of a
 // program.
 func (t *teller) move(begun int64, to place) {

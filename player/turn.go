@@ -209,6 +209,17 @@ func (b *Playback) lineUp(ctx context.Context) {
 	}
 }
 
+// announce has it known what comes next.
+func (b *Playback) announce() {
+	var next *Coming
+	if len(b.lined) > 0 && b.lined[0].usable() && b.lined[0].item.set == nil {
+		next = b.lined[0].coming
+	}
+	if b.next.Load() != next {
+		b.next.Store(next)
+	}
+}
+
 // hurry has whatever can be had first be the first in line, and says whether
 // there is anything.
 func (b *Playback) hurry(ctx context.Context) bool {
