@@ -251,6 +251,8 @@ type Leased struct {
 	Until    time.Time `json:"until"`
 	// State is "active", "future", "lapsed" or "revoked".
 	State string `json:"state"`
+	// Held tells that it was granted to this box.
+	Held bool `json:"held"`
 }
 
 // ArchiveKey is what stock age takes: the identity that new tracks are sealed
@@ -336,8 +338,11 @@ type PlayRequest struct {
 	Live string `json:"live,omitempty"`
 	// Detach leaves it to the daemon, which goes on with it, also after a
 	// crash, until it is stopped; what it has to wait for it waits for.
-	Detach bool        `json:"detach,omitempty"`
-	Node   NodeRequest `json:"node"`
+	Detach bool `json:"detach,omitempty"`
+	// Instead has it play where the loudspeaker's playback does, in its place;
+	// where nothing plays, at Sink.
+	Instead bool        `json:"instead,omitempty"`
+	Node    NodeRequest `json:"node"`
 }
 
 // CtlRequest tells the playback of a daemon's loudspeaker what to do.
@@ -379,8 +384,17 @@ type Sound struct {
 	StartUs int64 `json:"startUs"`
 	// Live is how a set is heard; null while none is.
 	Live *Reception `json:"live"`
+	// Next is the track that comes next; null while that is not known.
+	Next *Coming `json:"next"`
 	// Blocked are the tracks that are never played here.
 	Blocked []string `json:"blocked"`
+}
+
+// Coming is a track that has its turn next.
+type Coming struct {
+	CID    string `json:"cid"`
+	Title  string `json:"title"`
+	Artist string `json:"artist"`
 }
 
 // Sink is a loudspeaker of this box.

@@ -56,9 +56,10 @@ type Options struct {
 	// Serve says that Run will be called to serve: the node then listens as
 	// configured, else only as far as fetching needs.
 	Serve bool
-	// Pages makes the handler of what is served at the setting http, of the
-	// sets on air that screenings gives; nil serves nothing there.
-	Pages func(screenings func() []*Screening) http.Handler
+	// Pages makes the handler of what is served at the setting http, of the sets
+	// on air that the daemon screens, and of its loudspeaker for whom it admits;
+	// nil serves nothing there.
+	Pages func(*Daemon) http.Handler
 	// Open makes the handler of what is served at the gateway below /open/, of
 	// what is on air by listed; nil serves nothing there.
 	Open func(listed func(dj, id string) ([]byte, bool)) http.Handler
@@ -96,9 +97,10 @@ type Daemon struct {
 	hours       *schedule.Book
 	rescheduled chan struct{} // holds one: hours has changed
 
-	sound *sound
-	life  context.Context // of what is detached from its request; ended by Close
-	end   context.CancelFunc
+	sound   *sound
+	remotes *repo.Secrets   // what lets a phone drive it
+	life    context.Context // of what is detached from its request; ended by Close
+	end     context.CancelFunc
 
 	mirroring sync.Mutex // held while a mirror is written
 
@@ -107,9 +109,10 @@ type Daemon struct {
 	handed atomic.Int64 // bytes that the gateway has sent
 	today  today
 
-	mu     sync.Mutex // guards what follows
-	opened *network
-	onAir  map[string]context.CancelFunc // ends a playlist's set
+	mu      sync.Mutex // guards what follows
+	opened  *network
+	onAir   map[string]context.CancelFunc // ends a playlist's set
+	pagesAt string                        // the address at which pages are served
 }
 
 // network is the node and what is made of it.
@@ -218,6 +221,9 @@ func Open(ctx context.Context, opt Options) (*Daemon, error) {
 	}
 	if err == nil {
 		d.sound, err = openSound(d)
+	}
+	if err == nil {
+		d.remotes, err = r.Secrets("remote")
 	}
 	if err != nil {
 		d.end()
@@ -398,7 +404,10 @@ func (d *Daemon) Run(ctx context.Context, ready func(Ready)) error {
 			return fmt.Errorf("open pages: %w", err)
 		}
 		r.HTTP = l.Addr().String()
-		g.Go(func() error { return serveHTTP(ctx, l, d.opt.Pages(d.Screenings)) })
+		d.mu.Lock()
+		d.pagesAt = r.HTTP
+		d.mu.Unlock()
+		g.Go(func() error { return serveHTTP(ctx, l, d.opt.Pages(d)) })
 	}
 	if a := d.repo.Config.Metrics; a != "" {
 		l, err := net.Listen("tcp", a)
@@ -531,6 +540,7 @@ func (d *Daemon) handlers() map[string]handler {
 	on(hs, OpSearch, d.search)
 	on(hs, OpCtl, d.ctl)
 	on(hs, OpSinks, d.sinks)
+	on(hs, OpRemote, d.remoteKey)
 	return hs
 }
 

@@ -69,6 +69,7 @@ func (d *Daemon) leaseImport(ctx context.Context, req ImportRequest, emit func(E
 // held is a lease as its venue sees it.
 func (d *Daemon) held(l lease.Lease) Leased {
 	out := d.leased(l.ID.String(), l.DJ.String(), l.Grant.Dev.String(), d.label(l), l.From, l.Until)
+	out.Held = true
 	// A venue's state is by the time that its leases are judged by.
 	switch now := d.venue.Now(l.DJ); {
 	case l.Revoked:

@@ -144,6 +144,9 @@ func (s *sound) state(st player.State) Sound {
 		Sink: st.Sink, Rate: st.Rate, DelayMs: st.Delay.Milliseconds(), Underruns: st.Underruns, StartUs: st.Start.Microseconds(), Blocked: []string{},
 		Live: receptionOf(st.Live),
 	}
+	if n := st.Next; n != nil {
+		out.Next = &Coming{n.CID, n.Title, n.Artist}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.block {
@@ -178,6 +181,9 @@ func (d *Daemon) play(ctx context.Context, req PlayRequest, emit func(Event)) (P
 	}
 	if req.Name == "" && !req.Once {
 		d.sayGap(emit)
+	}
+	if p := d.sound.speaker(); req.Instead && p != nil && !isFile(p.sink) {
+		req.Sink = p.sink
 	}
 	if !req.Detach {
 		held := len(d.venue.Leases())

@@ -39,6 +39,9 @@ func (p *pages) index(w http.ResponseWriter, _ *http.Request) {
 		sets = "<p>Nothing is on air that this box may play.</p>\n" +
 			"<p>A set appears here once its DJ is on air and this box has her lease. Load the page again to see.</p>\n"
 	}
+	if p.Player != nil {
+		sets += `<p><a href="/remote/">Drive this box's loudspeaker</a></p>` + "\n"
+	}
 	show(w, "index.html", "{{sets}}", sets)
 }
 

@@ -1,10 +1,11 @@
 // Package web is the pages: what people drive and hear with a browser.
 //
 // What comes in: requests of anyone who reaches the listener, hostile, and sets
-// from the roles by the interfaces below. What goes out: pages that need nothing
-// from elsewhere, and sound and pictures as HLS, of what this box may play and
-// nothing else; for who has a key of their own, a page that opens it with them. What is trusted: what a Set gives; titles are a stranger's, and
-// escaped.
+// and the loudspeaker from the roles by the interfaces below. What goes out: pages
+// that need nothing from elsewhere, and sound and pictures as HLS, of what this box
+// may play and nothing else; for who has a key of their own, a page that opens it
+// with them; and to the loudspeaker, what who has its key wants. What is trusted:
+// what a Set and a Player give; titles are a stranger's, and escaped.
 package web
 
 import (
@@ -51,6 +52,8 @@ type Segment struct {
 type Config struct {
 	// Sets are those that may be heard now.
 	Sets func() []Set
+	// Player is this box's loudspeaker; nil where nobody drives it from a page.
+	Player Player
 	// Hosts are names that this box may be called by, beside its addresses and
 	// localhost.
 	Hosts []string
@@ -74,6 +77,12 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("GET /live/{set}/now.json", p.now)
 	mux.HandleFunc("GET /live/{set}/index.m3u8", p.playlist)
 	mux.HandleFunc("GET /live/{set}/{file}", p.segment)
+	if c.Player != nil {
+		mux.HandleFunc("GET /remote/{$}", p.remote)
+		mux.HandleFunc("GET /remote/now.json", p.driven(p.heard))
+		mux.HandleFunc("GET /remote/shelf.json", p.driven(p.shelf))
+		mux.HandleFunc("POST /remote/order", p.driven(p.order))
+	}
 	mux.Handle("GET /static/", http.StripPrefix("/static/", http.FileServerFS(static)))
 	return careful(c.Hosts, http.NewCrossOriginProtection().Handler(mux))
 }

@@ -73,6 +73,9 @@ func (a *app) heard(s daemon.Sound) {
 	if s.CID != "" {
 		a.printf("  %s - %s  %s of %s\n  %s", clean(s.Artist), clean(s.Title), clock(s.AtMs), clock(s.Ms), s.CID)
 	}
+	if n := s.Next; n != nil {
+		a.printf("\n  then %s", clean(byline(n.Artist, n.Title)))
+	}
 	if l := s.Live; l != nil {
 		if l.Recorded {
 			a.printf("  recorded: %s  %.1f s in advance", clean(l.Text), float64(l.BufferMs)/1000)

@@ -91,7 +91,7 @@ it peer to peer over IPFS, and plays it without gaps at the venues that lease it
 	root.AddCommand(
 		a.initCmd(), a.idCmd(), a.daemonCmd(), a.statusCmd(), a.versionCmd(),
 		a.checkCmd(), a.publishCmd(), a.liveCmd(), a.excerptCmd(), a.playlistCmd(), a.cardCmd(), a.shareCmd(), a.offerCmd(), a.leaseCmd(), a.keysCmd(),
-		a.followCmd(), a.unfollowCmd(), a.followsCmd(), a.previewCmd(), a.playCmd(), a.scheduleCmd(), a.listenCmd(), a.ctlCmd(), a.sinksCmd(), a.searchCmd(),
+		a.followCmd(), a.unfollowCmd(), a.followsCmd(), a.previewCmd(), a.playCmd(), a.scheduleCmd(), a.listenCmd(), a.ctlCmd(), a.remoteCmd(), a.sinksCmd(), a.searchCmd(),
 		a.archiveCmd(), a.verifyCmd(), a.exportCmd(), a.importCmd(), a.mirrorCmd(),
 		a.demoCmd(), a.testnetCmd(),
 	)

@@ -10,9 +10,9 @@ import (
 )
 
 // pages are what a browser sees of a daemon.
-func pages(screenings func() []*daemon.Screening) http.Handler {
-	return web.New(web.Config{Sets: func() (out []web.Set) {
-		for _, s := range screenings() {
+func pages(d *daemon.Daemon) http.Handler {
+	return web.New(web.Config{Player: speaker{d}, Sets: func() (out []web.Set) {
+		for _, s := range d.Screenings() {
 			out = append(out, screened{s})
 		}
 		return out
