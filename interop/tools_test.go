@@ -103,9 +103,13 @@ func (b *bench) npm(script string, stdin []byte, args ...string) []byte {
 	// Node finds packages beside a script, so the script goes to them.
 	dir := b.TempDir()
 	b.ok(os.Symlink(filepath.Join(b.tool("npm"), "node_modules"), filepath.Join(dir, "node_modules")))
-	source, err := os.ReadFile(filepath.Join("npm", script))
+	all, err := filepath.Glob("npm/*.mjs") // they import each other
 	b.ok(err)
-	b.ok(os.WriteFile(filepath.Join(dir, script), source, 0o600))
+	for _, name := range all {
+		source, err := os.ReadFile(name)
+		b.ok(err)
+		b.ok(os.WriteFile(filepath.Join(dir, filepath.Base(name)), source, 0o600))
+	}
 	return b.run(exec.CommandContext(b.ctx, "node", append([]string{filepath.Join(dir, script)}, args...)...), stdin)
 }
 

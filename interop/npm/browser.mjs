@@ -3,41 +3,11 @@
 // met as JSON. A picture of a set with one goes to argv[4]. Of one page more, the
 // list of a box's sets, it goes to each of them; of several, which are links, it
 // opens each, and of those after "silent" only reads what they say.
-import { readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
-import { chromium } from 'playwright-core'
+import { begin } from './page.mjs'
 
 const [program, length, picture, ...pages] = process.argv.slice(2)
-const base = new URL('/', pages[0]).href
 const seconds = Number(length)
-const patience = 60000 // ms
-const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-const browser = await chromium.launch({
-  executablePath: program,
-  args: ['--no-sandbox', '--autoplay-policy=no-user-gesture-required', '--disable-gpu']
-})
-
-// open is a page whose every complaint is written down.
-async function open (url) {
-  const page = await browser.newPage({ viewport: { width: 390, height: 480 } })
-  page.setDefaultTimeout(patience)
-  const met = { errors: [], strange: [] }
-  page.on('console', m => { if (m.type() === 'error') met.errors.push({ text: m.text(), url: m.location().url }) })
-  page.on('pageerror', e => met.errors.push({ text: String(e), url: page.url() }))
-  page.on('dialog', d => { met.errors.push({ text: 'a dialog: ' + d.message(), url: page.url() }); d.dismiss() })
-  page.on('request', r => { if (!r.url().startsWith(base) && !r.url().startsWith('blob:' + base)) met.strange.push(r.url()) })
-  await page.addInitScript(() => {
-    document.addEventListener('securitypolicyviolation', e => console.error('policy: ' + e.violatedDirective + ' ' + e.blockedURI))
-  })
-  await page.goto(url)
-  return [page, met]
-}
-
-async function violations (page) {
-  await page.evaluate(axe)
-  const found = await page.evaluate(() => axe.run())
-  return found.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html).join(' '))
-}
+const { browser, open, violations } = await begin(program, pages[0], { width: 390, height: 480 })
 
 // counts are what the player has decoded.
 const counts = page => page.evaluate(() => {
