@@ -33,11 +33,12 @@ type carrier interface {
 	close()
 }
 
-// carriers are the contenders by name; each call makes new ones.
-func (r *runner) carriers(dir string) map[string]carrier {
+// carriers are the contenders by name; each call makes new ones. With udp they
+// speak QUIC as well where they do unless told otherwise.
+func (r *runner) carriers(dir string, udp bool) map[string]carrier {
 	return map[string]carrier{
-		"playnode":   &ours{r: r, dir: filepath.Join(dir, "playnode")},
-		"Kubo":       &kubos{r: r, dir: filepath.Join(dir, "kubo")},
+		"playnode":   &ours{r: r, udp: udp, dir: filepath.Join(dir, "playnode")},
+		"Kubo":       &kubos{r: r, udp: udp, dir: filepath.Join(dir, "kubo")},
 		"BitTorrent": &torrents{r: r, dir: filepath.Join(dir, "torrent")},
 		"HTTP":       &plain{r: r, dir: filepath.Join(dir, "http")},
 	}
@@ -49,6 +50,7 @@ var carrierNames = []string{"playnode", "Kubo", "BitTorrent", "HTTP"}
 // ours is playnode's daemons.
 type ours struct {
 	r       *runner
+	udp     bool
 	dir     string
 	mu      sync.Mutex // guards daemons
 	boxes   map[int]box.Box
@@ -61,10 +63,15 @@ func (o *ours) box(i int, at *netns.Box) box.Box {
 }
 
 func (o *ours) start(i int, b box.Box, at *netns.Box, peers []int) error {
-	args := []string{"--listen", fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(at), port)}
+	args := listenOn(at, port)
+	if !o.udp {
+		args = args[:2]
+	}
 	o.mu.Lock()
 	for _, p := range peers {
-		args = append(args, "--peer", o.daemons[p].Addrs[0])
+		for _, a := range o.daemons[p].Addrs {
+			args = append(args, "--peer", a)
+		}
 	}
 	o.mu.Unlock()
 	d, err := b.Start(o.r.ctx, args...)
@@ -147,6 +154,7 @@ func (o *ours) close() {
 // kubos is stock Kubo's daemons.
 type kubos struct {
 	r       *runner
+	udp     bool
 	dir     string
 	mu      sync.Mutex // guards what follows
 	daemons map[int]kubo
@@ -156,7 +164,11 @@ type kubos struct {
 }
 
 func (k *kubos) start(i int, at *netns.Box) (kubo, error) {
-	d, err := k.r.kuboIn(at.Within(), fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(at), port), filepath.Join(k.dir, strconv.Itoa(i)))
+	listen := []string{fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(at), port)}
+	if k.udp { // which it dials first
+		listen = []string{fmt.Sprintf("/ip4/%s/udp/%d/quic-v1", listenAt(at), port), listen[0]}
+	}
+	d, err := k.r.kuboIn(at.Within(), filepath.Join(k.dir, strconv.Itoa(i)), listen...)
 	if err != nil {
 		return d, err
 	}

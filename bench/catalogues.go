@@ -97,7 +97,7 @@ func (r *runner) restOfCatalogue(n int) error {
 	if err := venue.JSON(r.ctx, nil, "lease", "import", grant); err != nil {
 		return err
 	}
-	k, err := r.kuboIn(w.Boxes[4].Within(), fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(w.Boxes[4]), port), filepath.Join(dir, "kubo"))
+	k, err := r.kuboIn(w.Boxes[4].Within(), filepath.Join(dir, "kubo"), fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(w.Boxes[4]), port))
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (r *runner) restOfCatalogue(n int) error {
 	}
 	l.kubo = memory(pid, "VmRSS")
 	if l.kuboGave, err = r.peak(pid, func() error {
-		b, err := r.kuboIn(w.Boxes[5].Within(), fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(w.Boxes[5]), port), filepath.Join(dir, "kubo-b"))
+		b, err := r.kuboIn(w.Boxes[5].Within(), filepath.Join(dir, "kubo-b"), fmt.Sprintf("/ip4/%s/tcp/%d", listenAt(w.Boxes[5]), port))
 		if err != nil {
 			return err
 		}

@@ -33,15 +33,15 @@ func (r *runner) worlds(what string) (bool, error) {
 
 // onePeer times how long a box takes to have music from another, disk to disk: over
 // a line of its own, or with nothing between them but the kernel.
-func (r *runner) onePeer(key, name, music string, line netns.Line) error {
-	err := r.carried(name, []netns.Line{{}, line}, func(w *netns.World, c carrier) error {
+func (r *runner) onePeer(key, name, music string, line netns.Line, how manner) error {
+	err := r.carried(name, []netns.Line{{}, line}, how, func(w *netns.World, c carrier) error {
 		if err := c.seed(w.Boxes[0], music); err != nil {
 			return err
 		}
 		if err := c.enter(1, w.Boxes[1], []int{0}); err != nil {
 			return err
 		}
-		return r.time(key, func() error { return within(patience, func() error { return c.fetch(1) }) })
+		return r.time(key, func() error { return within(how.patience, func() error { return c.fetch(1) }) })
 	})
 	if errors.Is(err, errStands) && name != carrierNames[0] {
 		r.keep(key+", stands", 1)
@@ -68,10 +68,17 @@ func within(limit time.Duration, f func() error) error {
 	}
 }
 
+// manner is how something is fetched.
+type manner struct {
+	patience time.Duration // how long it is waited for
+	udp      bool          // by QUIC as well, where the contender speaks it
+	seed     uint64        // which packets are lost
+}
+
 // carried runs f with a world that has a box on each line and a carrier, and ends
 // both.
-func (r *runner) carried(name string, lines []netns.Line, f func(*netns.World, carrier) error) error {
-	cfg := netns.Config{}
+func (r *runner) carried(name string, lines []netns.Line, how manner, f func(*netns.World, carrier) error) error {
+	cfg := netns.Config{Seed: how.seed}
 	for _, line := range lines {
 		cfg.Boxes = append(cfg.Boxes, netns.BoxConfig{Line: line})
 	}
@@ -85,7 +92,7 @@ func (r *runner) carried(name string, lines []netns.Line, f func(*netns.World, c
 		return err
 	}
 	defer os.RemoveAll(dir)
-	c := r.carriers(dir)[name]
+	c := r.carriers(dir, how.udp)[name]
 	if err := f(w, c); err != nil {
 		c.close()
 		return err
@@ -101,14 +108,14 @@ type rush struct {
 	venues        int
 	bytes         int64 // about how large the catalogue is
 	source, venue netns.Line
-	patience      time.Duration
+	manner
 }
 
 // crowded has all venues of a rush want everything of the first box at once.
 func (r *runner) crowded(x rush, name, music string) error {
 	key := x.key
 	lines := append([]netns.Line{x.source}, slices.Repeat([]netns.Line{x.venue}, x.venues)...)
-	return r.carried(name, lines, func(w *netns.World, c carrier) error {
+	return r.carried(name, lines, x.manner, func(w *netns.World, c carrier) error {
 		if err := c.seed(w.Boxes[0], music); err != nil {
 			return err
 		}
@@ -136,8 +143,6 @@ func (r *runner) crowded(x rush, name, music string) error {
 				go func() { ended <- c.fetch(i) }()
 				select {
 				case err := <-ended:
-					r.mu.Lock()
-					defer r.mu.Unlock()
 					r.keep(key+", venue", time.Since(begin).Seconds())
 					return err
 				case <-ctx.Done():
@@ -147,14 +152,14 @@ func (r *runner) crowded(x rush, name, music string) error {
 		}
 		err = g.Wait()
 		r.keep(key+", idle", (idled()-rested)/time.Since(begin).Seconds()/float64(runtime.NumCPU()))
-		if errors.Is(err, context.DeadlineExceeded) {
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
 			r.keep(key+", unfinished", float64(x.venues-len(r.taken[key+", venue"])))
-			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return err
+		default:
+			r.keep(key, time.Since(begin).Seconds())
 		}
-		r.keep(key, time.Since(begin).Seconds())
 		after, err := count(w)
 		if err != nil {
 			return err
@@ -162,13 +167,16 @@ func (r *runner) crowded(x rush, name, music string) error {
 		r.keep(key+", source", float64(after[0].Sent-before[0].Sent)/float64(x.bytes))
 		for i := 1; i <= x.venues; i++ {
 			r.keep(key+", received", float64(after[i].Received-before[i].Received)/float64(x.bytes))
+			if len(r.taken[key]) == 0 {
+				continue
+			}
 			twice, err := c.twice(i)
 			if err != nil {
 				return err
 			}
 			r.keep(key+", twice", float64(twice)/float64(x.bytes))
 		}
-		fmt.Fprintf(os.Stderr, "  %-28s %8.3f s, source %.2f\n", key, r.median(key), r.median(key+", source"))
+		fmt.Fprintf(os.Stderr, "  %-28s %8.3f s, source %.2f, %.0f unfinished, idle %.2f, twice %.3f\n", key, r.median(key), r.median(key+", source"), r.median(key+", unfinished"), r.median(key+", idle"), r.median(key+", twice"))
 		return nil
 	})
 }

@@ -84,8 +84,6 @@ func (e *listener) listen(ctx context.Context, at *netns.Box, lag time.Duration)
 			return fmt.Errorf("play over %s, loss %g: %w", e.name, e.loss, err)
 		}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.keep(e.key("plays"), float64(e.heard.plays))
 	e.keep(e.key("interrupted"), float64(e.heard.interrupted))
 	e.keep(e.key("passed"), float64(e.heard.passed))
@@ -141,8 +139,6 @@ func (e *listener) play(ctx context.Context, connected time.Duration) error {
 		return err
 	}
 	e.heard.stop()
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	silent := 0.
 	if first == 0 {
 		silent, first = 1, lasts
@@ -165,8 +161,6 @@ func (s *stage) loads(ctx context.Context, l listening, from, to *netns.Box) err
 	}
 	var rate float64
 	fmt.Sscan(string(out), &rate)
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.keep(l.key("HTTP"), rate)
 	fmt.Fprintf(os.Stderr, "  %s, loss %g: HTTP %.0f bytes a second\n", l.name, l.loss, rate)
 	return ctx.Err()

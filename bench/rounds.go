@@ -62,7 +62,11 @@ func (r *runner) time(name string, f func() error) error {
 	return nil
 }
 
-func (r *runner) keep(name string, value float64) { r.taken[name] = append(r.taken[name], value) }
+func (r *runner) keep(name string, value float64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.taken[name] = append(r.taken[name], value)
+}
 
 func (r *runner) round(n int) error {
 	dir := filepath.Join(r.dir, fmt.Sprint("round", n))
@@ -247,16 +251,16 @@ type kubo struct {
 	ctx           context.Context
 	program, repo string
 	within        []string // before the program's name, as in a binary.Box
-	listen        string   // where it listens
+	listen        []string // where it listens
 }
 
 // kubo opens a repo on loopback, made when it is not there.
 func (r *runner) kubo(repo string) (kubo, error) {
-	return r.kuboIn(nil, "/ip4/127.0.0.1/tcp/0", repo)
+	return r.kuboIn(nil, repo, "/ip4/127.0.0.1/tcp/0")
 }
 
-// kuboIn opens a repo on some box.
-func (r *runner) kuboIn(within []string, listen, repo string) (kubo, error) {
+// kuboIn opens a repo on some box, that is reached at the first of those addresses.
+func (r *runner) kuboIn(within []string, repo string, listen ...string) (kubo, error) {
 	k := kubo{r.ctx, filepath.Join(r.Tools, "bin/ipfs"), repo, within, listen}
 	if _, err := os.Stat(repo); err == nil {
 		return k, nil
@@ -280,7 +284,7 @@ func (k kubo) settle() error {
 		return err
 	}
 	for name, value := range map[string]any{
-		"Routing.Type": "none", "Routing.DelegatedRouters": []string{}, "Addresses.Swarm": []string{k.listen}, "AutoConf.Enabled": false,
+		"Routing.Type": "none", "Routing.DelegatedRouters": []string{}, "Addresses.Swarm": k.listen, "AutoConf.Enabled": false,
 		"AutoTLS.Enabled": false, "Bootstrap": []string{}, "Ipns.DelegatedPublishers": []string{}, "DNS.Resolvers": map[string]string{},
 		"Internal.Bitswap": map[string]any{"BroadcastControl": map[string]any{"Enable": false}},
 	} {
@@ -349,7 +353,7 @@ func (k kubo) daemon() (stop func(), addr string, pid int, err error) {
 		return nil, "", 0, err
 	}
 	addrs := strings.Fields(id.String())
-	at := slices.IndexFunc(addrs, func(a string) bool { return strings.HasPrefix(a, strings.TrimSuffix(k.listen, "0")) })
+	at := slices.IndexFunc(addrs, func(a string) bool { return strings.HasPrefix(a, strings.TrimSuffix(k.listen[0], "0")) })
 	if at < 0 {
 		stop()
 		return nil, "", 0, fmt.Errorf("kubo listens on %q only", addrs)

@@ -54,7 +54,7 @@ func (r *runner) swarm() error {
 	}
 	for range r.Rounds {
 		for _, name := range carrierNames {
-			if err := r.onePeer("one peer, "+name, name, whole, netns.Line{}); err != nil {
+			if err := r.onePeer("one peer, "+name, name, whole, netns.Line{}, manner{patience: patience}); err != nil {
 				return fmt.Errorf("one peer to one: %w", err)
 			}
 		}
@@ -68,7 +68,7 @@ func (r *runner) swarm() error {
 	}
 	for _, up := range swarmUps {
 		for _, name := range carrierNames[:3] { // what HTTP takes is arithmetic
-			x := rush{key: "swarm, " + over(up) + ", " + name, venues: r.Venues, bytes: swarmBytes, patience: waited(up), source: netns.Line{Up: up}, venue: netns.Line{Up: up}}
+			x := rush{key: "swarm, " + over(up) + ", " + name, venues: r.Venues, bytes: swarmBytes, manner: manner{patience: waited(up)}, source: netns.Line{Up: up}, venue: netns.Line{Up: up}}
 			if err := r.crowded(x, name, music); err != nil {
 				return fmt.Errorf("swarm of %s, %s: %w", name, over(up), err)
 			}
