@@ -264,7 +264,7 @@ func (d *Daemon) openNetwork(ctx context.Context) (_ *network, err error) {
 	exchange := fetch.Config{Local: n, Now: d.now, Upload: ofLine(cfg.UploadLimit), Download: ofLine(cfg.DownloadLimit), Manners: d.manners, Log: d.log}
 	if own, ok := n.(whole); ok { // an attached Kubo's blocks go by its bitswap
 		exchange.Streams, exchange.Peers, exchange.Near, exchange.Meet = own, own, own.Near, own.Meet
-		exchange.Speaks, exchange.Expect, exchange.Dialled, exchange.Slow = own.Speaks, own.Expects, own.Dialled, own.Slow
+		exchange.Speaks, exchange.Expect, exchange.Dialled, exchange.Slow, exchange.Waits = own.Speaks, own.Expects, own.Dialled, own.Slow, own.Waits
 	}
 	w := &network{node: n, line: line, fetch: fetch.New(exchange), onAir: make(chan struct{})}
 	w.origins = &origins{fetch: w.fetch, line: line, local: cfg.Network == "none"}

@@ -70,6 +70,9 @@ type Config struct {
 	// and costs nothing to ask: it is given to beside those whose turn it is. Nil:
 	// no way does.
 	Slow func(peer string) bool
+	// Waits is told whether somebody waits for what now goes to a peer, or is asked
+	// of it, and costs nothing to tell; nil where nobody cares.
+	Waits func(peer string, does bool)
 	// Upload and Download bound what the exchange sends and receives, in
 	// bytes a second; 0 means no bound. Sources are not bounded by them.
 	Upload, Download int64
@@ -91,6 +94,13 @@ type Neighbours interface {
 	// OnConnect calls f, in a goroutine of its own, for each peer that
 	// connects from now on, and once for each connected now.
 	OnConnect(f func(peer string))
+}
+
+// waits tells of what goes to a peer, or is asked of it.
+func (c *Config) waits(peer string, class node.Class) {
+	if c.Waits != nil {
+		c.Waits(peer, class < node.Later)
+	}
 }
 
 // The rows of Counts that the exchange's bytes are in.

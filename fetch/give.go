@@ -77,6 +77,7 @@ type client struct {
 	granted int                  // turns
 	flying  map[uint32]time.Time // blocks given in turns, since when
 	late    map[uint32]time.Time // those whose turns have ended, and that have not arrived
+	beside  map[uint32]time.Time // and given beside the turns, some of them
 	left    float64              // digests that may be asked about, as of at
 	at      time.Time
 }

@@ -229,6 +229,7 @@ func (s *Scheduler) askPeer(w *want, p *peer, now time.Time) {
 	if p.remember(a, now); w.Class == node.Now {
 		p.yield(now)
 	}
+	s.cfg.waits(p.id, w.Class)
 	p.wants = append(p.wants, order{w.number, min(w.Class, node.Later), o != nil && o.alone, w.digest})
 	p.poke(true)
 	s.look(w, a.due)

@@ -154,6 +154,35 @@ func TestWhoIsFarTakesNobodysTurn(t *testing.T) {
 	}
 }
 
+// TestWhatGoesApartTakesItsOwnTime: a block is put off for others by how long blocks
+// take the one to whom it went, and turns last no longer for that.
+func TestWhatGoesApartTakesItsOwnTime(t *testing.T) {
+	g, c := crowded(func(string) bool { return true })
+	now := time.Unix(1000, 0)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.arrived(c, []uint32{7}, now.Add(4*time.Second))
+	c.orders = append(c.orders, order{number: 7, class: node.Next})
+	g.mu.Unlock()
+	g.compose(c, nil) // what it was given last
+	g.compose(c, nil)
+	g.mu.Lock()
+	g.arrived(c, []uint32{7, 8}, now.Add(4*time.Second))
+	d := Digest{1}
+	g.ledger.begin(d, "quick", now)
+	if g.takes(d) != 0 || g.turns.took != 0 || g.takes(Digest{2}) != 0 {
+		t.Errorf("a block takes %v, and a turn %v", g.takes(d), g.turns.took)
+	}
+	g.ledger.begin(d, c.peer, now)
+	if g.takes(d) != 4*time.Second || g.turns.took != 0 || len(c.beside) > 0 {
+		t.Errorf("a block takes %v, and a turn %v; %d are under way", g.takes(d), g.turns.took, len(c.beside))
+	}
+	g.turns.timed("quick", 5*time.Second, now)
+	if g.takes(d) != 5*time.Second {
+		t.Errorf("a block takes %v, less than turns do", g.takes(d))
+	}
+}
+
 // TestWhatIsDueLaterTakesNoRoom: what is due next is asked of a peer that has been
 // asked for as much as there is room for, and all of it due later.
 func TestWhatIsDueLaterTakesNoRoom(t *testing.T) {

@@ -27,9 +27,14 @@ type turns struct {
 	held    int       // granted, or under way
 	shut    bool      // as of seesShut
 	waiting []*client // as they came
-	// took is about how long a block takes until it has arrived: what the median
-	// of the peers takes that were given to of late. A line that is slow is slow
-	// for all of them; one that reads slowly, or lies, is one of many.
+	pace              // of those that take turns
+	apart   pace      // of the others
+}
+
+// pace is about how long a block takes until it has arrived: what the median of the
+// peers takes that were given to of late. A line that is slow is slow for all of
+// them; one that reads slowly, or lies, is one of many.
+type pace struct {
 	took    time.Duration
 	samples []sample // a peer has one, the latest last
 }
@@ -62,7 +67,7 @@ func (t *turns) most() time.Duration { return min(max(leastTurn, 4*t.took), long
 
 // timed notes how long a block took peer. Where it is the only one it raises
 // what a block takes by steps: one that was late may have been lost.
-func (t *turns) timed(peer string, took time.Duration, now time.Time) {
+func (t *pace) timed(peer string, took time.Duration, now time.Time) {
 	took = max(took, time.Millisecond)
 	x := sample{peer, took, now}
 	t.samples = slices.DeleteFunc(t.samples, func(o sample) bool {
@@ -82,6 +87,26 @@ func (t *turns) timed(peer string, took time.Duration, now time.Time) {
 	known := all[:len(t.samples)]
 	slices.Sort(known)
 	t.took = known[(len(known)-1)/2]
+}
+
+// of is how long a block takes peer; 0 where that is not known.
+func (t *pace) of(peer string) time.Duration {
+	for _, o := range t.samples {
+		if o.peer == peer {
+			return o.took
+		}
+	}
+	return 0
+}
+
+// takes is about how long a block takes that goes to whoever was given d last. g.mu
+// is held.
+func (g *giver) takes(d Digest) time.Duration {
+	e := g.ledger.rows[d]
+	if e == nil || len(e.to) == 0 {
+		return g.turns.took
+	}
+	return max(g.turns.took, g.turns.apart.of(e.to[len(e.to)-1]))
 }
 
 // urgent is the most urgent class that c waits for.
@@ -169,6 +194,9 @@ func (g *giver) arrived(c *client, numbers []uint32, now time.Time) {
 			delete(c.late, k)
 			g.turns.timed(c.peer, now.Sub(began), now)
 			c.poke()
+		} else if began, ok := c.beside[k]; ok {
+			delete(c.beside, k)
+			g.turns.apart.timed(c.peer, now.Sub(began), now)
 		}
 	}
 	g.grant()
@@ -202,7 +230,7 @@ func (g *giver) overdue(c *client, now time.Time) {
 func (g *giver) leave(c *client) {
 	g.turns.waiting = slices.DeleteFunc(g.turns.waiting, func(o *client) bool { return o == c })
 	g.turns.held -= c.granted + len(c.flying)
-	c.granted, c.flying, c.late = 0, nil, nil
+	c.granted, c.flying, c.late, c.beside = 0, nil, nil, nil
 	g.grant()
 }
 
@@ -253,7 +281,16 @@ func (g *giver) compose(c *client, b []byte) (_ []byte, next order, any bool) {
 	if next = c.orders[best]; next.class != node.Now && g.makesWay(c) > 0 {
 		return b, order{}, false
 	}
-	if next.class != node.Now && !g.apart(c) {
+	switch {
+	case next.class == node.Now:
+	case g.apart(c):
+		if c.beside == nil {
+			c.beside = map[uint32]time.Time{}
+		}
+		if len(c.beside) < maxSamples {
+			c.beside[next.number] = g.cfg.Now()
+		}
+	default:
 		if len(c.late) > 0 {
 			g.turns.held -= c.granted
 			c.granted = 0
@@ -300,6 +337,7 @@ func (g *giver) take(c *client, i int) order {
 		c.handing = map[uint32]*handing{}
 	}
 	c.handing[o.number] = &handing{class: o.class}
+	g.cfg.waits(c.peer, o.class)
 	if o.class == node.Now {
 		g.clear(c, o.number)
 	}
@@ -383,7 +421,7 @@ func (g *giver) lend(d Digest, peer string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.cfg.Now()
-	if _, _, off := g.ledger.putOff(order{class: node.Next, digest: d}, peer, now, g.turns.took, g.near); off {
+	if _, _, off := g.ledger.putOff(order{class: node.Next, digest: d}, peer, now, g.takes(d), g.near); off {
 		return false
 	}
 	g.ledger.begin(d, peer, now)
@@ -409,12 +447,13 @@ func (g *giver) land(c *client, number uint32) {
 		g.turns.held--
 	}
 	delete(c.late, number)
+	delete(c.beside, number)
 	g.grant()
 }
 
 // defers puts an order off if others have been given the block. g.mu is held.
 func (g *giver) defers(c *client, o order) bool {
-	wait, to, off := g.ledger.putOff(o, c.peer, g.cfg.Now(), g.turns.took, g.near)
+	wait, to, off := g.ledger.putOff(o, c.peer, g.cfg.Now(), g.takes(o.digest), g.near)
 	if !off {
 		return false
 	}

@@ -29,7 +29,7 @@ import (
 func onLine(c *config.Config, line *node.Line, l *losses) {
 	c.Transports = []fx.Option{
 		carriedBy(func(u transport.Upgrader, resources network.ResourceManager, ports *tcpreuse.ConnMgr) (transport.Transport, error) {
-			return tcp.NewTCPTransport(lined{u, line}, resources, ports)
+			return tcp.NewTCPTransport(lined{u, line, l}, resources, ports)
 		}),
 		carriedBy(func(key crypto.PrivKey, m *quicreuse.ConnManager, secret pnet.PSK, gate connmgr.ConnectionGater, resources network.ResourceManager) (transport.Transport, error) {
 			return quic.NewTransport(key, m, secret, gate, resources)
@@ -72,23 +72,25 @@ func counted(resources network.ResourceManager) quicreuse.Option {
 // anything else, and who reads them woken seldom.
 type lined struct {
 	transport.Upgrader
-	line *node.Line
+	line   *node.Line
+	losses *losses
 }
 
 func (u lined) Upgrade(ctx context.Context, t transport.Transport, c manet.Conn, dir network.Direction, p peer.ID, scope network.ConnManagementScope) (transport.CapableConn, error) {
 	if dir == network.DirOutbound { // what was accepted shares it already
-		c = addressed{u.line.Conn(seldom(c)), c}
+		c = addressed{u.line.Conn(seldom(c, u.losses)), c}
 	}
 	return u.Upgrader.Upgrade(ctx, t, c, dir, p, scope)
 }
 
 func (u lined) GateMaListener(l manet.Listener) transport.GatedMaListener {
-	return u.Upgrader.GateMaListener(linedListener{l, u.line})
+	return u.Upgrader.GateMaListener(linedListener{l, u.line, u.losses})
 }
 
 type linedListener struct {
 	manet.Listener
-	line *node.Line
+	line   *node.Line
+	losses *losses
 }
 
 func (l linedListener) Accept() (manet.Conn, error) {
@@ -96,7 +98,7 @@ func (l linedListener) Accept() (manet.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return addressed{l.line.Conn(seldom(c)), c}, nil
+	return addressed{l.line.Conn(seldom(c, l.losses)), c}, nil
 }
 
 // addressed is a connection that shares a line, and what it was before.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/quic-go/quic-go"
 )
 
@@ -25,6 +26,13 @@ const (
 	littleShare          = lossy / 5
 	// clean is the share that is to be left.
 	clean = .002
+	// chancy is the share of packets lost though nothing queues from which on they
+	// are lost by chance, and not for want of room: one in a hundred takes half of 10
+	// Mbit/s at 20 ms.
+	chancy = .005
+	// waits is by how much longer than ever answers take where a line's queue fills, or
+	// by half, where that is more: who acknowledges may wait for so long.
+	waits = 40 * time.Millisecond
 	// enough is how much may come through, in bytes a second, for a connection
 	// to be left as it is: six times what music takes.
 	enough = 96 << 10
@@ -56,6 +64,9 @@ const (
 	// trying is after how long it is tried whether fewer do, spared how long a
 	// way is left alone that it was no help on.
 	trying, spared = 2 * time.Minute, 5 * time.Minute
+	// lately is how long it counts that somebody waited for what went there, or that
+	// nobody did.
+	lately = 10 * time.Second
 	// maxWays bounds the addresses that are known.
 	maxWays = 1024
 )
@@ -69,20 +80,24 @@ type losses struct {
 
 	mu   sync.Mutex // guards what follows
 	ways map[netip.AddrPort]*way
+	tcp  map[netip.AddrPort]struct{} // those by TCP that lose by chance
 }
 
 // way is the way to one address. Guarded by losses.mu.
 type way struct {
-	copies int
-	before float64   // the share lost without any
-	since  time.Time // there are so many
-	until  time.Time // there are to be none
-	fresh  bool      // what is lost now went before there were so many
-	guess  bool      // there is one because nobody knows yet
-	slow   bool      // its connection carries little, though nothing queues
-	pace   float64   // bytes a second, copies included
-	queue  []parcel  // what waits for its turn
-	driven bool      // a goroutine sends it
+	copies  int
+	before  float64   // the share lost without any
+	since   time.Time // there are so many
+	until   time.Time // there are to be none
+	fresh   bool      // what is lost now went before there were so many
+	guess   bool      // there is one because nobody knows yet
+	slow    bool      // its connection carries little, or loses by chance, though nothing queues
+	chances chances
+	pace    float64  // bytes a second, copies included
+	queue   []parcel // what waits for its turn
+	driven  bool     // a goroutine sends it
+
+	awaited, spare time.Time // somebody waited for what went there, and nobody did
 
 	sent   int // datagrams since looked
 	looked time.Time
@@ -98,7 +113,7 @@ type parcel struct {
 }
 
 func newLosses(now func() time.Time) *losses {
-	return &losses{now: now, after: time.After, look: make(chan struct{}, 1), ways: map[netip.AddrPort]*way{}}
+	return &losses{now: now, after: time.After, look: make(chan struct{}, 1), ways: map[netip.AddrPort]*way{}, tcp: map[netip.AddrPort]struct{}{}}
 }
 
 // way is the way to an address. l.mu is held.
@@ -131,7 +146,25 @@ func (l *losses) sending(to netip.AddrPort, datagrams int) bool {
 		w.sent, w.looked = 0, now
 		l.glance()
 	}
-	return w.copies > 0 || len(w.queue) > 0
+	return w.copies > 0 && !w.rests(now) || len(w.queue) > 0
+}
+
+// rests tells whether nothing goes more than once for a while, as nobody waits for
+// what goes there: what a line has room for comes sooner by ways side by side.
+func (w *way) rests(now time.Time) bool {
+	return now.Sub(w.spare) < lately && now.Sub(w.awaited) >= lately
+}
+
+// waits notes whether somebody waits for what goes to an address.
+func (l *losses) waits(to netip.AddrPort, does bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	if w := l.way(to, now); does {
+		w.awaited = now
+	} else {
+		w.spare = now
+	}
 }
 
 // glance has the ways looked at.
@@ -172,6 +205,9 @@ func (l *losses) drive(w *way) {
 		p := w.queue[0]
 		w.queue = w.queue[1:]
 		copies, pace := w.copies, max(w.pace, leastPace)
+		if w.rests(l.now()) {
+			copies = 0
+		}
 		l.mu.Unlock()
 		for range 1 + copies {
 			if err := p.send(); errors.Is(err, net.ErrClosed) {
@@ -210,13 +246,20 @@ func (l *losses) judge(to netip.AddrPort, conn *quic.Conn, since time.Time, s qu
 		full: s.SmoothedRTT-s.MinRTT > max(s.MinRTT/2, queued),
 		slow: s.SmoothedRTT > 0 && rate < enough,
 	}
-	w.slow = v.slow && s.SmoothedRTT-s.MinRTT <= s.MinRTT/8+queuing
+	if w.conn != conn {
+		w.chances = chances{}
+	}
+	w.chances.look(now, int64(s.PacketsSent), int64(s.PacketsLost), fills(s.MinRTT, s.SmoothedRTT, s.MeanDeviation))
+	w.slow = v.slow && s.SmoothedRTT-s.MinRTT <= s.MinRTT/8+queuing || w.chances.does
 	switch {
 	case w.conn != conn && now.Sub(since) > counting:
 		w.conn, w.counts, w.at, w.fresh, w.guess = conn, s, now, false, false
 		return
 	case w.conn != conn: // from its beginning
 		w.conn, w.counts, w.at, w.fresh, w.guess = conn, quic.ConnectionStats{}, since, false, false
+	case w.rests(now): // and counts anew when it does not
+		w.counts, w.at, w.since, w.fresh, w.guess = s, now, now, w.copies > 0, false
+		return
 	case w.fresh && now.Sub(w.since) >= wait:
 		w.counts, w.at, w.fresh = s, now, false
 		return
@@ -258,6 +301,68 @@ func (l *losses) slow(to netip.AddrPort) bool {
 	defer l.mu.Unlock()
 	w := l.ways[netip.AddrPortFrom(to.Addr().Unmap(), to.Port())]
 	return w != nil && w.slow
+}
+
+// chances tells whether a connection loses by chance, and not for want of room.
+type chances struct {
+	sent, lost int64     // packets, as of when it was last known
+	since      time.Time // it seems to; zero where it does not
+	does       bool
+}
+
+// look judges by what a connection has sent and lost so far. While the line's queue
+// fills what is lost tells nothing, and that is seen a little later than what is lost.
+func (c *chances) look(now time.Time, sent, lost int64, fills bool) {
+	n, missed := float64(sent-c.sent), float64(lost-c.lost)
+	switch {
+	case fills:
+		c.since, c.does = time.Time{}, false
+	case missed >= evident && missed >= chancy*n:
+		if c.since.IsZero() {
+			c.since = now
+		}
+		c.does = c.does || now.Sub(c.since) >= glance
+		if n < evident/chancy {
+			return
+		}
+	case n >= evident/chancy:
+		c.since, c.does = time.Time{}, false
+	default:
+		return
+	}
+	c.sent, c.lost = sent, lost
+}
+
+// fills tells whether a line's queue fills, by how long answers take at the least,
+// and of late, and how uneven that is.
+func fills(shortest, mean, deviation time.Duration) bool {
+	return mean-deviation-shortest > max(shortest/2, waits)
+}
+
+// chance notes whether a connection of TCP there loses by chance.
+func (l *losses) chance(to netip.AddrPort, does bool) {
+	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !does {
+		delete(l.tcp, to)
+		return
+	}
+	for old := range l.tcp { // any: it is learned anew
+		if len(l.tcp) < maxWays {
+			break
+		}
+		delete(l.tcp, old)
+	}
+	l.tcp[to] = struct{}{}
+}
+
+// chances tells whether one does.
+func (l *losses) chances(to netip.AddrPort) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, does := l.tcp[netip.AddrPortFrom(to.Addr().Unmap(), to.Port())]
+	return does
 }
 
 // verdict is what was seen of a way for a while.
@@ -340,6 +445,11 @@ func (n *Host) Slow(id string) bool {
 	for _, c := range n.host.Network().ConnsToPeer(p) {
 		var q *quic.Conn
 		if !c.As(&q) {
+			if at, err := manet.ToNetAddr(c.RemoteMultiaddr()); err == nil {
+				if t, ok := at.(*net.TCPAddr); ok && n.losses.chances(t.AddrPort()) {
+					return true
+				}
+			}
 			continue
 		}
 		if to, ok := addressOf(q); ok && n.losses.slow(to) {
@@ -347,6 +457,24 @@ func (n *Host) Slow(id string) bool {
 		}
 	}
 	return false
+}
+
+// Waits has what goes to a peer go once, where nobody waits for it. It costs
+// nothing to tell.
+func (n *Host) Waits(id string, does bool) {
+	p, err := n.ids.id(id)
+	if err != nil {
+		return
+	}
+	for _, c := range n.host.Network().ConnsToPeer(p) {
+		var q *quic.Conn
+		if !c.As(&q) {
+			continue
+		}
+		if to, ok := addressOf(q); ok {
+			n.losses.waits(to, does)
+		}
+	}
 }
 
 // busiest are those that have sent most, one for each address: two by turns would

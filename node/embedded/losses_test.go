@@ -204,6 +204,122 @@ func TestAWayIsSlowByItself(t *testing.T) {
 	})
 }
 
+// TestWhatIsLostByChance is told from what is lost for want of room, also later.
+func TestWhatIsLostByChance(t *testing.T) {
+	for name, c := range map[string]struct {
+		sent, lost []int64 // since the look before
+		fills      []bool
+		want       bool
+	}{
+		"nothing is lost":         {[]int64{1000, 1000}, []int64{0, 0}, []bool{false, false}, false},
+		"a tenth is":              {[]int64{30, 10}, []int64{3, 1}, []bool{false, false}, true},
+		"for a moment":            {[]int64{30}, []int64{3}, []bool{false}, false},
+		"before the queue is":     {[]int64{30, 10, 10}, []int64{3, 1, 1}, []bool{false, true, false}, false},
+		"little is":               {[]int64{500, 500}, []int64{2, 2}, []bool{false, false}, false},
+		"one in a hundred is":     {[]int64{100, 100, 100, 100}, []int64{1, 1, 1, 1}, []bool{false, false, false, false}, true},
+		"too little yet":          {[]int64{20}, []int64{2}, []bool{false}, false},
+		"the line was full":       {[]int64{100, 100}, []int64{30, 0}, []bool{true, false}, false},
+		"and is again":            {[]int64{100, 100}, []int64{10, 10}, []bool{false, true}, false},
+		"it loses no more":        {[]int64{500, 200, 700}, []int64{50, 20, 0}, []bool{false, false, false}, false},
+		"it loses after all":      {[]int64{100_000, 100, 100}, []int64{0, 10, 10}, []bool{false, false, false}, true},
+		"it lost for long enough": {[]int64{500, 200, 100}, []int64{50, 20, 0}, []bool{false, false, false}, true},
+	} {
+		var x chances
+		var sent, lost int64
+		now := time.Unix(1000, 0)
+		for i := range c.sent {
+			sent, lost = sent+c.sent[i], lost+c.lost[i]
+			x.look(now, sent, lost, c.fills[i])
+			now = now.Add(glance)
+		}
+		if x.does != c.want {
+			t.Errorf("%s: %v", name, x.does)
+		}
+	}
+	for name, c := range map[string]struct {
+		mean, deviation time.Duration
+		want            bool
+	}{
+		"as ever":               {20 * time.Millisecond, 2 * time.Millisecond, false},
+		"acknowledged late":     {60 * time.Millisecond, 20 * time.Millisecond, false},
+		"behind a full queue":   {110 * time.Millisecond, 8 * time.Millisecond, true},
+		"now and then far away": {110 * time.Millisecond, 60 * time.Millisecond, false},
+	} {
+		if got := fills(20*time.Millisecond, c.mean, c.deviation); got != c.want {
+			t.Errorf("%s: the queue fills: %v", name, got)
+		}
+	}
+	if fills(500*time.Millisecond, 700*time.Millisecond, 0) || !fills(500*time.Millisecond, 800*time.Millisecond, 0) {
+		t.Error("a long way's queue is not half of it")
+	}
+}
+
+// TestALossyWayIsSlowByItself, however much it carries.
+func TestALossyWayIsSlowByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newTestLine()
+		l.s.MinRTT, l.s.SmoothedRTT, l.s.CongestionWindow = 20*time.Millisecond, 22*time.Millisecond, 10_000
+		l.pass(100, 0)
+		if l.slow(elsewhere) {
+			t.Error("nothing is lost")
+		}
+		l.pass(100, 10)
+		l.pass(100, 10)
+		if !l.slow(elsewhere) || l.ways[elsewhere].copies > 0 {
+			t.Errorf("slow: %v, %d copies", l.slow(elsewhere), l.ways[elsewhere].copies)
+		}
+		l.s.SmoothedRTT = 100 * time.Millisecond
+		if l.pass(100, 10); l.slow(elsewhere) {
+			t.Error("its line is full")
+		}
+		for i := range uint16(2 * maxWays % (1 << 16)) {
+			l.chance(netip.AddrPortFrom(elsewhere.Addr(), i), true)
+		}
+		if len(l.tcp) > maxWays {
+			t.Errorf("%d ways of TCP are known", len(l.tcp))
+		}
+	})
+}
+
+// TestNobodyWaitsForCopies: nothing goes more than once for a while where what goes
+// there is not waited for, and what is known of the way stays.
+func TestNobodyWaitsForCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newTestLine()
+		l.passes(0, 10)
+		again := func() bool { return l.sending(elsewhere, 1) }
+		if !again() {
+			t.Fatal("nothing goes again")
+		}
+		l.waits(elsewhere, false)
+		if again() {
+			t.Error("it goes again, and nobody waits for it")
+		}
+		l.passes(10, 10, 10) // which is what one copy of none leaves
+		l.waits(elsewhere, true)
+		l.waits(elsewhere, false)
+		if !again() || l.ways[elsewhere].copies != 2 {
+			t.Errorf("it goes again: %v, %d times", again(), l.ways[elsewhere].copies)
+		}
+		var went atomic.Int64
+		l.again(elsewhere, parcel{100, func() error { went.Add(1); return nil }})
+		synctest.Wait()
+		if went.Load() != 3 {
+			t.Errorf("%d went", went.Load())
+		}
+		<-time.After(lately)
+		if !again() {
+			t.Error("nothing goes again once nobody has said so for long")
+		}
+		l.waits(elsewhere, false)
+		l.again(elsewhere, parcel{100, func() error { went.Add(1); return nil }})
+		synctest.Wait()
+		if again() || went.Load() != 4 {
+			t.Errorf("%d went", went.Load())
+		}
+	})
+}
+
 // TestTheBusiestIsJudged: of two connections to one address, however it is
 // written, one speaks for the way.
 func TestTheBusiestIsJudged(t *testing.T) {

@@ -51,6 +51,7 @@ func (s *sleeper) restrain() (wait time.Duration) {
 			}
 		}
 		wait = overfull(info)
+		s.persist(int(fd), info)
 	})
 	return wait
 }

@@ -12,7 +12,7 @@ import (
 func TestLittleWaitsUnsent(t *testing.T) {
 	from, to := pair(t)
 	to.SetReadBuffer(16 << 10)
-	s := seldom(from)
+	s := seldom(from, newLosses(time.Now))
 	s.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
 	var err error
 	for err == nil {

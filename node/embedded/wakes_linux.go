@@ -32,14 +32,17 @@ type socket interface {
 // one reader at a time.
 type sleeper struct {
 	socket
-	raw  syscall.RawConn
-	mark int // bytes that wake
-	most int // bytes that are taken in and not sent; of unsent_linux.go
+	raw      syscall.RawConn
+	mark     int // bytes that wake
+	most     int // bytes that are taken in and not sent; of unsent_linux.go
+	chances  chances
+	persists bool // as far as the system lets it
+	losses   *losses
 }
 
 // seldom has who reads c woken seldom. What it returns is c where the system, or
 // what c is, does not allow it.
-func seldom(c net.Conn) net.Conn {
+func seldom(c net.Conn, l *losses) net.Conn {
 	t, ok := c.(socket)
 	if !ok {
 		return c
@@ -48,7 +51,7 @@ func seldom(c net.Conn) net.Conn {
 	if err != nil {
 		return c
 	}
-	s := &sleeper{socket: t, raw: raw}
+	s := &sleeper{socket: t, raw: raw, losses: l}
 	if err := s.wake(1); err != nil {
 		return c
 	}

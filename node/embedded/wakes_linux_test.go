@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,7 +59,7 @@ func pair(t *testing.T) (from, to *net.TCPConn) {
 func TestSeldom(t *testing.T) {
 	from, to := pair(t)
 	inner := &marked{TCPConn: to, t: t}
-	s := seldom(inner)
+	s := seldom(inner, newLosses(time.Now))
 	if _, ok := s.(*sleeper); !ok {
 		t.Fatalf("a connection of TCP is woken for everything: %T", s)
 	}
