@@ -162,12 +162,6 @@ func TestWhatGoesApartTakesItsOwnTime(t *testing.T) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.arrived(c, []uint32{7}, now.Add(4*time.Second))
-	c.orders = append(c.orders, order{number: 7, class: node.Next})
-	g.mu.Unlock()
-	g.compose(c, nil) // what it was given last
-	g.compose(c, nil)
-	g.mu.Lock()
-	g.arrived(c, []uint32{7, 8}, now.Add(4*time.Second))
 	d := Digest{1}
 	g.ledger.begin(d, "quick", now)
 	if g.takes(d) != 0 || g.turns.took != 0 || g.takes(Digest{2}) != 0 {
