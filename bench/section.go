@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -76,10 +77,17 @@ func (r *runner) again(names []string) error {
 }
 
 // replaced is a page with the section of that title as given; a new one comes
-// last.
+// before the first of those that follow it.
 func replaced(page []byte, title string, with []byte) []byte {
-	from := bytes.Index(page, []byte("\n## "+title+"\n"))
+	at := func(title string) int { return bytes.Index(page, []byte("\n## "+title+"\n")) }
+	from := at(title)
 	if from < 0 {
+		i := slices.IndexFunc(sections, func(s section) bool { return s.title == title })
+		for _, s := range sections[i+1:] {
+			if before := at(s.title); before >= 0 {
+				return slices.Concat(page[:before], with, page[before:])
+			}
+		}
 		return append(page, with...)
 	}
 	var after []byte
