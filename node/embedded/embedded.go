@@ -141,14 +141,13 @@ func New(ctx context.Context, cfg Config) (n *Node, err error) {
 		}
 		find = n.dht
 	}
-	n.exchange = bitswap.New(n.ctx, bsnet.NewFromIpfsHost(n.host), find, served{n.store},
+	keeps := func(p peer.ID) bool { return cfg.Keep != nil && cfg.Keep(p.String()) }
+	n.exchange = bitswap.New(n.ctx, newReminders(bsnet.NewFromIpfsHost(n.host), served{n.store}.Has, keeps), find, served{n.store},
 		bitswap.MaxOutstandingBytesPerPeer(16<<20),
 		bitswap.WithWantHaveReplaceSize(16<<10),
 		bitswap.TaskWorkerCount(24), bitswap.EngineTaskWorkerCount(24),
 		bitswap.EngineBlockstoreWorkerCount(askers),
-		bitswap.WithServerOption(bsserver.WithPeerBlockRequestFilter(func(p peer.ID, _ cid.Cid) bool {
-			return cfg.Keep == nil || !cfg.Keep(p.String())
-		})),
+		bitswap.WithServerOption(bsserver.WithPeerBlockRequestFilter(func(p peer.ID, _ cid.Cid) bool { return !keeps(p) })),
 		bitswap.WithClientOption(bsclient.WithoutDuplicatedBlockStats()))
 	return n, n.begin()
 }
