@@ -69,8 +69,9 @@ func (s *Scheduler) join(id string) {
 // a handshake, and a word for each block.
 const company = 10
 
-// accompanied tells whether company enough has w, or waits for it. Who is new may
-// yet; of no want that is all. s.mu is held.
+// accompanied tells whether company enough has w, or waits for it. Who is asked, and has
+// never given anything, is none. Who is new may yet; of no want that is all. s.mu is
+// held.
 func (s *Scheduler) accompanied(w *want, now time.Time) bool {
 	n := s.peers.opening + s.peers.meeting + len(s.peers.named)
 	var waiting []string
@@ -78,7 +79,9 @@ func (s *Scheduler) accompanied(w *want, now time.Time) bool {
 		waiting = s.giver.waiting(w.digest)
 	}
 	for _, q := range s.peers.open {
-		if now.Sub(q.since) < gathering || w != nil && w.has&q.bit != 0 || slices.Contains(waiting, q.id) {
+		of := w != nil && w.has&q.bit != 0 || slices.Contains(waiting, q.id)
+		silent := len(q.order) > 0 && now.Sub(q.heard) >= dripping
+		if now.Sub(q.since) < gathering || of && !silent && q.taken <= q.hits {
 			n++
 		}
 	}

@@ -10,28 +10,34 @@ import (
 	"playnode/node"
 )
 
-// TestWhoHasCompanyDialsNobody has a source put a block off and name somebody: one
-// who exchanges with many that have it dials nobody, and who has few does, or many
+// TestWhoHasCompanyDialsNobody has a source put blocks off and name somebody: one
+// who exchanges with many that have them dials nobody, and who has few does, or many
 // that turn out to be of no use; and asks the source again when it was told to.
 func TestWhoHasCompanyDialsNobody(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		others int
+		wants  int
 		hold   bool
+		give   bool
 		silent bool
 		dialed bool
 	}{
-		{"few", company - 2, true, false, true},
-		{"many", company, true, false, false},
-		{"many who have nothing", company, false, false, true},
-		{"many who say nothing", company, false, true, true},
+		{"few", company - 2, 48, true, true, false, true},
+		{"many", company, 48, true, true, false, false},
+		{"many who give nothing", company, 48, true, false, false, true},
+		{"many who have nothing", company, 1, false, false, false, true},
+		{"many who say nothing", company, 1, false, false, true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newStage(t)
-				b := leaf(1)
+				blocks := make([]node.Block, c.wants)
+				for i := range blocks {
+					blocks[i] = leaf(i)
+				}
 				n, s := w.box("box", nil)
-				named := w.stranger("named", quick(b))
+				named := w.stranger("named", quick(blocks...))
 				source := w.stranger("source", func(st node.Stream, o order) {
 					st.Write(appendLater(nil, o.number, 1000, []referral{{peer: named.ID(), addrs: named.Addrs()}}))
 				})
@@ -48,16 +54,28 @@ func TestWhoHasCompanyDialsNobody(t *testing.T) {
 							if base, digests, _ := parseAsk(body); kind == frameAsk && !c.silent {
 								st.Write(appendHeld(nil, base, slices.Repeat([]bool{c.hold}, len(digests))))
 							}
+							if orders, _ := parseWants(body); kind == frameWant && c.give {
+								for _, o := range orders {
+									<-time.After(300 * time.Millisecond)
+									quick(blocks...)(st, o)
+								}
+							}
 						}
 					})
 					w.Link(n, x)
 				}
-				s.Ask(t.Context(), b.CID, node.Want{Class: node.Soon}, func([]byte, error) {})
-				<-time.After(900 * time.Millisecond)
-				if n := len(source.wants()); c.others >= company && n > 1 {
-					t.Errorf("who is not alone has asked the source %d times before it was to", n)
+				for _, b := range blocks {
+					s.Ask(t.Context(), b.CID, node.Want{Class: node.Soon}, func([]byte, error) {})
 				}
-				<-time.After(time.Minute)
+				<-time.After(900 * time.Millisecond)
+				n1 := len(source.wants())
+				if c.wants == 1 && n1 > 1 {
+					t.Errorf("who is not alone has asked the source %d times before it was to", n1)
+				}
+				if n1 == 0 {
+					t.Error("the source was not asked")
+				}
+				<-time.After(7 * time.Second) // those who are silent are left after ten
 				if dialed := slices.Contains(n.Connected(), named.ID()); dialed != c.dialed {
 					t.Errorf("the one that was named is dialled: %t", dialed)
 				}

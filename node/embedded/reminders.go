@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,10 +17,13 @@ import (
 const (
 	// silence is how long an asker asks for nothing, until it is reminded; twice as
 	// long as before each time after that, maxReminders times at most.
-	silence, maxReminders = time.Second, 6
-	// reminded is how many blocks one reminder names, maxOpen how many may be
-	// remembered, of all askers.
-	reminded, maxOpen = 256, 1 << 15
+	silence, maxReminders = time.Second, 4
+	// reminded is how many blocks one reminder names, ofEach how many of them one
+	// other links to.
+	reminded, ofEach = 512, 4
+	// maxOpen bounds the links that are remembered, of all askers, maxAsked what one
+	// of them is known to have asked for.
+	maxOpen, maxAsked = 1 << 15, 1 << 16
 )
 
 // reminders is bitswap's network, which tells an asker that has come to rest in the
@@ -40,10 +44,9 @@ type reminders struct {
 
 // asker is a peer that is given a graph.
 type asker struct {
-	// open is what it was given links to, and has not asked for; links are the
-	// same, as they were given, and some others.
-	open    map[cid.Cid]struct{}
-	links   []cid.Cid
+	open    map[cid.Cid]struct{} // what it was given links to, and has not asked for
+	given   [][]cid.Cid          // the same, and some others: each block's links, as blocks were given
+	asked   map[[8]byte]struct{} // what it has asked for, by the ends of hashes
 	silent  *time.Timer
 	sending int // messages that are being written
 	told    int // reminders, since it has asked
@@ -70,16 +73,16 @@ func (r *reminders) Stop() {
 
 // SendMessage remembers what the blocks of a message link to.
 func (r *reminders) SendMessage(ctx context.Context, p peer.ID, m message.BitSwapMessage) error {
-	var links []cid.Cid
+	var given [][]cid.Cid
 	for _, b := range m.Blocks() {
-		if more, err := node.Links(b.Cid(), b.RawData()); err == nil {
-			links = append(links, more...)
+		if links, err := node.Links(b.Cid(), b.RawData()); err == nil && len(links) > 0 {
+			given = append(given, links)
 		}
 	}
 	r.mu.Lock()
 	a := r.askers[p]
-	if a == nil && len(links) > 0 {
-		a = &asker{open: map[cid.Cid]struct{}{}}
+	if a == nil && len(given) > 0 {
+		a = &asker{open: map[cid.Cid]struct{}{}, asked: map[[8]byte]struct{}{}}
 		a.silent = time.AfterFunc(silence, func() { r.remind(p, a) })
 		r.askers[p] = a
 	}
@@ -87,11 +90,19 @@ func (r *reminders) SendMessage(ctx context.Context, p peer.ID, m message.BitSwa
 		r.mu.Unlock()
 		return r.BitSwapNetwork.SendMessage(ctx, p, m)
 	}
-	for _, c := range links {
-		if _, twice := a.open[c]; !twice && r.open < maxOpen {
+	for _, links := range given {
+		links = slices.DeleteFunc(links, func(c cid.Cid) bool {
+			_, twice := a.open[c]
+			_, asked := a.asked[end(c)]
+			if twice || asked || r.open == maxOpen {
+				return true
+			}
 			a.open[c] = struct{}{}
-			a.links = append(a.links, c)
 			r.open++
+			return false
+		})
+		if len(links) > 0 {
+			a.given = append(a.given, links)
 		}
 	}
 	a.sending++
@@ -120,6 +131,10 @@ func (r *reminders) ReceiveMessage(_ context.Context, p peer.ID, m message.BitSw
 			continue
 		}
 		asks = true
+		if len(a.asked) == maxAsked {
+			clear(a.asked)
+		}
+		a.asked[end(w.Cid)] = struct{}{}
 		if _, ok := a.open[w.Cid]; ok {
 			delete(a.open, w.Cid)
 			r.open--
@@ -130,20 +145,45 @@ func (r *reminders) ReceiveMessage(_ context.Context, p peer.ID, m message.BitSw
 	}
 	a.told = 0
 	a.silent.Reset(silence)
-	if len(a.links) > 2*len(a.open)+reminded {
-		a.tidy()
+	for len(a.given) > 0 && !a.isOpen(a.given[0]) { // mostly, they are asked for as they were given
+		a.given = a.given[1:]
 	}
 }
 
-// tidy leaves in links what is open.
-func (a *asker) tidy() {
-	links := make([]cid.Cid, 0, len(a.open))
-	for _, c := range a.links {
-		if _, ok := a.open[c]; ok {
-			links = append(links, c)
+// isOpen tells whether some of a block's links are.
+func (a *asker) isOpen(links []cid.Cid) bool {
+	return slices.ContainsFunc(links, func(c cid.Cid) bool { _, ok := a.open[c]; return ok })
+}
+
+// next is what a may want: the first open links of each of the first blocks that it
+// was given and has not asked for all of, as who walks a graph level by level asks
+// next, whichever of them came first, and of the last ones, as who goes into its depth
+// does.
+func (a *asker) next() (may []cid.Cid) {
+	a.given = slices.DeleteFunc(a.given, func(links []cid.Cid) bool { return !a.isOpen(links) })
+	first := func(links []cid.Cid) {
+		n := 0
+		for _, c := range links {
+			if _, ok := a.open[c]; ok && n < ofEach {
+				may = append(may, c)
+				n++
+			}
 		}
 	}
-	a.links = links
+	const half = reminded / ofEach / 2
+	for i, links := range a.given {
+		if i < half || i >= len(a.given)-half {
+			first(links)
+		}
+	}
+	return may
+}
+
+// end is the end of a hash, for the whole.
+func end(c cid.Cid) (e [8]byte) {
+	h := c.Hash()
+	copy(e[:], h[max(0, len(h)-len(e)):])
+	return e
 }
 
 // ReceiveError is bitswap.Receiver's.
@@ -168,12 +208,9 @@ func (r *reminders) forget(p peer.ID) {
 	}
 }
 
-// remind tells a, which has asked for nothing for a while, of what it may want: the
-// first links that it was given, as who walks a graph level by level asks next, and
-// the last ones, as who goes into its depth does.
+// remind tells a, which has asked for nothing for a while, of what it may want.
 func (r *reminders) remind(p peer.ID, a *asker) {
 	r.mu.Lock()
-	a.tidy()
 	switch {
 	case r.askers[p] != a:
 		r.mu.Unlock()
@@ -189,10 +226,7 @@ func (r *reminders) remind(p peer.ID, a *asker) {
 	}
 	a.told++
 	a.silent.Reset(silence << a.told)
-	may := a.links
-	if len(may) > reminded {
-		may = append(may[:reminded/2:reminded/2], may[len(may)-reminded/2:]...)
-	}
+	may := a.next()
 	r.mu.Unlock()
 	m := message.New(false)
 	for _, c := range may {

@@ -45,15 +45,29 @@ func list(links []cid.Cid) node.Block {
 	return node.NewBlock(cid.DagCBOR, out)
 }
 
-// TestReminders has an asker be given a list and ask for some of it: in silence it
-// is told of the rest, ever less often, unless it needs nothing more, a message is
-// still being written to it, or it is to be given nothing.
+const kuboID peer.ID = "kubo"
+
+// of is a message of blocks.
+func of(all ...node.Block) message.BitSwapMessage {
+	m := message.New(false)
+	for _, b := range all {
+		x, err := blocks.NewBlockWithCid(b.Data, b.CID)
+		if err != nil {
+			panic(err)
+		}
+		m.AddBlock(x)
+	}
+	return m
+}
+
+// TestReminders has an asker be given two lists and ask for some of them: in silence
+// it is told of what comes next in each, ever less often, unless it needs nothing more,
+// a message is still being written to it, or it is to be given nothing.
 func TestReminders(t *testing.T) {
-	leaves := make([]cid.Cid, 2*reminded)
+	leaves := make([]cid.Cid, 1000)
 	for i := range leaves {
 		leaves[i] = node.NewBlock(cid.Raw, []byte{byte(i), byte(i >> 8)}).CID
 	}
-	const asker peer.ID = "asker"
 	for _, c := range []struct {
 		name  string
 		links int
@@ -63,40 +77,42 @@ func TestReminders(t *testing.T) {
 		told  [][]int // by the numbers of links, from and to
 		times int
 	}{
-		{"some", 20, 5, 0, nil, [][]int{{5, 20}}, maxReminders},
+		{"some", 20, 5, 0, nil, [][]int{{5, 5 + ofEach}, {10, 10 + ofEach}}, maxReminders},
 		{"all", 20, 20, 0, nil, nil, 0},
 		{"none is here", 20, 5, 15, nil, nil, 0},
-		{"some are here", 20, 5, 10, nil, [][]int{{5, 10}}, maxReminders},
-		{"many", 2 * reminded, 10, 0, nil, [][]int{{10, 10 + reminded/2}, {2*reminded - reminded/2, 2 * reminded}}, maxReminders},
+		{"some are here", 20, 5, 13, nil, [][]int{{5, 7}}, maxReminders},
+		{"of the second block", 20, 12, 0, nil, [][]int{{12, 12 + ofEach}}, maxReminders},
+		{"asked for before it was given", 20, 5, 0, func(_ *wire, r *reminders) {
+			r.SendMessage(context.Background(), kuboID, of(list(leaves[:20])))
+			r.SendMessage(context.Background(), kuboID, of(list(leaves[:5])))
+		}, [][]int{{5, 5 + ofEach}, {10, 10 + ofEach}}, maxReminders},
 		{"kept", 20, 5, 0, func(_ *wire, r *reminders) { r.keeps = func(peer.ID) bool { return true } }, nil, 0},
 		{"gone", 20, 5, 0, func(w *wire, _ *reminders) { w.gone = true }, nil, 0},
-		{"disconnected", 20, 5, 0, func(_ *wire, r *reminders) { r.PeerDisconnected(asker) }, nil, 0},
+		{"disconnected", 20, 5, 0, func(_ *wire, r *reminders) { r.PeerDisconnected(kuboID) }, nil, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := &wire{}
 				here := leaves[:c.links-c.lacks]
 				r := newReminders(w, func(_ context.Context, l cid.Cid) (bool, error) { return slices.Contains(here, l), nil }, func(peer.ID) bool { return false })
-				top := list(leaves[:c.links])
-				m := message.New(false)
-				b, _ := blocks.NewBlockWithCid(top.Data, top.CID)
-				m.AddBlock(b)
-				r.SendMessage(t.Context(), asker, m)
+				r.SendMessage(t.Context(), kuboID, of(list(leaves[:10])))
+				r.SendMessage(t.Context(), kuboID, of(list(leaves[10:c.links])))
 				asks := message.New(false)
 				for _, l := range leaves[:c.asked] {
 					asks.AddEntry(l, 1, pb.Message_Wantlist_Block, true)
 				}
-				r.ReceiveMessage(t.Context(), asker, asks)
+				r.ReceiveMessage(t.Context(), kuboID, asks)
 				if c.does != nil {
 					c.does(w, r)
 				}
-				began := time.Now()
+				began, before := time.Now(), len(w.sent)
 				<-time.After(time.Hour)
-				if len(w.sent) != 1+c.times {
-					t.Fatalf("%d messages, want the block and %d", len(w.sent), c.times)
+				synctest.Wait()
+				if len(w.sent) != before+c.times {
+					t.Fatalf("%d reminders, want %d", len(w.sent)-before, c.times)
 				}
 				wait := silence
-				for i, m := range w.sent[1:] {
+				for i, m := range w.sent[before:] {
 					var want []cid.Cid
 					for _, part := range c.told {
 						want = append(want, leaves[part[0]:part[1]]...)
@@ -106,16 +122,16 @@ func TestReminders(t *testing.T) {
 					if !slices.Equal(got, want) || len(m.DontHaves())+len(m.Blocks()) > 0 {
 						t.Errorf("reminder %d tells of %d blocks, want %d", i, len(got), len(want))
 					}
-					if waited := w.at[i+1].Sub(began); waited != wait {
+					if waited := w.at[before+i].Sub(began); waited != wait {
 						t.Errorf("reminder %d after %v, want %v", i, waited, wait)
 					}
 					wait += silence << (i + 1)
 				}
+				r.mu.Lock()
 				if r.open != 0 && c.name != "kept" || len(r.askers) != 0 && c.name != "kept" {
 					t.Errorf("%d links of %d askers are remembered", r.open, len(r.askers))
 				}
-				r.mu.Lock()
-				r.forget(asker)
+				r.forget(kuboID)
 				r.mu.Unlock()
 			})
 		})
@@ -124,29 +140,28 @@ func TestReminders(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := &wire{block: make(chan struct{})}
 			r := newReminders(w, func(context.Context, cid.Cid) (bool, error) { return true, nil }, func(peer.ID) bool { return false })
-			top := list(leaves[:20])
-			m := message.New(false)
-			b, _ := blocks.NewBlockWithCid(top.Data, top.CID)
-			m.AddBlock(b)
-			go r.SendMessage(t.Context(), asker, m)
+			go r.SendMessage(t.Context(), kuboID, of(list(leaves[:20])))
 			<-time.After(time.Minute)
+			synctest.Wait()
 			if len(w.sent) > 0 {
 				t.Error("it was reminded of what it is being given")
 			}
 			close(w.block)
 			<-time.After(silence + time.Millisecond)
+			synctest.Wait()
 			if len(w.sent) != 2 {
 				t.Errorf("%d messages, want the block and one reminder", len(w.sent))
 			}
 			// Who asks is reminded anew, as soon as at first.
 			asks := message.New(false)
 			asks.AddEntry(leaves[0], 1, pb.Message_Wantlist_Have, true)
-			r.ReceiveMessage(t.Context(), asker, asks)
+			r.ReceiveMessage(t.Context(), kuboID, asks)
 			<-time.After(silence + time.Millisecond)
-			if len(w.sent) != 3 || len(w.sent[2].Haves()) != 19 {
-				t.Errorf("%d messages, the last with %d blocks", len(w.sent), len(w.sent[len(w.sent)-1].Haves()))
+			synctest.Wait()
+			if len(w.sent) != 3 || slices.Contains(w.sent[2].Haves(), leaves[0]) || !slices.Contains(w.sent[2].Haves(), leaves[1]) {
+				t.Errorf("%d messages, the last of %v", len(w.sent), w.sent[len(w.sent)-1].Haves())
 			}
-			r.PeerDisconnected(asker)
+			r.PeerDisconnected(kuboID)
 		})
 	})
 }
@@ -160,11 +175,7 @@ func TestOpenLinksAreBounded(t *testing.T) {
 			for k := range links {
 				links[k] = node.NewBlock(cid.Raw, []byte{byte(i), byte(k), byte(k >> 8)}).CID
 			}
-			b := list(links)
-			m := message.New(false)
-			x, _ := blocks.NewBlockWithCid(b.Data, b.CID)
-			m.AddBlock(x)
-			r.SendMessage(t.Context(), peer.ID([]byte{byte(i)}), m)
+			r.SendMessage(t.Context(), peer.ID([]byte{byte(i)}), of(list(links)))
 		}
 		if r.open != maxOpen {
 			t.Errorf("%d links are remembered, want %d", r.open, maxOpen)

@@ -59,23 +59,24 @@ func TestStockSessionIsBroughtBack(t *testing.T) {
 	if err := h.Connect(ctx, *at); err != nil {
 		t.Fatal(err)
 	}
+	until := func(asks bool) {
+		for tagged(h, at.ID) != asks {
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-t.Context().Done():
+				t.Fatalf("that a session asks the node is never %t", asks)
+			}
+		}
+	}
 	session := c.NewSession(ctx)
 	if _, err := session.GetBlock(ctx, root.CID); err != nil {
 		t.Fatal(err)
 	}
-	if !tagged(h, at.ID) {
-		t.Fatal("the session has a tag of another kind")
-	}
+	until(true)
 	if _, err := session.GetBlocks(ctx, links[:few]); err != nil {
 		t.Fatal(err)
 	}
-	for tagged(h, at.ID) { // until the session has left it
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			t.Fatal("the session has not left it")
-		}
-	}
+	until(false)
 	within, cancel := context.WithTimeout(ctx, 15*time.Second) // before all is broadcast anew
 	defer cancel()
 	if _, err := session.GetBlock(within, links[few]); err != nil {
