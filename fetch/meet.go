@@ -69,9 +69,9 @@ func (s *Scheduler) join(id string) {
 // a handshake, and a word for each block.
 const company = 10
 
-// accompanied tells whether company enough has w, or waits for it. Who is asked, and has
-// never given anything, is none. Who is new may yet; of no want that is all. s.mu is
-// held.
+// accompanied tells whether company enough has w, or waits for it. Who is asked and
+// silent is none, whatever it says that it has; who is new may yet be; of no want that
+// is all. s.mu is held.
 func (s *Scheduler) accompanied(w *want, now time.Time) bool {
 	n := s.peers.opening + s.peers.meeting + len(s.peers.named)
 	var waiting []string
@@ -81,7 +81,7 @@ func (s *Scheduler) accompanied(w *want, now time.Time) bool {
 	for _, q := range s.peers.open {
 		of := w != nil && w.has&q.bit != 0 || slices.Contains(waiting, q.id)
 		silent := len(q.order) > 0 && now.Sub(q.heard) >= dripping
-		if now.Sub(q.since) < gathering || of && !silent && q.taken <= q.hits {
+		if now.Sub(q.since) < gathering || of && !silent {
 			n++
 		}
 	}

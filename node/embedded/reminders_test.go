@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,17 +22,27 @@ import (
 type wire struct {
 	bitswap.BitSwapNetwork
 	gone  bool
-	block chan struct{} // nil, or closed when a message has been written
-	sent  []message.BitSwapMessage
-	at    []time.Time
+	block chan struct{} // nil, or closed when a message may be written
+
+	mu   sync.Mutex // guards what follows
+	sent []message.BitSwapMessage
+	at   []time.Time
 }
 
 func (w *wire) SendMessage(_ context.Context, _ peer.ID, m message.BitSwapMessage) error {
 	if w.block != nil {
 		<-w.block
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.sent, w.at = append(w.sent, m), append(w.at, time.Now())
 	return nil
+}
+
+func (w *wire) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.sent)
 }
 
 func (w *wire) IsConnectedToPeer(context.Context, peer.ID) bool { return !w.gone }
@@ -73,28 +84,30 @@ func TestReminders(t *testing.T) {
 		links int
 		asked int
 		lacks int // the last of them, which are not here
-		does  func(*wire, *reminders)
+		kept  bool
+		gone  bool
+		does  func(*reminders)
 		told  [][]int // by the numbers of links, from and to
 		times int
 	}{
-		{"some", 20, 5, 0, nil, [][]int{{5, 5 + ofEach}, {10, 10 + ofEach}}, maxReminders},
-		{"all", 20, 20, 0, nil, nil, 0},
-		{"none is here", 20, 5, 15, nil, nil, 0},
-		{"some are here", 20, 5, 13, nil, [][]int{{5, 7}}, maxReminders},
-		{"of the second block", 20, 12, 0, nil, [][]int{{12, 12 + ofEach}}, maxReminders},
-		{"asked for before it was given", 20, 5, 0, func(_ *wire, r *reminders) {
+		{"some", 20, 5, 0, false, false, nil, [][]int{{5, 5 + ofEach}, {10, 10 + ofEach}}, maxReminders},
+		{"all", 20, 20, 0, false, false, nil, nil, 0},
+		{"none is here", 20, 5, 15, false, false, nil, nil, 0},
+		{"some are here", 20, 5, 13, false, false, nil, [][]int{{5, 7}}, maxReminders},
+		{"of the second block", 20, 12, 0, false, false, nil, [][]int{{12, 12 + ofEach}}, maxReminders},
+		{"asked for before it was given", 20, 5, 0, false, false, func(r *reminders) {
 			r.SendMessage(context.Background(), kuboID, of(list(leaves[:20])))
 			r.SendMessage(context.Background(), kuboID, of(list(leaves[:5])))
 		}, [][]int{{5, 5 + ofEach}, {10, 10 + ofEach}}, maxReminders},
-		{"kept", 20, 5, 0, func(_ *wire, r *reminders) { r.keeps = func(peer.ID) bool { return true } }, nil, 0},
-		{"gone", 20, 5, 0, func(w *wire, _ *reminders) { w.gone = true }, nil, 0},
-		{"disconnected", 20, 5, 0, func(_ *wire, r *reminders) { r.PeerDisconnected(kuboID) }, nil, 0},
+		{"kept", 20, 5, 0, true, false, nil, nil, 0},
+		{"gone", 20, 5, 0, false, true, nil, nil, 0},
+		{"disconnected", 20, 5, 0, false, false, func(r *reminders) { r.PeerDisconnected(kuboID) }, nil, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := &wire{}
+				w := &wire{gone: c.gone}
 				here := leaves[:c.links-c.lacks]
-				r := newReminders(w, func(_ context.Context, l cid.Cid) (bool, error) { return slices.Contains(here, l), nil }, func(peer.ID) bool { return false })
+				r := newReminders(w, func(_ context.Context, l cid.Cid) (bool, error) { return slices.Contains(here, l), nil }, func(peer.ID) bool { return c.kept })
 				r.SendMessage(t.Context(), kuboID, of(list(leaves[:10])))
 				r.SendMessage(t.Context(), kuboID, of(list(leaves[10:c.links])))
 				asks := message.New(false)
@@ -103,11 +116,13 @@ func TestReminders(t *testing.T) {
 				}
 				r.ReceiveMessage(t.Context(), kuboID, asks)
 				if c.does != nil {
-					c.does(w, r)
+					c.does(r)
 				}
-				began, before := time.Now(), len(w.sent)
+				began, before := time.Now(), w.count()
 				<-time.After(time.Hour)
 				synctest.Wait()
+				w.mu.Lock()
+				defer w.mu.Unlock()
 				if len(w.sent) != before+c.times {
 					t.Fatalf("%d reminders, want %d", len(w.sent)-before, c.times)
 				}
@@ -128,7 +143,7 @@ func TestReminders(t *testing.T) {
 					wait += silence << (i + 1)
 				}
 				r.mu.Lock()
-				if r.open != 0 && c.name != "kept" || len(r.askers) != 0 && c.name != "kept" {
+				if r.open != 0 && !c.kept || len(r.askers) != 0 && !c.kept {
 					t.Errorf("%d links of %d askers are remembered", r.open, len(r.askers))
 				}
 				r.forget(kuboID)
@@ -143,14 +158,14 @@ func TestReminders(t *testing.T) {
 			go r.SendMessage(t.Context(), kuboID, of(list(leaves[:20])))
 			<-time.After(time.Minute)
 			synctest.Wait()
-			if len(w.sent) > 0 {
+			if w.count() > 0 {
 				t.Error("it was reminded of what it is being given")
 			}
 			close(w.block)
 			<-time.After(silence + time.Millisecond)
 			synctest.Wait()
-			if len(w.sent) != 2 {
-				t.Errorf("%d messages, want the block and one reminder", len(w.sent))
+			if n := w.count(); n != 2 {
+				t.Errorf("%d messages, want the block and one reminder", n)
 			}
 			// Who asks is reminded anew, as soon as at first.
 			asks := message.New(false)
@@ -158,6 +173,8 @@ func TestReminders(t *testing.T) {
 			r.ReceiveMessage(t.Context(), kuboID, asks)
 			<-time.After(silence + time.Millisecond)
 			synctest.Wait()
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			if len(w.sent) != 3 || slices.Contains(w.sent[2].Haves(), leaves[0]) || !slices.Contains(w.sent[2].Haves(), leaves[1]) {
 				t.Errorf("%d messages, the last of %v", len(w.sent), w.sent[len(w.sent)-1].Haves())
 			}
