@@ -46,6 +46,7 @@ type reminders struct {
 type asker struct {
 	open    map[cid.Cid]struct{} // what it was given links to, and has not asked for
 	given   [][]cid.Cid          // the same, and some others: each block's links, as blocks were given
+	many    int                  // of given, to be gone through
 	asked   map[[8]byte]struct{} // what it has asked for, by the ends of hashes
 	silent  *time.Timer
 	sending int // messages that are being written
@@ -105,6 +106,9 @@ func (r *reminders) SendMessage(ctx context.Context, p peer.ID, m message.BitSwa
 			a.given = append(a.given, links)
 		}
 	}
+	if len(a.given) > a.many {
+		a.tidy()
+	}
 	a.sending++
 	r.mu.Unlock()
 	err := r.BitSwapNetwork.SendMessage(ctx, p, m)
@@ -145,9 +149,12 @@ func (r *reminders) ReceiveMessage(_ context.Context, p peer.ID, m message.BitSw
 	}
 	a.told = 0
 	a.silent.Reset(silence)
-	for len(a.given) > 0 && !a.isOpen(a.given[0]) { // mostly, they are asked for as they were given
-		a.given = a.given[1:]
-	}
+}
+
+// tidy leaves in given what is open.
+func (a *asker) tidy() {
+	a.given = slices.DeleteFunc(a.given, func(links []cid.Cid) bool { return !a.isOpen(links) })
+	a.many = 2*len(a.given) + reminded
 }
 
 // isOpen tells whether some of a block's links are.
@@ -160,7 +167,7 @@ func (a *asker) isOpen(links []cid.Cid) bool {
 // next, whichever of them came first, and of the last ones, as who goes into its depth
 // does.
 func (a *asker) next() (may []cid.Cid) {
-	a.given = slices.DeleteFunc(a.given, func(links []cid.Cid) bool { return !a.isOpen(links) })
+	a.tidy()
 	first := func(links []cid.Cid) {
 		n := 0
 		for _, c := range links {

@@ -183,6 +183,25 @@ func TestReminders(t *testing.T) {
 	})
 }
 
+// What was asked for is forgotten, also where what came before it never is.
+func TestWhatWasAskedForIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReminders(&wire{}, func(context.Context, cid.Cid) (bool, error) { return true, nil }, func(peer.ID) bool { return false })
+		r.SendMessage(t.Context(), kuboID, of(list([]cid.Cid{node.NewBlock(cid.Raw, []byte("never")).CID})))
+		for i := range 10 * reminded {
+			l := node.NewBlock(cid.Raw, []byte{byte(i), byte(i >> 8)}).CID
+			r.SendMessage(t.Context(), kuboID, of(list([]cid.Cid{l})))
+			asks := message.New(false)
+			asks.AddEntry(l, 1, pb.Message_Wantlist_Block, true)
+			r.ReceiveMessage(t.Context(), kuboID, asks)
+		}
+		if n := len(r.askers[kuboID].given); r.open != 1 || n > 2*reminded {
+			t.Errorf("%d links are open, of %d blocks", r.open, n)
+		}
+		r.PeerDisconnected(kuboID)
+	})
+}
+
 // TestOpenLinksAreBounded has more links be given than are remembered.
 func TestOpenLinksAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
