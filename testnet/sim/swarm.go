@@ -65,6 +65,9 @@ type SwarmConfig struct {
 	// Neighbours is how many other venues each one dials (5); all dial the
 	// source.
 	Neighbours int
+	// Real is that they know one another as in "playnode testnet run swarm": each those
+	// that came before it and can be dialled, and have Firewalls.
+	Real bool
 	// Within is the time in which all come (at once).
 	Within time.Duration
 	// Limit is when what is missing is not waited for any more (ten times the
@@ -80,6 +83,10 @@ type SwarmConfig struct {
 // stalled is how long without a block a venue that misses some is said to
 // stall.
 const stalled = 30 * time.Second
+
+// settling is how long all have been here before they want anything, where they are
+// Real.
+const settling = 5 * time.Second
 
 // SwarmReport is how it went. Shares and multiples are of the catalogue, which
 // is Blocks times Size.
@@ -283,6 +290,7 @@ func Swarm(ctx context.Context, cfg SwarmConfig) (SwarmReport, error) {
 	if cfg.Bytes < cfg.Size {
 		wc = Config{Mark: []byte(mark), Heavy: cfg.Bytes, Weight: int64(cfg.Size / cfg.Bytes)}
 	}
+	wc.Firewalls = cfg.Real
 	w := NewWorld(wc)
 	rnd := rand.New(rand.NewPCG(cfg.Seed, 1))
 	steps := cfg.wants()
@@ -320,11 +328,22 @@ func Swarm(ctx context.Context, cfg SwarmConfig) (SwarmReport, error) {
 		venues = append(venues, v)
 	}
 	begin := time.Now()
+	if cfg.Real {
+		begin = begin.Add(settling)
+	}
 	var wg sync.WaitGroup
 	for i, n := range all {
 		var know []string
 		for _, o := range rnd.Perm(cfg.Venues)[:min(cfg.Neighbours, cfg.Venues)] {
 			know = append(know, all[o].Addrs()[0])
+		}
+		if cfg.Real {
+			know = nil
+			for _, o := range rnd.Perm(i) {
+				if !all[o].Undialable && len(know) < cfg.Neighbours {
+					know = append(know, all[o].Addrs()[0])
+				}
+			}
 		}
 		wait := time.Duration(0)
 		if cfg.Within > 0 {
@@ -336,6 +355,9 @@ func Swarm(ctx context.Context, cfg SwarmConfig) (SwarmReport, error) {
 			case <-ctx.Done():
 			}
 			connect(ctx, n, source.Addrs()[0], know)
+			if cfg.Real {
+				time.Sleep(settling - wait)
+			}
 			if i >= r.Hostile {
 				venues[i-r.Hostile].come(ctx, steps)
 			}

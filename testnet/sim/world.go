@@ -59,13 +59,18 @@ type Config struct {
 	Mark   []byte
 	Heavy  int
 	Weight int64
+	// Firewalls is that who cannot be dialled is behind one which takes for an answer
+	// what comes from where a dial has gone, and that two dials at once, from the ports
+	// at which both listen, are one connection in which both begin to speak, and fail.
+	Firewalls bool
 }
 
-// dialTime is how long a dial to what cannot be dialled takes to fail.
-const dialTime = 5 * time.Second
+// dialTime is how long a dial to what cannot be dialled takes to fail, ajar how long a
+// firewall lets in after its beginning whom it was for.
+const dialTime, ajar = 5 * time.Second, 2 * time.Minute
 
-// errDial is how it fails.
-var errDial = errors.New("no answer")
+// errDial is how it fails, errClash how both fail where the other side dials meanwhile.
+var errDial, errClash = errors.New("no answer"), errors.New("both have dialled")
 
 // World is nodes and who is connected to whom. Safe for concurrent use.
 type World struct {
@@ -97,12 +102,20 @@ type Node struct {
 	gone     bool
 	peers    map[string]bool
 	dialled  bool
+	knocks   map[*Node]*knock // whom it has dialled in vain
 	handlers map[string]func(string, node.Stream)
 	arrivals []func(string)
 	streams  map[*stream]bool
 	up       uplink
 	downFree time.Time // when the downlink has taken in all that has arrived
 	carried  Carried
+}
+
+// knock is a dial that is not answered.
+type knock struct {
+	began time.Time
+	clash chan struct{} // closed when the other side dials while it goes on
+	over  bool
 }
 
 // Carried is what went over a node's line, in bytes on the line.
@@ -113,7 +126,7 @@ func (w *World) Node(cfg NodeConfig) *Node {
 	sum := sha256.Sum256([]byte(cfg.Name))
 	n := &Node{
 		NodeConfig: cfg, world: w, left: make(chan struct{}), id: base58.Encode(append([]byte{0x00, 0x24, 0x08, 0x01, 0x12, 0x20}, sum[:]...)),
-		peers: map[string]bool{}, handlers: map[string]func(string, node.Stream){}, streams: map[*stream]bool{},
+		peers: map[string]bool{}, knocks: map[*Node]*knock{}, handlers: map[string]func(string, node.Stream){}, streams: map[*stream]bool{},
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -226,7 +239,7 @@ func (n *Node) OnConnect(f func(peer string)) {
 const rounds = 4
 
 // Connect takes as long as a dial does. To a node that cannot be dialled it fails
-// after a while; it does not redial.
+// after a while, but for what Config.Firewalls says. It does not redial.
 func (n *Node) Connect(ctx context.Context, addr string) error { return n.dial(ctx, addr, rounds) }
 
 // dial is Connect where a dial takes so many round trips.
@@ -238,28 +251,52 @@ func (n *Node) dial(ctx context.Context, addr string, rounds int) error {
 			to = o
 		}
 	}
-	connected := to != nil && n.peers[to.id]
-	n.world.mu.Unlock()
-	if connected {
+	if to != nil && n.peers[to.id] {
+		n.world.mu.Unlock()
 		return nil
 	}
-	wait := dialTime
-	if to != nil && !to.Undialable && !to.gone {
+	wait, through, hole := dialTime, to != nil && !to.Undialable && !to.gone, false
+	k := &knock{began: time.Now(), clash: make(chan struct{})}
+	if to != nil && !to.gone && n.world.cfg.Firewalls {
+		if theirs := to.knocks[n]; theirs != nil && theirs.over {
+			hole = time.Since(theirs.began) < ajar
+		} else if theirs != nil {
+			close(theirs.clash)
+			delete(to.knocks, n)
+			n.world.mu.Unlock()
+			return fmt.Errorf("connect to %s: %w", addr, errClash)
+		}
+		if through = through || hole; !through {
+			n.knocks[to] = k
+		}
+	}
+	if through {
 		wait = time.Duration(2*rounds) * (n.Delay + to.Delay)
 	}
+	n.world.mu.Unlock()
+	var err error
 	select {
 	case <-time.After(wait):
+	case <-k.clash:
+		err = errClash
 	case <-ctx.Done():
-		return fmt.Errorf("connect to %s: %w", addr, ctx.Err())
+		err = ctx.Err()
 	}
 	n.world.mu.Lock()
 	defer n.world.mu.Unlock()
-	if to == nil || to.Undialable && !n.peers[to.id] || to.gone || n.gone {
-		return fmt.Errorf("connect to %s: %w: %w", addr, node.ErrNotFound, errDial)
+	k.over = true
+	switch {
+	case err != nil:
+	case to != nil && n.peers[to.id]: // it has come by itself meanwhile
+		return nil
+	case !through || to.gone || n.gone:
+		err = fmt.Errorf("%w: %w", node.ErrNotFound, errDial)
+	default:
+		to.dialled = to.dialled || !hole
+		n.meet(to)
+		return nil
 	}
-	to.dialled = true
-	n.meet(to)
-	return nil
+	return fmt.Errorf("connect to %s: %w", addr, err)
 }
 
 // Dialled tells whether another node has connected to this one.
