@@ -35,14 +35,15 @@ import (
 // A digest is a block's sha2-256, whatever its CID's codec. A class is
 // node.Class, plus 128 when the asker can reach nobody it was referred to, and
 // exchanges with nobody else. A later says in how many milliseconds the block
-// would be given here, and which peers have been given it; a want ends with
+// would be given here, and which peers have been given it, with dialled among the
+// addresses of one that has said so; a want ends with
 // block, not or later, or with the asker's cancel, which a block may cross. A
 // later of number 0, which no block has, names who else is here; with a wait it
 // says that there is no room for the asker, and the stream ends. Who says parts
 // in its hello may be given a block in those, in order, with other frames between
 // them, of two blocks at once at the most; one that is cancelled may end before
-// its last. Who says dialled has been dialled by others. What is over a bound
-// resets the stream.
+// its last. Who says dialled, or cancels number 0, has been dialled by others. What is
+// over a bound resets the stream.
 const BlocksProtocol = "/playnode/blocks/1.0.0"
 
 const (
@@ -73,6 +74,7 @@ const (
 	wantSize  = 4 + 1 + 32
 	partHead  = 4 + 4 + 4
 	aloneFlag = 128
+	noBlock   = 0 // a number
 
 	// inParts and dialled are words of a hello.
 	inParts, dialled = "parts", "dialled"
@@ -91,10 +93,22 @@ var errFrame = errors.New("malformed frame")
 
 // referral is a peer that is said to have a block, and how it is reached.
 type referral struct {
-	peer  string
-	addrs []string
-	by    string // who has told of it
+	peer    string
+	addrs   []string
+	dialled bool   // by others, it has said
+	by      string // who has told of it
 }
+
+// opens is 1 for one that has been dialled.
+func (r referral) opens() int {
+	if r.dialled {
+		return 1
+	}
+	return 0
+}
+
+// openFirst puts those first that have been dialled.
+func openFirst(a, b referral) int { return b.opens() - a.opens() }
 
 // order is one want.
 type order struct {
@@ -357,7 +371,11 @@ func appendLater(b []byte, number, wait uint32, refs []referral) []byte {
 	body = append(body, byte(len(refs)))
 	for _, r := range refs {
 		body = append(append(body, byte(len(r.peer))), r.peer...)
-		body = appendTexts(body, r.addrs, maxAddrs, maxAddr)
+		texts := r.addrs
+		if r.dialled {
+			texts = append([]string{dialled}, texts...)
+		}
+		body = appendTexts(body, texts, maxAddrs, maxAddr)
 	}
 	return append(appendHead(b, frameLater, len(body)), body...)
 }
@@ -376,7 +394,7 @@ func parseLater(body []byte) (number, wait uint32, refs []referral, err error) {
 		if r.addrs, b, err = parseTexts(b, maxAddrs, maxAddr); err != nil {
 			return 0, 0, nil, err
 		}
-		r.addrs = ofPeer(r.addrs, r.peer)
+		r.addrs, r.dialled = ofPeer(r.addrs, r.peer), slices.Contains(r.addrs, dialled)
 		refs = append(refs, r)
 	}
 	if len(b) > 0 {

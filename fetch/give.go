@@ -64,10 +64,11 @@ type client struct {
 	nots    []uint32
 	orders  []order // to be given, as they came
 	watched int
-	since   time.Time // it has been here
-	named   time.Time // it was told last who else is here
-	alone   bool      // it has said since that it reaches nobody
-	wrote   time.Time // something was last written
+	since   time.Time       // it has been here
+	named   time.Time       // it was told last who else is here
+	alone   bool            // it has said since that it reaches nobody
+	told    map[string]bool // of whom it was told; true where they had been dialled
+	wrote   time.Time       // something was last written
 	writing bool
 	parts   bool                 // it takes blocks in parts
 	part    int                  // how large the next one is; only its writer's
@@ -467,7 +468,9 @@ func (g *giver) cancel(c *client, numbers []uint32) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, k := range numbers {
-		if i := slices.IndexFunc(c.orders, func(o order) bool { return o.number == k }); i >= 0 {
+		if k == noBlock {
+			g.ledger.guest(c.peer).dialled = true
+		} else if i := slices.IndexFunc(c.orders, func(o order) bool { return o.number == k }); i >= 0 {
 			c.orders = slices.Delete(c.orders, i, i+1)
 		} else if h := c.handing[k]; h != nil {
 			h.cancelled = true

@@ -1,6 +1,9 @@
 package fetch
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// maxClients bounds the streams that are given to at once. When another
@@ -103,11 +106,16 @@ func (g *giver) outstays(now time.Time) (last *client, wait time.Duration) {
 	return last, wait
 }
 
+// refer is how others are told of x, which is peer.
+func (x *guest) refer(peer string) referral {
+	return referral{peer: peer, addrs: x.addrs, dialled: x.dialled}
+}
+
 // others are some of those who are given to beside peer. g.mu is held.
 func (g *giver) others(peer string) (refs []referral) {
 	for p := range g.clients {
 		if x := g.ledger.guests[p]; p != peer && x != nil && len(x.addrs) > 0 {
-			refs = append(refs, referral{peer: p, addrs: x.addrs})
+			refs = append(refs, x.refer(p))
 		}
 		if len(refs) == maxReferred {
 			break
@@ -116,16 +124,51 @@ func (g *giver) others(peer string) (refs []referral) {
 	return refs
 }
 
+// unmet are some of those who are given to beside c, of whom it was not told, if it
+// cannot be dialled: those first that can, and others until it knows company enough.
+// g.mu is held.
+func (g *giver) unmet(c *client) (refs []referral) {
+	if x := g.ledger.guests[c.peer]; x == nil || x.dialled || len(c.told) >= 2*company {
+		return nil
+	}
+	for p := range g.clients {
+		x := g.ledger.guests[p]
+		if p != c.peer && x != nil && len(x.addrs) > 0 && (x.dialled || len(c.told) < company) {
+			if open, told := c.told[p]; told && open == x.dialled {
+				continue
+			}
+			refs = append(refs, x.refer(p))
+		}
+	}
+	slices.SortStableFunc(refs, openFirst)
+	refs = refs[:min(len(refs), maxReferred)]
+	for _, r := range refs {
+		if c.told == nil {
+			c.told = map[string]bool{}
+		}
+		c.told[r.peer] = r.dialled
+	}
+	return refs
+}
+
 // introduce tells c who else is here when it has just come, when nobody else is
 // seen to have what it was given, as they may not reach it, and when it reaches
-// nobody. g.mu is held.
+// nobody; and, where it cannot be dialled, again and again: only those that can be
+// are able to give it what they have, and one of those may not have been yet. g.mu is
+// held.
 func (g *giver) introduce(c *client, now time.Time) {
 	x := g.ledger.guests[c.peer]
-	if x == nil || x.owes == 0 && !c.alone && !c.named.IsZero() || now.Sub(c.named) < naming {
+	if x == nil {
 		return
 	}
-	if refs := g.others(c.peer); len(refs) > 0 {
-		c.alone, c.named, c.small = false, now, appendLater(c.small, 0, 0, refs)
+	refs := g.unmet(c)
+	if len(refs) == 0 && (x.owes > 0 || c.alone || c.named.IsZero()) && now.Sub(c.named) >= naming {
+		if refs = g.others(c.peer); len(refs) > 0 {
+			c.alone, c.named = false, now
+		}
+	}
+	if len(refs) > 0 {
+		c.small = appendLater(c.small, 0, 0, refs)
 		g.lazily(c)
 	}
 }

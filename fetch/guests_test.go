@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,6 +31,117 @@ func TestWhoIsGivenToMeetsTheOthers(t *testing.T) {
 		must(t, s2, b, node.Want{Class: node.Later})
 		if d := from.Swarm(); d.Sent != int64(len(b.Data)) {
 			t.Fatalf("source: %+v", d)
+		}
+	})
+}
+
+// TestWhoIsShutIsToldWhoIsOpen: one that has not been dialled hears of all that have been,
+// also of one that says so later; one that has been does not.
+func TestWhoIsShutIsToldWhoIsOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		giver, _ := w.box("giver", nil, leaf(1))
+		come := func(name string, dialled bool) node.Stream {
+			x := w.Node(name)
+			t.Cleanup(func() { x.Close() })
+			w.Link(x, giver)
+			st, err := x.Open(t.Context(), giver.ID(), BlocksProtocol)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { st.Reset() })
+			st.Write(appendHello(nil, hello{addrs: []string{"/memory/1/p2p/" + x.ID()}, dialled: dialled}))
+			return st
+		}
+		shut, able := come("shut", false), come("able", true)
+		for i := range 2 * maxReferred {
+			come(fmt.Sprint("shut", i), false)
+		}
+		for i := range maxReferred - 2 {
+			come(fmt.Sprint("open", i), true)
+		}
+		hears := func(from node.Stream) (named, open int) {
+			from.SetDeadline(time.Now().Add(2 * naming))
+			for {
+				kind, body, err := frame(from)
+				if err != nil {
+					return 0, 0
+				}
+				if kind != frameLater {
+					continue
+				}
+				_, _, refs, _ := parseLater(body)
+				for _, r := range refs {
+					if r.dialled {
+						open++
+					}
+				}
+				return len(refs), open
+			}
+		}
+		for _, x := range []struct {
+			who         string
+			from        node.Stream
+			named, open int
+		}{
+			{"shut", shut, maxReferred, maxReferred - 1}, // all that are open
+			{"shut", shut, maxReferred, 0},
+			{"shut", shut, maxReferred - 1, 0},
+			{"shut", shut, maxReferred, -1}, // any, as all that come
+			{"shut", shut, 0, 0},
+			{"open", able, maxReferred, -1},
+			{"open", able, 0, 0},
+			{"late", shut, 1, 1},
+		} {
+			if x.who == "late" {
+				late := come("late", false)
+				<-time.After(time.Second)
+				late.Write(appendNumbers(nil, frameCancel, []uint32{noBlock}))
+			}
+			if named, open := hears(x.from); named != x.named || open != x.open && x.open >= 0 {
+				t.Errorf("%s: it was told of %d, %d of them open", x.who, named, open)
+			}
+		}
+	})
+}
+
+// TestWhoHasBeenDialledSaysSo, once, where it is dialled after it has said hello.
+func TestWhoHasBeenDialledSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		giver := w.Node("giver")
+		t.Cleanup(func() { giver.Close() })
+		var mu sync.Mutex // guards heard
+		var heard []string
+		giver.Handle(BlocksProtocol, func(_ string, st node.Stream) {
+			for {
+				kind, body, err := frame(st)
+				if err != nil {
+					return
+				}
+				mu.Lock()
+				switch h, _ := parseHello(body, ""); kind {
+				case frameHello:
+					heard = append(heard, fmt.Sprint("hello, dialled: ", h.dialled))
+				case frameCancel:
+					numbers, _ := parseNumbers(body)
+					heard = append(heard, fmt.Sprint("cancel ", numbers))
+				}
+				mu.Unlock()
+			}
+		})
+		var dialled atomic.Bool
+		n, s := w.box("box", func(c *Config) { c.Dialled = dialled.Load })
+		w.Link(n, giver)
+		for i := range 4 {
+			dialled.Store(i >= 2)
+			s.Ask(t.Context(), leaf(i).CID, node.Want{Class: node.Later}, func([]byte, error) {})
+			<-time.After(100 * time.Millisecond)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if want := []string{"hello, dialled: false", "cancel [0]"}; !slices.Equal(heard, want) {
+			t.Errorf("the giver heard %q", heard)
 		}
 	})
 }

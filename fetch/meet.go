@@ -3,8 +3,11 @@ package fetch
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
+
+	"playnode/node"
 )
 
 // within is a context that ends after d by the injected clock, or with the
@@ -70,10 +73,17 @@ func (s *Scheduler) join(id string) {
 const company = 10
 
 // accompanied tells whether company enough has w, or waits for it. Who is asked and
-// silent is none, whatever it says that it has; who is new may yet be; of no want that
-// is all. s.mu is held.
+// silent is none, whatever it says that it has. Who is new may yet be, and who is about
+// to be dialled, but for one that has not been by others, where we have not either:
+// most of those never answer. Of no want that is all. s.mu is held.
 func (s *Scheduler) accompanied(w *want, now time.Time) bool {
-	n := s.peers.opening + s.peers.meeting + len(s.peers.named)
+	n := s.peers.opening
+	open := s.cfg.Dialled == nil || s.dialled()
+	for _, r := range slices.AppendSeq(slices.Clone(s.peers.named), maps.Values(s.peers.meeting)) {
+		if open || r.dialled {
+			n++
+		}
+	}
 	var waiting []string
 	if w != nil {
 		waiting = s.giver.waiting(w.digest)
@@ -88,10 +98,66 @@ func (s *Scheduler) accompanied(w *want, now time.Time) bool {
 	return n >= company
 }
 
+// dialled tells whether others have dialled us.
+func (s *Scheduler) dialled() bool { return s.cfg.Dialled != nil && s.cfg.Dialled() }
+
+// knocking is after how long the second of two dials the first, who has given up by
+// then: a firewall takes it for the answer.
+const knocking = 7 * time.Second
+
+// follows tells whether we are the second to dial, of us and r's peer.
+func (s *Scheduler) follows(r referral) bool { return s.cfg.Peers.ID() > r.peer }
+
+// awaits tells whether it is left to r's peer, of whom nobody knows whether it can be
+// dialled, to dial us: where we can be, and, of two who may not, to one of them at
+// first. Who is being dialled in vain does not get through himself meanwhile: to a
+// system both are one connection. s.mu is held.
+func (s *Scheduler) awaits(p *peer, r referral) bool {
+	if s.dialled() {
+		return true
+	}
+	if !s.follows(r) {
+		return false
+	}
+	if len(s.peers.awaited) >= maxPeers {
+		return true
+	}
+	s.peers.awaited[r.peer] = true
+	go func() {
+		select {
+		case <-s.cfg.After(knocking):
+		case <-s.down:
+			return
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.peers.awaited, r.peer)
+		now := s.cfg.Now()
+		if !s.dialled() {
+			s.acquaint(p, r, nil, now)
+		}
+		if !s.reachable(r.peer) {
+			s.lost(r.peer, now)
+		}
+	}()
+	return true
+}
+
 // introduced has a peer dialled that p has named, for w unless that is nil, unless
 // it is known already. s.mu is held.
 func (s *Scheduler) introduced(p *peer, r referral, w *want, now time.Time) {
 	if r.peer == s.cfg.Peers.ID() || s.peers.liars[r.peer] || s.reachable(r.peer) {
+		return
+	}
+	if p.opens = p.opens || r.dialled; p.opens && !r.dialled && s.awaits(p, r) {
+		return
+	}
+	s.acquaint(p, r, w, now)
+}
+
+// acquaint is introduced where nothing else is awaited. s.mu is held.
+func (s *Scheduler) acquaint(p *peer, r referral, w *want, now time.Time) {
+	if s.reachable(r.peer) {
 		return
 	}
 	m := s.peers.met[r.peer]
@@ -106,11 +172,12 @@ func (s *Scheduler) introduced(p *peer, r referral, w *want, now time.Time) {
 	}
 	s.peers.met[r.peer].busy = true
 	r.by = p.id
-	if s.peers.meeting >= maxMeeting {
+	if len(s.peers.meeting) >= maxMeeting {
 		s.peers.named = append(s.peers.named, r)
+		slices.SortStableFunc(s.peers.named, openFirst)
 		return
 	}
-	s.peers.meeting++
+	s.peers.meeting[r.peer] = r
 	go s.meet(r)
 }
 
@@ -121,16 +188,17 @@ func (s *Scheduler) meet(r referral) {
 		err := s.dial(r)
 		s.mu.Lock()
 		now := s.cfg.Now()
-		if a := s.peers.met[r.peer]; a != nil {
+		gone := r.peer
+		_, met := s.peers.meeting[gone]
+		if a := s.peers.met[gone]; met && a != nil {
 			a.busy = false
 		}
-		gone := r.peer
+		delete(s.peers.meeting, gone)
 		if more = len(s.peers.named) > 0 && s.open(); more {
 			r, s.peers.named = s.peers.named[0], s.peers.named[1:]
-		} else {
-			s.peers.meeting--
+			s.peers.meeting[r.peer] = r
 		}
-		if err != nil {
+		if err != nil && met {
 			s.cool(gone, coldest/5)
 			s.lost(gone, now)
 		}
@@ -139,15 +207,36 @@ func (s *Scheduler) meet(r referral) {
 	}
 }
 
+// clashes is how often one is dialled again whose answer was no good, after clash and
+// up to twice that: two who dial each other at once from the ports at which they listen
+// have one connection, and both begin to speak.
+const clashes, clash = 3, 500 * time.Millisecond
+
 func (s *Scheduler) dial(r referral) (err error) {
 	ctx, cancel := s.within(meeting)
 	defer cancel()
-	for _, a := range r.addrs {
-		if err = s.cfg.Meet(ctx, a, r.by); err == nil || ctx.Err() != nil {
-			break
+	for again := clashes; ; again-- {
+		began := s.cfg.Now()
+		for _, a := range r.addrs {
+			if err = s.cfg.Meet(ctx, a, r.by); err == nil || ctx.Err() != nil {
+				return err
+			}
+		}
+		if again == 0 || errors.Is(err, node.ErrNotFound) || s.cfg.Now().Sub(began) >= gathering || !r.dialled && s.dialled() {
+			return err
+		}
+		s.mu.Lock()
+		wait := (clash + time.Duration(s.rand.Int64N(int64(clash)))) << (clashes - again)
+		s.mu.Unlock()
+		if !r.dialled && s.follows(r) {
+			wait = knocking
+		}
+		select {
+		case <-s.cfg.After(wait):
+		case <-ctx.Done():
+			return err
 		}
 	}
-	return err
 }
 
 // lost looks again at what was put off in favour of a peer that cannot be
@@ -168,12 +257,12 @@ func (s *Scheduler) lost(id string, now time.Time) {
 // alone tells whether blocks are exchanged with nobody but p, nor will be soon:
 // else what p puts off may come by those. s.mu is held.
 func (s *Scheduler) alone(p *peer) bool {
-	return s.peers.meeting == 0 && !slices.ContainsFunc(s.peers.open, func(q *peer) bool { return q != p && q.spoke })
+	return len(s.peers.meeting) == 0 && !slices.ContainsFunc(s.peers.open, func(q *peer) bool { return q != p && q.spoke })
 }
 
 // reachable tells whether a peer is asked, or is about to be. s.mu is held.
 func (s *Scheduler) reachable(id string) bool {
-	if s.peers.byID[id] != nil {
+	if s.peers.byID[id] != nil || s.peers.awaited[id] {
 		return true
 	}
 	a := s.peers.met[id]

@@ -1,6 +1,8 @@
 package fetch
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -78,6 +80,150 @@ func TestWhoHasCompanyDialsNobody(t *testing.T) {
 				<-time.After(7 * time.Second) // those who are silent are left after ten
 				if dialed := slices.Contains(n.Connected(), named.ID()); dialed != c.dialed {
 					t.Errorf("the one that was named is dialled: %t", dialed)
+				}
+			})
+		})
+	}
+}
+
+// TestWhoCanBeDialledIsDialledFirst, of those who wait to be dialled: of it it is said that
+// others have; and who is in company enough when they have answered dials no more.
+func TestWhoCanBeDialledIsDialledFirst(t *testing.T) {
+	for _, open := range []bool{false, true} {
+		t.Run(fmt.Sprint("dialled itself: ", open), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newStage(t)
+				_, s := w.box("box", func(c *Config) {
+					c.Dialled = func() bool { return open }
+					c.Meet = func(ctx context.Context, _, _ string) error { <-ctx.Done(); return ctx.Err() }
+				})
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				name := func(id string, dialled bool) {
+					s.introduced(&peer{id: "giver"}, referral{peer: id, addrs: []string{id}, dialled: dialled}, nil, time.Now())
+				}
+				var want []string
+				for i := range maxMeeting + 2 {
+					name(fmt.Sprint("shut", i), false)
+				}
+				for i := range company + 1 {
+					name(fmt.Sprint("open", i), true)
+					if i < company && !open {
+						want = append(want, fmt.Sprint("open", i))
+					}
+				}
+				want = append(want, fmt.Sprint("shut", maxMeeting), fmt.Sprint("shut", maxMeeting+1))
+				var named []string
+				for _, r := range s.peers.named {
+					named = append(named, r.peer)
+				}
+				if len(s.peers.meeting) != maxMeeting || !slices.Equal(named, want) {
+					t.Errorf("beside %d that are being dialled %v wait, and not %v", len(s.peers.meeting), named, want)
+				}
+			})
+		})
+	}
+}
+
+// TestWhoClashesIsDialledAgain, soon and a few times: one whose answer was no good, and
+// not one that does not answer, or has no address.
+func TestWhoClashesIsDialledAgain(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		takes time.Duration
+		err   error
+		times int
+	}{
+		{"clashes", 100 * time.Millisecond, errors.New("too short"), 1 + clashes},
+		{"does not answer", 5 * time.Second, errors.New("no answer"), 1},
+		{"has no address", 0, node.ErrNotFound, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newStage(t)
+				times := 0
+				_, s := w.box("box", func(g *Config) {
+					g.Meet = func(context.Context, string, string) error {
+						times++
+						<-time.After(c.takes)
+						return c.err
+					}
+				})
+				s.mu.Lock()
+				s.introduced(&peer{id: "giver"}, referral{peer: "x", addrs: []string{"x"}}, nil, time.Now())
+				s.mu.Unlock()
+				<-time.After(meeting)
+				if s.mu.Lock(); times != c.times || len(s.peers.meeting) > 0 {
+					t.Errorf("it was dialled %d times", times)
+				}
+				s.mu.Unlock()
+			})
+		})
+	}
+}
+
+// TestWhoComesWhileItIsDialled is asked at once, though the dial that does not get
+// through takes its time.
+func TestWhoComesWhileItIsDialled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		b := leaf(1)
+		n, s := w.box("box", func(c *Config) {
+			c.Meet = func(ctx context.Context, _, _ string) error { <-ctx.Done(); return ctx.Err() }
+		})
+		x, _ := w.box("x", nil, b)
+		s.mu.Lock()
+		s.introduced(&peer{id: "giver"}, referral{peer: x.ID(), addrs: x.Addrs()}, nil, time.Now())
+		s.mu.Unlock()
+		begin := time.Now()
+		<-time.After(time.Second)
+		w.Link(x, n)
+		must(t, s, b, node.Want{Class: node.Later})
+		if took := time.Since(begin); took >= meeting {
+			t.Errorf("it gave after %v", took)
+		}
+	})
+}
+
+// TestWhoMayNotBeDialledIsLeftToDial: whoever tells that others have dialled some, and
+// not this one, is not followed by one whom others have dialled, nor at first by the
+// one with the greater id.
+func TestWhoMayNotBeDialledIsLeftToDial(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		id           string
+		open, old    bool
+		dialled      bool
+		atOnce, ever bool
+	}{
+		{"open", "z", true, false, false, false, false},
+		{"open, and the other as well", "z", true, false, true, true, true},
+		{"open, and nothing is told", "z", true, true, false, true, true},
+		{"greater", "0", false, false, false, false, true},
+		{"less", "z", false, false, false, true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newStage(t)
+				_, s := w.box("box", func(g *Config) {
+					g.Dialled = func() bool { return c.open }
+					g.Meet = func(ctx context.Context, _, _ string) error { <-ctx.Done(); return ctx.Err() }
+				})
+				p := &peer{id: "giver", opens: !c.old}
+				dials := func() bool {
+					s.mu.Lock()
+					defer s.mu.Unlock()
+					_, yes := s.peers.meeting[c.id]
+					return yes
+				}
+				s.mu.Lock()
+				s.introduced(p, referral{peer: c.id, addrs: []string{c.id}, dialled: c.dialled}, nil, time.Now())
+				s.mu.Unlock()
+				if dials() != c.atOnce {
+					t.Errorf("it is dialled at once: %t", dials())
+				}
+				if <-time.After(knocking + time.Millisecond); dials() != c.ever {
+					t.Errorf("it is dialled: %t", dials())
 				}
 			})
 		})

@@ -28,7 +28,7 @@ const (
 	// no room is tried again.
 	loneliest = 5 * time.Second
 	// opening bounds one Open, meeting one Meet.
-	opening, meeting, maxMeeting = 10 * time.Second, 15 * time.Second, 4
+	opening, meeting, maxMeeting = 10 * time.Second, 15 * time.Second, 8
 	// saving is how long a peer that has put a block off is taken to save its
 	// line for blocks that nobody else has.
 	saving = 30 * time.Second
@@ -42,12 +42,13 @@ type peers struct {
 	opening int
 	met     map[string]*acquaintance // connected, or told of, and not open
 	liars   map[string]bool
-	meeting int        // goroutines that dial
-	named   []referral // to be dialled
-	leaf    int64      // about how large a leaf is
-	rate    float64    // bytes a second of one, as they come
-	began   time.Time  // when something was first wanted
-	active  time.Time  // when something was last wanted
+	meeting map[string]referral // whom a goroutine each dials
+	awaited map[string]bool     // whom we dial in a while, unless they dial us
+	named   []referral          // to be dialled
+	leaf    int64               // about how large a leaf is
+	rate    float64             // bytes a second of one, as they come
+	began   time.Time           // when something was first wanted
+	active  time.Time           // when something was last wanted
 }
 
 // acquaintance is a peer that may be asked, once its stream is open.
@@ -59,7 +60,7 @@ type acquaintance struct {
 }
 
 func newPeers() peers {
-	return peers{leaf: 128 << 10, rate: 1e6, byID: map[string]*peer{}, met: map[string]*acquaintance{}, liars: map[string]bool{}}
+	return peers{leaf: 128 << 10, rate: 1e6, byID: map[string]*peer{}, met: map[string]*acquaintance{}, meeting: map[string]referral{}, awaited: map[string]bool{}, liars: map[string]bool{}}
 }
 
 // peer is one whose blocks we ask for. Its fields are guarded by Scheduler.mu.
@@ -76,6 +77,8 @@ type peer struct {
 
 	// What is to be said.
 	greeted bool
+	dialled bool // it knows that others have dialled us
+	opens   bool // it tells of whom it names whether others have dialled it
 	tells   []*want
 	wants   []order
 	hurries []order
@@ -326,6 +329,10 @@ func (s *Scheduler) met(id string) {
 	}
 	if a := s.peers.met[id]; a != nil {
 		a.until, a.wait = time.Time{}, 0
+		if _, dialled := s.peers.meeting[id]; dialled { // it has come by itself meanwhile
+			delete(s.peers.meeting, id)
+			a.busy = false
+		}
 	} else if !s.remember(id) {
 		return
 	}

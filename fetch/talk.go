@@ -47,9 +47,14 @@ func (s *Scheduler) speak(p *peer) {
 
 // compose appends all that there is to say to p. s.mu is held.
 func (s *Scheduler) compose(p *peer, b []byte) []byte {
+	open := s.dialled()
 	if !p.greeted {
-		p.greeted = true
-		b = appendHello(b, hello{s.cfg.Peers.Addrs(), true, s.cfg.Dialled != nil && s.cfg.Dialled()})
+		p.greeted, p.dialled = true, open
+		b = appendHello(b, hello{s.cfg.Peers.Addrs(), true, open})
+	}
+	if open && !p.dialled {
+		p.dialled = true
+		p.cancels = append(p.cancels, noBlock)
 	}
 	p.tells = slices.DeleteFunc(p.tells, func(w *want) bool { return w.landed })
 	for len(p.tells) > 0 {

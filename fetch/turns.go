@@ -459,7 +459,7 @@ func (g *giver) defers(c *client, o order) bool {
 	}
 	var refs []referral
 	for _, p := range to {
-		refs = append(refs, referral{peer: p, addrs: g.ledger.guests[p].addrs})
+		refs = append(refs, g.ledger.guests[p].refer(p))
 	}
 	c.small = appendLater(c.small, o.number, uint32(wait.Milliseconds()), refs)
 	g.did.Referred++

@@ -141,6 +141,7 @@ type Host struct {
 	// reachable is a network.Reachability.
 	reachable atomic.Int32
 	dialled   atomic.Bool
+	sought    sought
 	down      sync.Once
 	downErr   error // of Close's first call
 }

@@ -3,6 +3,7 @@ package embedded
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -170,11 +171,40 @@ func (n *Host) Dialled() bool {
 	return n.dialled.Load()
 }
 
-// arrived notes who has dialled us from elsewhere.
-func (n *Host) arrived(_ network.Network, c network.Conn) {
-	if s := c.Stat(); s.Direction == network.DirInbound && !s.Limited && !n.subnets.near(c.RemoteMultiaddr()) {
+// arrived notes who has dialled us from elsewhere, but for one whom we have tried to
+// dial ourselves, or know by a relay: a firewall lets in what it takes for an answer.
+func (n *Host) arrived(all network.Network, c network.Conn) {
+	s := c.Stat()
+	if s.Direction != network.DirInbound || s.Limited || n.subnets.near(c.RemoteMultiaddr()) || n.sought.has(c.RemotePeer()) {
+		return
+	}
+	if !slices.ContainsFunc(all.ConnsToPeer(c.RemotePeer()), func(o network.Conn) bool { return o.Stat().Limited }) {
 		n.dialled.Store(true)
 	}
+}
+
+// maxSought bounds the peers of whom it is known that we have tried to dial them.
+const maxSought = 256
+
+// sought are peers whom we have tried to dial of late. Safe for concurrent use.
+type sought struct {
+	mu  sync.Mutex
+	all map[peer.ID]bool
+}
+
+func (s *sought) add(id peer.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all == nil || len(s.all) >= maxSought {
+		s.all = map[peer.ID]bool{}
+	}
+	s.all[id] = true
+}
+
+func (s *sought) has(id peer.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all[id]
 }
 
 // Reachability is what peers that tried to dial us have told, or Config says.

@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/record"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"playnode/node"
@@ -169,7 +170,11 @@ func (n *Host) dialFor(ctx context.Context, by string, info peer.AddrInfo) error
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialing)
 	defer cancel()
+	n.sought.add(info.ID)
 	if err := n.host.Connect(ctx, peer.AddrInfo{ID: info.ID, Addrs: addrs}); err != nil {
+		if s, ok := n.host.Network().(*swarm.Swarm); ok {
+			s.Backoff().Clear(info.ID) // whoever asks for it knows when to again
+		}
 		return fmt.Errorf("dial %s: %w", info.ID, err)
 	}
 	return nil

@@ -237,6 +237,26 @@ func TestRecordsGoOnce(t *testing.T) {
 	}
 }
 
+// TestMostlyShut: where six of ten cannot be dialled, and know only who came before them,
+// all four that can be give to all six: one whose line idled was heard of by one of them,
+// or had been tried in the moment in which it tried them.
+func TestMostlyShut(t *testing.T) {
+	line := sim.Line{Up: 235_000, Down: 1_175_000, Delay: 10 * time.Millisecond}
+	var over, worst float64
+	const worlds = 8
+	for seed := range uint64(worlds) {
+		r := told(t, sim.SwarmConfig{Venues: 10, Blocks: 33, Size: 128 << 10, Steps: steps, Source: line, Venue: line, Undialable: .61, Seed: seed, Real: true})
+		if r.Unfinished > 0 || r.SourceSent > 1.3 || r.Duplicates > .05 {
+			t.Errorf("%+v", r)
+		}
+		over, worst = over+r.OverFloor/worlds, max(worst, r.OverFloor)
+	}
+	t.Logf("%.2f times what the lines allow, %.2f at worst", over, worst)
+	if over > 1.3 || worst > 1.4 {
+		t.Errorf("it took %.2f times what the lines allow, %.2f at worst", over, worst)
+	}
+}
+
 // TestBeside is no test but a measurement, for "make swarm": the story of a
 // report of "playnode testnet run swarm", which SWARM_BESIDE names, told here,
 // and how far both are apart.
