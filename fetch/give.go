@@ -87,7 +87,7 @@ func newGiver(cfg Config, coming *bucket, down <-chan struct{}) *giver {
 	return &giver{
 		cfg: cfg, line: newBucket(cfg.Upload, cfg, down), coming: coming, slots: make(chan struct{}, giveAbreast), down: down,
 		clients: map[string]*client{}, watch: map[Digest][]watcher{},
-		ledger: newLedger(), latest: latest{blocks: map[Digest][]byte{}},
+		ledger: newLedger(), latest: latest{blocks: map[Digest]*loan{}},
 	}
 }
 
@@ -115,7 +115,7 @@ func (g *giver) gained(d Digest, data []byte) {
 	if len(data) > smallBlock { // the others are put off for nobody
 		g.ledger.gained(d)
 	}
-	g.remember(d, data)
+	g.remember(d, &loan{data: data})
 	for _, w := range g.watch[d] {
 		w.c.watched--
 		g.watching--
@@ -478,10 +478,15 @@ func (g *giver) cancel(c *client, numbers []uint32) {
 	}
 }
 
-// read reads a block that is held.
-func (g *giver) read(d Digest) ([]byte, error) {
-	if data, ok := g.atHand(d); ok && g.holds(d) { // what was let go is not given
-		return data, nil
+// read reads a block that is held, for one use.
+func (g *giver) read(d Digest) (*loan, error) {
+	if l := g.atHand(d); l != nil {
+		if g.holds(d) { // what was let go is not given
+			return l, nil
+		}
+		g.mu.Lock()
+		g.release(l)
+		g.mu.Unlock()
 	}
 	select {
 	case g.slots <- struct{}{}:
@@ -489,14 +494,21 @@ func (g *giver) read(d Digest) ([]byte, error) {
 		return nil, errClosed
 	}
 	defer func() { <-g.slots }()
-	data, err := g.cfg.Local.Read(context.Background(), cidOf(d))
-	if err == nil && len(data) > node.MaxBlock {
+	l := &loan{uses: 1}
+	var err error
+	if lender, ok := g.cfg.Local.(node.Lender); ok {
+		l.data, l.free, err = lender.Lend(context.Background(), cidOf(d))
+	} else {
+		l.data, err = g.cfg.Local.Read(context.Background(), cidOf(d))
+	}
+	if err == nil && len(l.data) > node.MaxBlock {
 		err = node.ErrVerify
 	}
-	if err == nil {
-		g.mu.Lock()
-		g.remember(d, data)
-		g.mu.Unlock()
+	if err != nil {
+		return nil, err
 	}
-	return data, err
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.remember(d, l)
+	return l, nil
 }

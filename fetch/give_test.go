@@ -1,7 +1,10 @@
 package fetch
 
 import (
+	"bytes"
+	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,8 +35,8 @@ func TestGivingTakesLittleMemory(t *testing.T) {
 		kept := func(g *giver) (bytes, blocks, noted int) {
 			g.mu.Lock()
 			defer g.mu.Unlock()
-			for _, data := range g.latest.blocks {
-				bytes += cap(data)
+			for _, l := range g.latest.blocks {
+				bytes += cap(l.data)
 			}
 			return bytes, len(g.latest.blocks), len(g.latest.order)
 		}
@@ -58,6 +61,75 @@ func TestGivingTakesLittleMemory(t *testing.T) {
 			if bytes, blocks, _ := kept(g); bytes != 0 || blocks != 0 {
 				t.Errorf("%d bytes in %d blocks are kept at rest", bytes, blocks)
 			}
+		}
+	})
+}
+
+// lender lends copies of its blocks, and spoils those that are given back.
+type lender struct {
+	node.Blocks
+	out atomic.Int64
+}
+
+func (l *lender) Lend(ctx context.Context, c cid.Cid) ([]byte, func(), error) {
+	data, err := l.Read(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	data = slices.Clone(data)
+	l.out.Add(1)
+	var once atomic.Bool
+	return data, func() {
+		if once.Swap(true) {
+			panic("given back twice")
+		}
+		clear(data)
+		l.out.Add(-1)
+	}, nil
+}
+
+// TestWhatIsLentIsGivenBack has a giver lend more than it keeps at hand, and sees
+// that it uses nothing which it has given back, and gives back all.
+func TestWhatIsLentIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		all := leavesOf(2 * recent / len(leaf(0).Data))
+		var l *lender
+		source, from := w.box("source", func(c *Config) {
+			l = &lender{Blocks: c.Local}
+			c.Local = l
+		}, all...)
+		used, err := from.giver.read(digestOf(all[0].CID)) // as by one who takes long
+		if err != nil {
+			t.Fatal(err)
+		}
+		var boxes []*Scheduler
+		for _, name := range []string{"one", "two"} {
+			n, s := w.box(name, nil)
+			w.Link(n, source)
+			boxes = append(boxes, s)
+		}
+		for _, s := range boxes {
+			for _, b := range all {
+				must(t, s, b, node.Want{Class: node.Now})
+			}
+		}
+		if from.giver.atHand(digestOf(all[0].CID)) != nil {
+			t.Error("all is at hand yet")
+		}
+		if !bytes.Equal(used.data, all[0].Data) {
+			t.Error("what is used was given back")
+		}
+		from.giver.mu.Lock()
+		from.giver.release(used)
+		from.giver.mu.Unlock()
+		if len(boxes[0].Liars())+len(boxes[1].Liars()) > 0 {
+			t.Error("wrong bytes were given")
+		}
+		<-time.After(2 * lingers)
+		synctest.Wait()
+		if n := l.out.Load(); n != 0 {
+			t.Errorf("%d blocks are not given back", n)
 		}
 	})
 }

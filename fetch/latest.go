@@ -10,9 +10,24 @@ const (
 	lingers = 10 * time.Second
 )
 
+// loan is a block whose memory is to be given back when nobody uses it any more.
+// Guarded by giver.mu.
+type loan struct {
+	data []byte
+	free func() // nil: nobody waits for it
+	uses int
+}
+
+// release ends one use. g.mu is held.
+func (g *giver) release(l *loan) {
+	if l.uses--; l.uses == 0 && l.free != nil {
+		l.free()
+	}
+}
+
 // latest are the blocks that are kept at hand. Guarded by giver.mu.
 type latest struct {
-	blocks map[Digest][]byte
+	blocks map[Digest]*loan
 	order  []Digest // oldest first
 	bytes  int
 	used   time.Time
@@ -20,18 +35,21 @@ type latest struct {
 }
 
 // remember keeps a block at hand. g.mu is held.
-func (g *giver) remember(d Digest, data []byte) {
+func (g *giver) remember(d Digest, x *loan) {
 	l := &g.latest
-	if l.blocks[d] != nil || len(data) == 0 {
+	if l.blocks[d] != nil || len(x.data) == 0 {
 		return
 	}
-	l.blocks[d] = data
+	x.uses++
+	l.blocks[d] = x
 	l.order = append(l.order, d)
-	for l.bytes += cap(data); l.bytes > recent; {
-		old := l.order[0]
+	for l.bytes += cap(x.data); l.bytes > recent; {
+		d := l.order[0]
+		old := l.blocks[d]
 		l.order = l.order[1:]
-		l.bytes -= cap(l.blocks[old])
-		delete(l.blocks, old)
+		l.bytes -= cap(old.data)
+		delete(l.blocks, d)
+		g.release(old)
 	}
 	l.used = g.cfg.Now()
 	if !l.fading {
@@ -40,15 +58,17 @@ func (g *giver) remember(d Digest, data []byte) {
 	}
 }
 
-// atHand is a block that is kept at hand.
-func (g *giver) atHand(d Digest) ([]byte, bool) {
+// atHand is a block that is kept at hand, and is used from now on; nil where it is
+// not.
+func (g *giver) atHand(d Digest) *loan {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	data, ok := g.latest.blocks[d]
-	if ok {
+	l := g.latest.blocks[d]
+	if l != nil {
+		l.uses++
 		g.latest.used = g.cfg.Now()
 	}
-	return data, ok
+	return l
 }
 
 // fade lets what is at hand go when it has not been used for a while.
@@ -61,7 +81,10 @@ func (g *giver) fade() {
 		}
 		g.mu.Lock()
 		if g.cfg.Now().Sub(g.latest.used) >= lingers {
-			g.latest = latest{blocks: map[Digest][]byte{}}
+			for _, l := range g.latest.blocks {
+				g.release(l)
+			}
+			g.latest = latest{blocks: map[Digest]*loan{}}
 			g.mu.Unlock()
 			return
 		}

@@ -142,7 +142,11 @@ func (w *want) before(v *want) bool {
 func (s *Scheduler) fill(p *peer, now time.Time) {
 	for {
 		var best *want
+		full := len(p.asks) >= p.window(s.peers.leaf) // for what is neither urgent nor next; see room
 		for _, w := range s.list {
+			if full && w.Class > node.Next && !w.urgent(now) {
+				continue
+			}
 			if w.has&p.bit != 0 && len(w.asks) == 0 && (best == nil || w.before(best)) && s.mayAsk(w, p, now) {
 				best = w
 			}

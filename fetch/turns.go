@@ -372,12 +372,19 @@ func (g *giver) write(c *client, b []byte) bool {
 // hand gives one block, or says that it is not held, or is given later: others
 // may have been given it while c waited. One that was cancelled goes nowhere.
 func (g *giver) hand(c *client, o order) bool {
+	l, err := g.read(o.digest)
+	var data []byte
+	if err == nil {
+		data = l.data
+	}
 	defer func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		delete(c.handing, o.number)
+		if err == nil {
+			g.release(l)
+		}
 	}()
-	data, err := g.read(o.digest)
 	large := len(data) > smallBlock
 	g.mu.Lock()
 	cancelled := c.handing[o.number].cancelled

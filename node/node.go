@@ -114,6 +114,14 @@ type Blocks interface {
 	Delete(ctx context.Context, c cid.Cid) error
 }
 
+// Lender is Blocks that lend what memory they read into, where much is read and
+// soon done with.
+type Lender interface {
+	// Lend is Read of bytes that are the lender's again, and may change, once
+	// free is called: once, and not after an error.
+	Lend(ctx context.Context, c cid.Cid) (data []byte, free func(), err error)
+}
+
 // Pin keeps everything below Root, under a name that people can read.
 type Pin struct {
 	Name string

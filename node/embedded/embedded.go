@@ -97,7 +97,7 @@ type Config struct {
 const askers = 8
 
 // Node is the peer. It is a node.Getter (peers only, never its own disk),
-// node.Blocks, node.Keeper, node.Pinner, node.Held, node.Values, node.Streams,
+// node.Blocks, node.Keeper, node.Lender, node.Pinner, node.Held, node.Values, node.Streams,
 // node.Topics, node.Peers, node.Records, node.Company, node.Reach and
 // node.Finder. Safe for concurrent use.
 type Node struct {

@@ -261,6 +261,16 @@ func (n *Node) Read(ctx context.Context, c cid.Cid) ([]byte, error) {
 	return b.RawData(), nil
 }
 
+// Lend is Read by memory that is lent; see node.Lender.
+func (n *Node) Lend(ctx context.Context, c cid.Cid) (data []byte, free func(), err error) {
+	n.store.doomed.spare(c)
+	if _, ok := n.store.packs.Size(c); ok || n.store.former == nil {
+		return n.store.packs.Lend(ctx, c)
+	}
+	data, err = n.Read(ctx, c)
+	return data, func() {}, err
+}
+
 // Delete removes a block from this disk.
 func (n *Node) Delete(ctx context.Context, c cid.Cid) error { return n.store.DeleteBlock(ctx, c) }
 

@@ -167,6 +167,49 @@ func Blocks(t *testing.T, open func(t *testing.T) Store) {
 			t.Fatalf("Read of what is kept: %d bytes, %v", len(got), err)
 		}
 	})
+	t.Run("what is lent is as it was put until it is given back", func(t *testing.T) {
+		s, ctx := open(t), within(t, limit)
+		l, ok := s.Blocks.(node.Lender)
+		if !ok {
+			return
+		}
+		lend := func(b node.Block) (check, free func()) {
+			data, free, err := l.Lend(ctx, b.CID)
+			if err != nil {
+				t.Fatalf("Lend of %d bytes: %v", len(b.Data), err)
+			}
+			return func() {
+				t.Helper()
+				if !bytes.Equal(data, b.Data) {
+					t.Fatalf("%d bytes that are lent are not those of the block", len(b.Data))
+				}
+			}, free
+		}
+		for _, n := range sizes {
+			b, others := sized(n), []node.Block{sized(64 << 10), sized(200 << 10), sized(300 << 10)}
+			put(t, s, append(others, b)...)
+			check, free := lend(b)
+			for range 3 {
+				for _, o := range others {
+					check2, free2 := lend(o)
+					check2()
+					check()
+					free2()
+				}
+			}
+			check()
+			free()
+		}
+		b := sized(300<<10 + 1)
+		if _, _, err := l.Lend(ctx, b.CID); !errors.Is(err, node.ErrNotFound) || errors.Is(err, node.ErrVerify) {
+			t.Fatalf("Lend of an absent block = %v", err)
+		}
+		put(t, s, b)
+		s.Damage(b.CID)
+		if _, _, err := l.Lend(ctx, b.CID); !errors.Is(err, node.ErrNotFound) || !errors.Is(err, node.ErrVerify) {
+			t.Fatalf("Lend of a damaged block = %v, want ErrNotFound and ErrVerify", err)
+		}
+	})
 	t.Run("what was put survives a restart", func(t *testing.T) {
 		s, ctx := open(t), within(t, limit)
 		if s.Reopen == nil {

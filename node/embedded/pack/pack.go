@@ -55,7 +55,7 @@ type Config struct {
 	room int64 // 0 is packRoom
 }
 
-// Store is a node.Blocks and a node.Keeper. Safe for concurrent use; who reads
+// Store is a node.Blocks, a node.Keeper and a node.Lender. Safe for concurrent use; who reads
 // never waits for a disk that syncs what others write.
 type Store struct {
 	disk disk
@@ -79,6 +79,8 @@ type Store struct {
 	table   *table
 	packs   map[uint32]*pack
 	pending []grave // dead, which the disk has not been told yet
+
+	spare sync.Pool // of *[]byte: what was lent, and is free again
 
 	reads atomic.Uint64 // counts holds, so that the least used is known
 	open  atomic.Int64  // packs that are open
@@ -319,4 +321,5 @@ func readFull(f file, b []byte, at int64) error {
 var (
 	_ node.Blocks = (*Store)(nil)
 	_ node.Keeper = (*Store)(nil)
+	_ node.Lender = (*Store)(nil)
 )

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"syscall"
 
 	"github.com/ipfs/go-cid"
@@ -41,12 +42,43 @@ func (s *Store) Size(c cid.Cid) (int, bool) {
 // Read reads a block with one read of the disk, and verifies it; see
 // node.Blocks. The bytes are the caller's.
 func (s *Store) Read(_ context.Context, c cid.Cid) ([]byte, error) {
+	r, err := s.verified(c, nil)
+	if err != nil {
+		return nil, err
+	}
+	return r[headSize:], nil
+}
+
+// lent is how large a block is at the least that is lent from memory that is kept:
+// the runtime makes what is larger anew each time, page by page.
+const lent = 32 << 10
+
+// Lend is Read by memory that the next ones have, too; see node.Lender.
+func (s *Store) Lend(ctx context.Context, c cid.Cid) (data []byte, free func(), err error) {
+	if n, _ := s.Size(c); n < lent {
+		data, err = s.Read(ctx, c)
+		return data, func() {}, err
+	}
+	m, _ := s.spare.Get().(*[]byte)
+	if m == nil {
+		m = new([]byte)
+	}
+	r, err := s.verified(c, *m)
+	if err != nil {
+		return nil, nil, err
+	}
+	*m = r
+	return r[headSize:], func() { s.spare.Put(m) }, nil
+}
+
+// verified is the record of a block that is good, in into if that is large enough.
+func (s *Store) verified(c cid.Cid, into []byte) ([]byte, error) {
 	if node.Verifiable(c, 0) != nil {
 		return nil, fmt.Errorf("read %s: %w", c, node.ErrNotFound)
 	}
 	d := digestOf(c)
 	for {
-		data, err := s.read(d, func(data []byte) bool { return node.Verify(c, data) == nil })
+		data, err := s.read(d, into, func(data []byte) bool { return node.Verify(c, data) == nil })
 		switch {
 		case err == errGone:
 			continue // to another pack, or for good
@@ -61,12 +93,12 @@ func (s *Store) Read(_ context.Context, c cid.Cid) ([]byte, error) {
 	}
 }
 
-// read returns the bytes of d that are good, nil where there are none, errGone
-// when they went meanwhile, and errDamaged when they are not good: they are
+// read returns the record of d whose bytes are good, nil where there is none,
+// errGone when it went meanwhile, and errDamaged when they are not good: they are
 // dead then.
-func (s *Store) read(d digest, good func([]byte) bool) ([]byte, error) {
+func (s *Store) read(d digest, into []byte, good func([]byte) bool) ([]byte, error) {
 	for _, p := range s.find(d) {
-		b, k, err := s.bytes(p, headSize+p.size())
+		b, k, err := s.bytes(p, into, headSize+p.size())
 		switch {
 		case err == errGone:
 			return nil, err
@@ -75,8 +107,8 @@ func (s *Store) read(d digest, good func([]byte) bool) ([]byte, error) {
 		case err != nil:
 			return nil, err
 		default:
-			if data := b[headSize:]; good(data) {
-				return data, nil
+			if good(b[headSize:]) {
+				return b, nil
 			}
 			if r, ok := readRecord(b, p.at(), k); ok && r.digest != d {
 				continue
@@ -99,8 +131,9 @@ func lost(err error) bool {
 	return errors.Is(err, syscall.EIO) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, fs.ErrNotExist)
 }
 
-// bytes reads the beginning of what is at p, and the salt that it is under.
-func (s *Store) bytes(p place, n int) ([]byte, salt, error) {
+// bytes reads the beginning of what is at p, in into if that is large enough, and
+// the salt that it is under.
+func (s *Store) bytes(p place, into []byte, n int) ([]byte, salt, error) {
 	s.mu.RLock()
 	pk := s.packs[p.pack()]
 	s.mu.RUnlock()
@@ -112,14 +145,14 @@ func (s *Store) bytes(p place, n int) ([]byte, salt, error) {
 		return nil, salt{}, err
 	}
 	defer s.letGo(pk)
-	b := make([]byte, n)
+	b := slices.Grow(into[:0], n)[:n]
 	return b, pk.salt, readFull(f, b, p.at())
 }
 
 // others tells whether what is at p is some other block, which the table took
 // for d.
 func (s *Store) others(p place, d digest) bool {
-	b, k, err := s.bytes(p, headSize)
+	b, k, err := s.bytes(p, nil, headSize)
 	if err != nil {
 		return false
 	}
@@ -133,7 +166,7 @@ func (s *Store) holdsBytes(d digest, data []byte) bool {
 		if p.size() != len(data) {
 			continue
 		}
-		if b, _, err := s.bytes(p, headSize+p.size()); err == nil && bytes.Equal(b[headSize:], data) {
+		if b, _, err := s.bytes(p, nil, headSize+p.size()); err == nil && bytes.Equal(b[headSize:], data) {
 			return true
 		}
 	}

@@ -82,7 +82,7 @@ func (s *Store) move(ctx context.Context, pk *pack) (moved int64, err error) {
 		if err := ctx.Err(); err != nil {
 			return moved, err
 		}
-		b, _, err := s.bytes(p, headSize+r.size)
+		b, _, err := s.bytes(p, nil, headSize+r.size)
 		if err == errGone || err != nil && !lost(err) {
 			return moved, err
 		}
