@@ -18,17 +18,22 @@ const (
 	// period: half of what little lives is allocated in no time.
 	busyHeap, often = 24 << 20, 4
 	// goMemory is how many bytes a daemon's Go runtime is to make do with,
-	// where GOMEMLIMIT does not say. The program itself, some 40 MB, is beside
-	// it.
-	goMemory = 54 << 20
+	// where GOMEMLIMIT does not say. The program itself is beside it.
+	goMemory = 40 << 20
 	// besideHeap is about what of that is no living object: stacks, tables, and
 	// rooms between objects.
 	besideHeap = 8 << 20
-	// memoryPeriod is how often it is looked at whether that still fits.
+	// memoryPeriod is how often it is looked at whether much is collected.
 	memoryPeriod = 2 * time.Second
 	// calm is after how many periods in which nothing was collected the system is
 	// given back what the heap has free, and the program's own pages.
 	calm = 10
+	// programRoom is how many bytes of the program's own pages may be mapped
+	// while it is not calm.
+	programRoom = 20 << 20
+	// limitPeriod is how often it is looked at whether that, and the limit, still
+	// fit.
+	limitPeriod = 500 * time.Millisecond
 )
 
 // boundMemory has this process take little memory, unless its environment says
@@ -42,27 +47,25 @@ func boundMemory() (fit func(ctx context.Context)) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return func(context.Context) {}
 	}
-	return func(ctx context.Context) { go fitMemory(ctx, growth) }
+	return func(ctx context.Context) { go fitMemory(ctx, growth, programRoom) }
 }
 
 // fitMemory sets the runtime's soft limit anew as what lives grows and
-// shrinks, has little collected often, and no room kept for what a calm daemon
-// does not need. Unless growth is set it leaves alone how much the heap may grow.
-func fitMemory(ctx context.Context, growth bool) {
+// shrinks, has little collected often, about program bytes of the program mapped
+// at the most, and no room kept for what a calm daemon does not need. Unless growth
+// is set it leaves alone how much the heap may grow.
+func fitMemory(ctx context.Context, growth bool, program int) {
 	heap := []metrics.Sample{
 		{Name: "/gc/heap/live:bytes"}, {Name: "/gc/cycles/automatic:gc-cycles"},
 		{Name: "/gc/scan/globals:bytes"}, {Name: "/gc/scan/stack:bytes"},
 	}
-	tick := time.NewTicker(memoryPeriod)
+	tick, look := time.NewTicker(memoryPeriod), time.NewTicker(limitPeriod)
 	defer tick.Stop()
+	defer look.Stop()
 	cycles, still, busy := uint64(0), 0, true // who starts is
 	for was, grows := int64(0), 0; ; {
 		metrics.Read(heap)
 		live := heap[0].Value.Uint64()
-		if limit := memoryLimit(live); limit != was {
-			debug.SetMemoryLimit(limit)
-			was = limit
-		}
 		n := heap[1].Value.Uint64()
 		if n-cycles >= often {
 			busy = true
@@ -80,10 +83,21 @@ func fitMemory(ctx context.Context, growth bool) {
 			debug.SetGCPercent(p)
 			grows = p
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
+		for waits := true; waits; metrics.Read(heap[:1]) {
+			if limit := memoryLimit(heap[0].Value.Uint64()); limit != was {
+				debug.SetMemoryLimit(limit)
+				was = limit
+			}
+			if mappedFiles() > program {
+				unmapProgram()
+			}
+			select {
+			case <-look.C:
+			case <-tick.C:
+				waits = false
+			case <-ctx.Done():
+				return
+			}
 		}
 	}
 }

@@ -53,7 +53,7 @@ func TestMemoryIsBound(t *testing.T) {
 			t.Errorf("the limit is %d, want %d", got, goMemory)
 		}
 	})
-	for live, want := range map[uint64]int64{0: goMemory, 30 << 20: goMemory, 100 << 20: 158 << 20} {
+	for live, want := range map[uint64]int64{0: goMemory, 20 << 20: goMemory, 100 << 20: 158 << 20} {
 		if got := memoryLimit(live); got != want {
 			t.Errorf("%d live: the limit is %d, want %d", live, got, want)
 		}
@@ -92,7 +92,7 @@ func TestMemoryGrowsWithWhatLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go fitMemory(ctx, true)
+		go fitMemory(ctx, true, math.MaxInt)
 		synctest.Wait()
 		much := make([]byte, goMemory)
 		runtime.GC()
@@ -113,7 +113,7 @@ func TestMemoryIsGivenBackWhenCalm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go fitMemory(ctx, true)
+		go fitMemory(ctx, true, math.MaxInt)
 		read := func() (automatic, forced uint64) {
 			metrics.Read(cycles)
 			return cycles[0].Value.Uint64(), cycles[1].Value.Uint64()

@@ -27,8 +27,15 @@ func TestOnlyWhatIsInTheFileIsUnmapped(t *testing.T) {
 	}
 }
 
-// What a calm daemon unmaps is there again when it is touched, and not before.
-func TestACalmDaemonsProgramIsUnmapped(t *testing.T) {
+// What is unmapped is there again when it is touched, and not before: at once where
+// much is mapped, and whatever is when a daemon is calm.
+func TestADaemonsProgramIsUnmapped(t *testing.T) {
+	for name, room := range map[string]int{"busy": programRoom, "calm": math.MaxInt} {
+		t.Run(name, func(t *testing.T) { unmapped(t, room) })
+	}
+}
+
+func unmapped(t *testing.T, room int) {
 	t.Cleanup(func() { debug.SetMemoryLimit(math.MaxInt64) })
 	t.Cleanup(func() { debug.SetGCPercent(100) })
 	exe, err := os.Readlink("/proc/self/exe")
@@ -72,17 +79,23 @@ func TestACalmDaemonsProgramIsUnmapped(t *testing.T) {
 		return sum
 	}
 	sum := touch()
-	if kb, size := resident(); kb < size {
-		t.Fatalf("%d kB of %d are mapped when all was touched", kb, size)
+	kb, size := resident()
+	if kb < size || size<<10 < programRoom {
+		t.Fatalf("%d kB of %d are mapped when all was touched, and %d may be", kb, size, programRoom>>10)
 	}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go fitMemory(ctx, true)
+		go fitMemory(ctx, true, room)
+		synctest.Wait()
+		// What is touched meanwhile is mapped again, with what lies around it.
+		if kb, size := resident(); (kb <= size*3/4) != (room == programRoom) {
+			t.Errorf("%d kB of %d are mapped at once", kb, size)
+		}
 		for range 20 { // until nothing is collected for so long
 			<-time.After(4 * calm * memoryPeriod)
 			synctest.Wait()
-			if kb, size := resident(); kb <= size*3/4 { // what is touched meanwhile is mapped again, with what lies around it
+			if kb, size := resident(); kb <= size*3/4 {
 				return
 			}
 		}
