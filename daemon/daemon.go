@@ -98,9 +98,11 @@ type Daemon struct {
 	rescheduled chan struct{} // holds one: hours has changed
 
 	sound   *sound
-	remotes *repo.Secrets   // what lets a phone drive it
-	life    context.Context // of what is detached from its request; ended by Close
-	end     context.CancelFunc
+	remotes *repo.Secrets // what lets a phone drive it
+	// remoting is held while their key is made.
+	remoting sync.Mutex
+	life     context.Context // of what is detached from its request; ended by Close
+	end      context.CancelFunc
 
 	mirroring sync.Mutex // held while a mirror is written
 

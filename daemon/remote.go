@@ -21,17 +21,25 @@ type RemoteRequest struct {
 type RemoteKey struct {
 	// Key is 128 random bits as base64url.
 	Key string `json:"key"`
-	// HTTP is where the pages are served; "" where no daemon serves them.
+	// HTTP is where the pages are served; "" where no daemon serves them: then
+	// there is no new key.
 	HTTP string `json:"http"`
 }
 
 // remoteRow is the key's in the box's secrets of remote controls.
 const remoteRow = "key"
 
-// remoteKey is the key, made where there is none.
+// remoteKey is the key, made where there is none. Another one is made only where
+// there are pages: whoever asks is to see it.
 func (d *Daemon) remoteKey(_ context.Context, req RemoteRequest, _ func(Event)) (RemoteKey, error) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
+	at := d.pagesAt
+	d.mu.Unlock()
+	if req.New && at == "" {
+		return RemoteKey{}, nil
+	}
+	d.remoting.Lock()
+	defer d.remoting.Unlock()
 	key, err := d.remotes.Get(remoteRow)
 	if err != nil {
 		return RemoteKey{}, err
@@ -44,7 +52,7 @@ func (d *Daemon) remoteKey(_ context.Context, req RemoteRequest, _ func(Event)) 
 			return RemoteKey{}, fmt.Errorf("keep the key of remote controls: %w", err)
 		}
 	}
-	return RemoteKey{string(key), d.pagesAt}, nil
+	return RemoteKey{string(key), at}, nil
 }
 
 // Admits tells whether a key is that of this box's remote controls, in a time that

@@ -23,6 +23,10 @@ func TestRemoteKey(t *testing.T) {
 	if again := do(t, b, OpRemote, RemoteRequest{}).Key; again != k || !b.Admits(k) {
 		t.Errorf("after a restart it is %q, and was %q", again, k)
 	}
+	if none := do(t, b, OpRemote, RemoteRequest{New: true}); none != (RemoteKey{}) || !b.Admits(k) {
+		t.Errorf("where nobody would see it there is a new key, or the old one admits nobody: %+v", none)
+	}
+	b.pagesAt = "127.0.0.1:1"
 	other := do(t, b, OpRemote, RemoteRequest{New: true}).Key
 	if other == k || b.Admits(k) || !b.Admits(other) {
 		t.Errorf("the new key is %q, and the old one admits: %v", other, b.Admits(k))

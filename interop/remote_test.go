@@ -77,13 +77,14 @@ func TestAPhoneDrives(t *testing.T) {
 				Title, Artist, Next, Percent, Play, Pressed, State string
 				Images                                             int
 			}
+			Met bool
 		}
 		Address, State string
 	}
 	b.ok(json.Unmarshal(b.npm("remote.mjs", nil, program, s.URL+"/remote/#"+remote.Key, venue.Program, venue.Repo, os.Getenv("PLAYNODE_REMOTE")), &met))
 	met.check(t, "the page", func(path string) bool { return strings.HasPrefix(path, "/remote/") && strings.HasSuffix(path, ".json") }) // that are refused at the end
 	wanted := map[string]string{
-		"it plays": hostile, "pause": hostile, "play": hostile, "next": "Salt", "prev": hostile, "volume": hostile, "block": "Salt", "undo": "Salt", "late": "Ember", "stop": "", "again": "", "bookmark": "",
+		"it plays": hostile, "pause": hostile, "play": hostile, "next": "Salt", "prev": hostile, "volume": hostile, "block": "Salt", "undo": "Salt", "late": "Ember", "stop": "", "again": "", "bookmark": "", "bad link": "", "new link": "",
 	}
 	if len(met.Steps) != len(wanted) {
 		t.Errorf("%d steps", len(met.Steps))
@@ -99,12 +100,15 @@ func TestAPhoneDrives(t *testing.T) {
 			blocked = 1
 		case "late":
 			playlist = "late"
-		case "again", "bookmark": // all that is leased, in an order of its own
+		case "again", "bookmark", "bad link", "new link": // all that is leased, in an order of its own
 			playlist = x.Now.Playlist
 		}
 		title := wanted[x.Step]
 		if title == "" && state == "playing" {
 			title = x.Now.Title
+		}
+		if !x.Met {
+			t.Errorf("%s: the page never showed it: %+v", x.Step, x)
 		}
 		if x.Now.State != state || x.Now.Title != title || x.Now.Playlist != playlist || len(x.Now.Blocked) != blocked {
 			t.Errorf("%s: the box says %+v", x.Step, x.Now)

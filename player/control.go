@@ -111,7 +111,8 @@ func (b *Playback) State() State {
 		if r, ok := b.reception(); ok {
 			s.Live, s.Title = &r, r.Text
 		}
-		if s.Next = b.teller.next(); s.Next == nil {
+		var mixed bool
+		if s.Next, mixed = b.teller.next(); !mixed {
 			s.Next = b.next.Load()
 		}
 	}

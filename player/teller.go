@@ -98,16 +98,20 @@ func (t *teller) now() (mark, bool) {
 	return *t.heard, true
 }
 
-// next is the track that is heard after the one which is; nil while none is mixed.
-func (t *teller) next() *Coming {
+// next is what is heard after that which is, nil of a set, and whether it is mixed
+// yet.
+func (t *teller) next() (_ *Coming, mixed bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range t.marks {
-		if e := &t.marks[i].event; e.Kind == NewTrack && e.Set == "" {
-			return &Coming{e.CID, e.Title, e.Artist}
+		if e := &t.marks[i].event; e.Kind == NewTrack {
+			if e.Set != "" {
+				return nil, true
+			}
+			return &Coming{e.CID, e.Title, e.Artist}, true
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // move has a track that began at a place of the ring be at another place of a

@@ -30,8 +30,9 @@ try {
         state: document.getElementById('state').textContent,
         images: document.images.length
       }))
-      if (done(now, shown) || Date.now() > until) {
-        steps.push({ step, now, shown })
+      const met = done(now, shown)
+      if (met || Date.now() > until) {
+        steps.push({ step, now, shown, met })
         return
       }
       await page.waitForTimeout(50)
@@ -68,9 +69,14 @@ try {
   // The key is kept: the same page without it, as a bookmark is.
   await page.goto(address)
   await told('bookmark', plays)
-  await box('remote', '--new')
+  // Whatever page has the phone go to a link with another key, it keeps its own.
+  await page.goto(address + '#nobodys')
+  await told('bad link', plays)
+  const { key } = await box('remote', '--new')
   await page.waitForFunction(() => document.getElementById('drive').hidden)
   const state = await page.locator('#state').textContent()
+  await page.goto(address + '#' + key)
+  await told('new link', plays)
   console.log(JSON.stringify({ ...met, axe, steps, address, state }))
 } finally {
   await browser.close()

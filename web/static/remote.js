@@ -1,15 +1,21 @@
 // Drives the loudspeaker of the box that this page is from, for who has its key.
 
 const $ = id => document.getElementById(id)
-const kept = 'playnode-remote'
 
-// The key comes in the link's fragment, and is kept by this phone alone.
-const given = location.hash.slice(1)
-if (given) {
-  localStorage.setItem(kept, given)
-  history.replaceState(null, '', location.pathname)
+// kept is the key that this phone keeps, by itself alone; where it may keep nothing,
+// the link is opened again each time.
+const kept = {
+  name: 'playnode-remote',
+  get () { try { return localStorage.getItem(this.name) } catch { return null } },
+  set (key) { try { localStorage.setItem(this.name, key) } catch {} },
+  forget () { try { localStorage.removeItem(this.name) } catch {} }
 }
-const key = given || localStorage.getItem(kept)
+
+// A key comes in the link's fragment. It is tried before it takes the place of one
+// that does: anybody can make a link.
+let key = location.hash.slice(1) || kept.get()
+history.replaceState(null, '', location.pathname)
+addEventListener('hashchange', () => location.reload())
 
 const put = (id, text) => { if ($(id).textContent !== text) $(id).textContent = text }
 const show = (id, on) => { if ($(id).hidden === on) $(id).hidden = !on }
@@ -18,43 +24,59 @@ const say = text => { put('state', text); show('state', text !== '') }
 let heard = null // what the box said last
 let since = 0 // when it said so
 let asked = 0 // orders that are not answered
+let orders = 0 // all
 let shelf = { items: [], scheduled: false }
 let banned = null // the track that was taken out by this page last
 let told = 0 // until when what went wrong is to be read
 let held = false // somebody has a finger on the volume
+let wanted = null // the volume that is to be told next
 
 class Refused extends Error {}
 
 async function call (path, order) {
-  const res = await fetch(path, {
-    method: order ? 'POST' : 'GET',
-    headers: { Authorization: `Bearer ${key}` },
-    body: order && JSON.stringify(order),
-    signal: AbortSignal.timeout(10000)
-  })
-  if (res.ok) return res.json()
-  if (res.status === 401) throw new Refused()
-  throw new Error((await res.json().catch(() => ({}))).error ?? res.statusText)
+  const patience = new AbortController()
+  const timer = setTimeout(() => patience.abort(), 10000)
+  try {
+    const res = await fetch(path, {
+      method: order ? 'POST' : 'GET',
+      headers: { Authorization: `Bearer ${key}` },
+      body: order && JSON.stringify(order),
+      signal: patience.signal
+    })
+    if (res.status === 401) throw new Refused()
+    if (!res.ok) throw new Error((await res.json().catch(() => ({}))).error ?? res.statusText)
+    if (kept.get() !== key) kept.set(key)
+    return await res.json()
+  } finally { clearTimeout(timer) }
 }
 
 // fail says what went wrong; false where nothing more is to be asked.
 function fail (e) {
   if (e instanceof Refused) {
-    localStorage.removeItem(kept)
+    const own = kept.get()
+    if (own && own !== key) { // the link was somebody's
+      key = own
+      return true
+    }
+    kept.forget()
     show('drive', false)
     say('This phone is not let in any more. Scan the code that “playnode remote” shows at the box.')
     return false
   }
   told = performance.now() + 4000
-  say(e instanceof TypeError || e.name === 'TimeoutError' ? 'The box does not answer.' : e.message)
+  say(e instanceof TypeError || e.name === 'AbortError' ? 'The box does not answer.' : e.message)
   return true
 }
 
 async function order (o) {
   asked++
+  orders++
   try {
     take(await call('order', o))
-  } catch (e) { fail(e) } finally { asked-- }
+  } catch (e) { fail(e) } finally {
+    asked--
+    turn()
+  }
 }
 
 const clock = ms => {
@@ -82,7 +104,7 @@ function take (now) {
   $('play').setAttribute('aria-label', on ? 'Pause' : 'Play')
   for (const id of ['prev', 'skip', 'stop']) $(id).disabled = now.state === 'stopped'
   $('volume').max = now.ceiling
-  if (!held) {
+  if (!held && wanted === null) {
     $('volume').value = now.volume
     put('percent', `${now.volume} %`)
   }
@@ -140,14 +162,12 @@ $('undo').onclick = () => {
   order({ do: 'unblock', track })
 }
 
-// The volume follows the finger, one order after the other.
-let wanted = null
-async function turn () {
+// turn has the volume follow the finger, one order after the other.
+function turn () {
   if (wanted === null || asked) return
   const volume = wanted
   wanted = null
-  await order({ do: 'volume', volume })
-  turn()
+  order({ do: 'volume', volume })
 }
 $('volume').oninput = () => {
   held = true
@@ -157,14 +177,17 @@ $('volume').oninput = () => {
 }
 $('volume').onchange = () => { held = false }
 
-async function look (turn) {
-  if (document.hidden) return setTimeout(look, 1000, turn)
+// look asks how it stands, once a second, and each 15 times what there is to play.
+async function look (times) {
+  if (document.hidden) return setTimeout(look, 1000, times)
   try {
-    if (turn % 15 === 0) lay(await call('shelf.json'))
+    if (times % 15 === 0) lay(await call('shelf.json'))
+    const before = orders
     const now = await call('now.json')
-    if (!asked) take(now) // an order's answer is newer
+    if (!asked && orders === before) take(now) // an order's answer is newer
+    times++
   } catch (e) { if (!fail(e)) return }
-  setTimeout(look, 1000, turn + 1)
+  setTimeout(look, 1000, times)
 }
 
 if (key) {
