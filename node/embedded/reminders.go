@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -18,11 +17,14 @@ const (
 	// silence is how long an asker asks for nothing, until it is reminded; twice as
 	// long as before each time after that, maxReminders times at most.
 	silence, maxReminders = time.Second, 4
+	// keptWait is after how long it is looked at whether one that is to be given
+	// nothing still is not to be.
+	keptWait = time.Minute
 	// reminded is how many blocks one reminder names, ofEach how many of them one
 	// other links to.
 	reminded, ofEach = 512, 4
-	// maxOpen bounds the links that are remembered, of all askers, maxAsked what one
-	// of them is known to have asked for.
+	// maxOpen bounds the links that are remembered, of all askers, maxAsked what all
+	// of them are known to have asked for.
 	maxOpen, maxAsked = 1 << 15, 1 << 16
 )
 
@@ -40,13 +42,14 @@ type reminders struct {
 	mu     sync.Mutex // guards what follows
 	askers map[peer.ID]*asker
 	open   int // links of all askers
+	asked  int // what all askers have asked for
 }
 
 // asker is a peer that is given a graph.
 type asker struct {
 	open    map[cid.Cid]struct{} // what it was given links to, and has not asked for
-	given   [][]cid.Cid          // the same, and some others: each block's links, as blocks were given
-	many    int                  // of given, to be gone through
+	given   [][]cid.Cid          // the same, and some others: each block's links, as blocks were given; none is written to
+	links   int                  // of given
 	asked   map[[8]byte]struct{} // what it has asked for, by the ends of hashes
 	silent  *time.Timer
 	sending int // messages that are being written
@@ -92,22 +95,20 @@ func (r *reminders) SendMessage(ctx context.Context, p peer.ID, m message.BitSwa
 		return r.BitSwapNetwork.SendMessage(ctx, p, m)
 	}
 	for _, links := range given {
-		links = slices.DeleteFunc(links, func(c cid.Cid) bool {
+		var fresh []cid.Cid
+		for _, c := range links {
 			_, twice := a.open[c]
 			_, asked := a.asked[end(c)]
-			if twice || asked || r.open == maxOpen {
-				return true
+			if !twice && !asked && r.open < maxOpen {
+				a.open[c] = struct{}{}
+				r.open++
+				fresh = append(fresh, c)
 			}
-			a.open[c] = struct{}{}
-			r.open++
-			return false
-		})
-		if len(links) > 0 {
-			a.given = append(a.given, links)
 		}
-	}
-	if len(a.given) > a.many {
-		a.tidy()
+		if len(fresh) > 0 {
+			a.given = append(a.given, fresh)
+			a.links += len(fresh)
+		}
 	}
 	a.sending++
 	r.mu.Unlock()
@@ -135,10 +136,7 @@ func (r *reminders) ReceiveMessage(_ context.Context, p peer.ID, m message.BitSw
 			continue
 		}
 		asks = true
-		if len(a.asked) == maxAsked {
-			clear(a.asked)
-		}
-		a.asked[end(w.Cid)] = struct{}{}
+		r.note(a, w.Cid)
 		if _, ok := a.open[w.Cid]; ok {
 			delete(a.open, w.Cid)
 			r.open--
@@ -147,40 +145,78 @@ func (r *reminders) ReceiveMessage(_ context.Context, p peer.ID, m message.BitSw
 	if !asks {
 		return
 	}
+	if a.links > 2*len(a.open)+reminded {
+		a.tidy()
+	}
 	a.told = 0
 	a.silent.Reset(silence)
 }
 
-// tidy leaves in given what is open.
-func (a *asker) tidy() {
-	a.given = slices.DeleteFunc(a.given, func(links []cid.Cid) bool { return !a.isOpen(links) })
-	a.many = 2*len(a.given) + reminded
-}
-
-// isOpen tells whether some of a block's links are.
-func (a *asker) isOpen(links []cid.Cid) bool {
-	return slices.ContainsFunc(links, func(c cid.Cid) bool { _, ok := a.open[c]; return ok })
-}
-
-// next is what a may want: the first open links of each of the first blocks that it
-// was given and has not asked for all of, as who walks a graph level by level asks
-// next, whichever of them came first, and of the last ones, as who goes into its depth
-// does.
-func (a *asker) next() (may []cid.Cid) {
-	a.tidy()
-	first := func(links []cid.Cid) {
-		n := 0
-		for _, c := range links {
-			if _, ok := a.open[c]; ok && n < ofEach {
-				may = append(may, c)
-				n++
+// note has c be known to have been asked for. Where all have asked for much, what the
+// one has that asked for most is forgotten. r.mu is held.
+func (r *reminders) note(a *asker, c cid.Cid) {
+	if _, ok := a.asked[end(c)]; ok {
+		return
+	}
+	if r.asked == maxAsked {
+		most := a
+		for _, o := range r.askers {
+			if len(o.asked) > len(most.asked) {
+				most = o
 			}
 		}
+		r.asked -= len(most.asked)
+		most.asked = map[[8]byte]struct{}{}
+	}
+	a.asked[end(c)] = struct{}{}
+	r.asked++
+}
+
+// tidy leaves in given what is open, each once, and no room for what was.
+func (a *asker) tidy() {
+	open, given := make(map[cid.Cid]struct{}, len(a.open)), [][]cid.Cid(nil)
+	for _, links := range a.given {
+		var still []cid.Cid
+		for _, c := range links {
+			_, is := a.open[c]
+			if _, twice := open[c]; is && !twice {
+				open[c] = struct{}{}
+				still = append(still, c)
+			}
+		}
+		if len(still) > 0 {
+			given = append(given, still)
+		}
+	}
+	a.open, a.given, a.links = open, given, len(open)
+}
+
+// next is what an asker may want of the links that are open, by the blocks that it was
+// given: the first that are here of each of the first blocks with such, as who walks a
+// graph level by level asks next, whichever of them came first, and of the last ones,
+// as who goes into its depth does.
+func (r *reminders) next(open [][]cid.Cid) (may []cid.Cid) {
+	first := func(links []cid.Cid) (n int) {
+		for _, c := range links {
+			if has, err := r.holds(context.Background(), c); err == nil && has {
+				may = append(may, c)
+				if n++; n == ofEach {
+					break
+				}
+			}
+		}
+		return n
 	}
 	const half = reminded / ofEach / 2
-	for i, links := range a.given {
-		if i < half || i >= len(a.given)-half {
-			first(links)
+	from, to := 0, len(open)
+	for n := 0; from < to && n < half; from++ {
+		if first(open[from]) > 0 {
+			n++
+		}
+	}
+	for n := 0; from < to && n < half; to-- {
+		if first(open[to-1]) > 0 {
+			n++
 		}
 	}
 	return may
@@ -211,6 +247,7 @@ func (r *reminders) forget(p peer.ID) {
 	if a := r.askers[p]; a != nil {
 		a.silent.Stop()
 		r.open -= len(a.open)
+		r.asked -= len(a.asked)
 		delete(r.askers, p)
 	}
 }
@@ -222,7 +259,7 @@ func (r *reminders) remind(p peer.ID, a *asker) {
 	case r.askers[p] != a:
 		r.mu.Unlock()
 		return
-	case a.sending > 0 || r.keeps(p):
+	case a.sending > 0:
 		a.silent.Reset(silence)
 		r.mu.Unlock()
 		return
@@ -230,16 +267,19 @@ func (r *reminders) remind(p peer.ID, a *asker) {
 		r.forget(p)
 		r.mu.Unlock()
 		return
+	case r.keeps(p):
+		a.silent.Reset(keptWait)
+		r.mu.Unlock()
+		return
 	}
 	a.told++
 	a.silent.Reset(silence << a.told)
-	may := a.next()
+	a.tidy()
+	open := a.given
 	r.mu.Unlock()
 	m := message.New(false)
-	for _, c := range may {
-		if has, err := r.holds(context.Background(), c); err == nil && has {
-			m.AddHave(c)
-		}
+	for _, c := range r.next(open) {
+		m.AddHave(c)
 	}
 	if !m.Empty() {
 		r.BitSwapNetwork.SendMessage(context.Background(), p, m) // it asks anew, or not

@@ -84,30 +84,35 @@ func TestReminders(t *testing.T) {
 		links int
 		asked int
 		lacks int // the last of them, which are not here
+		after int // that many after those that were asked for are not here either
 		kept  bool
 		gone  bool
 		does  func(*reminders)
 		told  [][]int // by the numbers of links, from and to
 		times int
 	}{
-		{"some", 20, 5, 0, false, false, nil, [][]int{{5, 5 + ofEach}, {10, 10 + ofEach}}, maxReminders},
-		{"all", 20, 20, 0, false, false, nil, nil, 0},
-		{"none is here", 20, 5, 15, false, false, nil, nil, 0},
-		{"some are here", 20, 5, 13, false, false, nil, [][]int{{5, 7}}, maxReminders},
-		{"of the second block", 20, 12, 0, false, false, nil, [][]int{{12, 12 + ofEach}}, maxReminders},
-		{"asked for before it was given", 20, 5, 0, false, false, func(r *reminders) {
+		{"some", 20, 5, 0, 0, false, false, nil, [][]int{{5, 5 + ofEach}, {10, 10 + ofEach}}, maxReminders},
+		{"all", 20, 20, 0, 0, false, false, nil, nil, 0},
+		{"none is here", 20, 5, 15, 0, false, false, nil, nil, 0},
+		{"some are here", 20, 5, 13, 0, false, false, nil, [][]int{{5, 7}}, maxReminders},
+		{"the next ones are not here", 20, 2, 0, ofEach, false, false, nil, [][]int{{2 + ofEach, 10}, {10, 10 + ofEach}}, maxReminders},
+		{"of the second block", 20, 12, 0, 0, false, false, nil, [][]int{{12, 12 + ofEach}}, maxReminders},
+		{"asked for before it was given", 20, 5, 0, 0, false, false, func(r *reminders) {
 			r.SendMessage(context.Background(), kuboID, of(list(leaves[:20])))
 			r.SendMessage(context.Background(), kuboID, of(list(leaves[:5])))
 		}, [][]int{{5, 5 + ofEach}, {10, 10 + ofEach}}, maxReminders},
-		{"kept", 20, 5, 0, true, false, nil, nil, 0},
-		{"gone", 20, 5, 0, false, true, nil, nil, 0},
-		{"disconnected", 20, 5, 0, false, false, func(r *reminders) { r.PeerDisconnected(kuboID) }, nil, 0},
+		{"kept", 20, 5, 0, 0, true, false, nil, nil, 0},
+		{"gone", 20, 5, 0, 0, false, true, nil, nil, 0},
+		{"kept and gone", 20, 5, 0, 0, true, true, nil, nil, 0},
+		{"kept, and all", 20, 20, 0, 0, true, false, nil, nil, 0},
+		{"disconnected", 20, 5, 0, 0, false, false, func(r *reminders) { r.PeerDisconnected(kuboID) }, nil, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := &wire{gone: c.gone}
-				here := leaves[:c.links-c.lacks]
-				r := newReminders(w, func(_ context.Context, l cid.Cid) (bool, error) { return slices.Contains(here, l), nil }, func(peer.ID) bool { return c.kept })
+				here := slices.Concat(leaves[:c.asked], leaves[c.asked+c.after:c.links-c.lacks])
+				looks := 0
+				r := newReminders(w, func(_ context.Context, l cid.Cid) (bool, error) { return slices.Contains(here, l), nil }, func(peer.ID) bool { looks++; return c.kept })
 				r.SendMessage(t.Context(), kuboID, of(list(leaves[:10])))
 				r.SendMessage(t.Context(), kuboID, of(list(leaves[10:c.links])))
 				asks := message.New(false)
@@ -143,8 +148,12 @@ func TestReminders(t *testing.T) {
 					wait += silence << (i + 1)
 				}
 				r.mu.Lock()
-				if r.open != 0 && !c.kept || len(r.askers) != 0 && !c.kept {
+				waits := c.kept && !c.gone && c.asked < c.links
+				if waits != (len(r.askers) > 0) || !waits && r.open+r.asked > 0 {
 					t.Errorf("%d links of %d askers are remembered", r.open, len(r.askers))
+				}
+				if looks > int(time.Hour/keptWait) {
+					t.Errorf("one that is kept has been looked at %d times within an hour", looks)
 				}
 				r.forget(kuboID)
 				r.mu.Unlock()
@@ -195,10 +204,73 @@ func TestWhatWasAskedForIsForgotten(t *testing.T) {
 			asks.AddEntry(l, 1, pb.Message_Wantlist_Block, true)
 			r.ReceiveMessage(t.Context(), kuboID, asks)
 		}
-		if n := len(r.askers[kuboID].given); r.open != 1 || n > 2*reminded {
-			t.Errorf("%d links are open, of %d blocks", r.open, n)
+		if a := r.askers[kuboID]; r.open != 1 || len(a.given) > 2*reminded {
+			t.Errorf("%d links are open, of %d blocks", r.open, len(a.given))
 		}
 		r.PeerDisconnected(kuboID)
+	})
+}
+
+// Nor does a block of which one link is open have the others be remembered.
+func TestALongListIsForgottenButForWhatIsOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReminders(&wire{}, func(context.Context, cid.Cid) (bool, error) { return true, nil }, func(peer.ID) bool { return false })
+		links := make([]cid.Cid, 4*reminded)
+		for i := range 3 {
+			for k := range links {
+				links[k] = node.NewBlock(cid.Raw, []byte{byte(i), byte(k), byte(k >> 8)}).CID
+			}
+			r.SendMessage(t.Context(), kuboID, of(list(links)))
+			asks := message.New(false)
+			for _, l := range links[1:] {
+				asks.AddEntry(l, 1, pb.Message_Wantlist_Block, true)
+			}
+			r.ReceiveMessage(t.Context(), kuboID, asks)
+		}
+		kept := 0
+		for _, links := range r.askers[kuboID].given {
+			kept += cap(links)
+		}
+		if r.open != 3 || kept > 2*r.open+reminded {
+			t.Errorf("%d links are kept, and %d are open", kept, r.open)
+		}
+		r.PeerDisconnected(kuboID)
+	})
+}
+
+// What all askers have asked for is bounded: of the one that has asked for most it is
+// forgotten.
+func TestWhatWasAskedForIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReminders(&wire{}, func(context.Context, cid.Cid) (bool, error) { return true, nil }, func(peer.ID) bool { return false })
+		const each, askers = 2 * maxAsked / 5, 3
+		for p := range byte(askers) {
+			id := peer.ID([]byte{p})
+			r.SendMessage(t.Context(), id, of(list([]cid.Cid{node.NewBlock(cid.Raw, []byte("never")).CID})))
+			asks := message.New(false)
+			for i := range each - int(p) {
+				asks.AddEntry(node.NewBlock(cid.Raw, []byte{p, byte(i), byte(i >> 8)}).CID, 1, pb.Message_Wantlist_Block, true)
+			}
+			r.ReceiveMessage(t.Context(), id, asks)
+			r.ReceiveMessage(t.Context(), id, asks) // and again
+		}
+		sum := 0
+		for p := range byte(askers) {
+			n := len(r.askers[peer.ID([]byte{p})].asked)
+			if want := map[bool]int{true: 0, false: each - int(p)}[p == 0]; n != want {
+				t.Errorf("of asker %d %d are known, want %d", p, n, want)
+			}
+			sum += n
+		}
+		if r.asked != sum {
+			t.Errorf("%d are counted of %d", r.asked, sum)
+		}
+		for p := range byte(askers) {
+			r.PeerDisconnected(peer.ID([]byte{p}))
+		}
+		if r.asked != 0 {
+			t.Errorf("%d are counted when all have gone", r.asked)
+		}
 	})
 }
 
