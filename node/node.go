@@ -118,7 +118,7 @@ type Blocks interface {
 // soon done with.
 type Lender interface {
 	// Lend is Read of bytes that are the lender's again, and may change, once
-	// free is called: once, and not after an error.
+	// free is called: once, and not after an error. There is no room behind them.
 	Lend(ctx context.Context, c cid.Cid) (data []byte, free func(), err error)
 }
 

@@ -178,6 +178,9 @@ func Blocks(t *testing.T, open func(t *testing.T) Store) {
 			if err != nil {
 				t.Fatalf("Lend of %d bytes: %v", len(b.Data), err)
 			}
+			if cap(data) != len(b.Data) {
+				t.Fatalf("%d bytes are lent of %d", cap(data), len(b.Data))
+			}
 			return func() {
 				t.Helper()
 				if !bytes.Equal(data, b.Data) {

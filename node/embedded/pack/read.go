@@ -50,16 +50,25 @@ func (s *Store) Read(_ context.Context, c cid.Cid) ([]byte, error) {
 }
 
 // lent is how large a block is at the least that is lent from memory that is kept:
-// the runtime makes what is larger anew each time, page by page.
-const lent = 32 << 10
+// the runtime makes what is larger anew each time, page by page. roomy is how many
+// times as large such memory may be as what is read into it.
+const (
+	lent  = 32 << 10
+	roomy = 2
+)
 
 // Lend is Read by memory that the next ones have, too; see node.Lender.
 func (s *Store) Lend(ctx context.Context, c cid.Cid) (data []byte, free func(), err error) {
-	if n, _ := s.Size(c); n < lent {
+	n, _ := s.Size(c)
+	if n < lent {
 		data, err = s.Read(ctx, c)
 		return data, func() {}, err
 	}
 	m, _ := s.spare.Get().(*[]byte)
+	if m != nil && cap(*m) > roomy*(headSize+n) {
+		s.spare.Put(m) // for a larger one
+		m = nil
+	}
 	if m == nil {
 		m = new([]byte)
 	}
@@ -68,7 +77,7 @@ func (s *Store) Lend(ctx context.Context, c cid.Cid) (data []byte, free func(), 
 		return nil, nil, err
 	}
 	*m = r
-	return r[headSize:], func() { s.spare.Put(m) }, nil
+	return slices.Clip(r[headSize:]), func() { s.spare.Put(m) }, nil
 }
 
 // verified is the record of a block that is good, in into if that is large enough.
@@ -145,7 +154,10 @@ func (s *Store) bytes(p place, into []byte, n int) ([]byte, salt, error) {
 		return nil, salt{}, err
 	}
 	defer s.letGo(pk)
-	b := slices.Grow(into[:0], n)[:n]
+	if cap(into) < n {
+		into = make([]byte, n)
+	}
+	b := into[:n]
 	return b, pk.salt, readFull(f, b, p.at())
 }
 
