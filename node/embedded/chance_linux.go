@@ -19,8 +19,8 @@ func (s *sleeper) persist(fd int, info *unix.TCPInfo) {
 	us := func(n uint32) time.Duration { return time.Duration(n) * time.Microsecond }
 	lost := int64(info.Total_retrans) - int64(info.Dsack_dups) // those that came twice were not
 	s.chances.look(s.losses.now(), int64(info.Data_segs_out), lost, fills(us(info.Min_rtt), us(info.Rtt), us(info.Rttvar)))
-	if s.chances.does != did {
-		s.losses.chance(s.far(), s.chances.does)
+	if s.chances.does || did { // at each look: another one there may have ended, and said that none does
+		s.losses.noteLossy(s.far(), s.chances.does)
 	}
 	if s.chances.does && !s.persists {
 		s.persists = true
@@ -36,7 +36,10 @@ func (s *sleeper) far() netip.AddrPort {
 	return netip.AddrPort{}
 }
 
+// Close has the way not be known by this connection any more, once nobody can look at
+// it: it waits for who does.
 func (s *sleeper) Close() error {
-	s.losses.chance(s.far(), false)
-	return s.socket.Close()
+	err := s.socket.Close()
+	s.losses.noteLossy(s.far(), false)
+	return err
 }

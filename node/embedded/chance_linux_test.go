@@ -25,17 +25,17 @@ func TestWhatLosesByChancePersists(t *testing.T) {
 	const before = "reno" // whatever the machine prefers
 	s.raw.Control(func(fd uintptr) { unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, before) })
 	look(unix.TCPInfo{Data_segs_out: 100, Total_retrans: 30, Rtt: 110_000, Rttvar: 5_000})
-	if l.chances(s.far()) || congestion() != before {
+	if l.isLossy(s.far()) || congestion() != before {
 		t.Errorf("its line was full, and it sends by %q", congestion())
 	}
 	look(unix.TCPInfo{Data_segs_out: 200, Total_retrans: 33, Dsack_dups: 1, Rtt: 22_000, Rttvar: 3_000})
-	if l.chances(s.far()) || congestion() != before {
+	if l.isLossy(s.far()) || congestion() != before {
 		t.Errorf("it has lost little, and sends by %q", congestion())
 	}
 	look(unix.TCPInfo{Data_segs_out: 300, Total_retrans: 34, Dsack_dups: 1, Rtt: 50_000, Rttvar: 15_000})
 	now = now.Add(glance)
 	look(unix.TCPInfo{Data_segs_out: 310, Total_retrans: 34, Dsack_dups: 1, Rtt: 50_000, Rttvar: 15_000})
-	if !l.chances(s.far()) {
+	if !l.isLossy(s.far()) {
 		t.Error("it is not known to lose by chance")
 	}
 	other, _ := pair(t)
@@ -49,8 +49,27 @@ func TestWhatLosesByChancePersists(t *testing.T) {
 	if want := map[bool]string{true: bbr, false: before}[err == nil]; congestion() != want {
 		t.Errorf("it sends by %q, and not %q", congestion(), want)
 	}
+	l.noteLossy(s.far(), false) // another one there has been closed
+	look(unix.TCPInfo{Data_segs_out: 311, Total_retrans: 34, Dsack_dups: 1, Rtt: 50_000, Rttvar: 15_000})
+	if !l.isLossy(s.far()) {
+		t.Error("it is not known, as another one there is no more")
+	}
+	s.socket = &written{s.socket, func() {
+		look(unix.TCPInfo{Data_segs_out: 312, Total_retrans: 34, Dsack_dups: 1, Rtt: 50_000, Rttvar: 15_000})
+	}}
 	s.Close()
-	if l.chances(s.far()) {
+	if l.isLossy(s.far()) {
 		t.Error("it is known when it is closed")
 	}
+}
+
+// written is a socket that somebody writes to in the moment in which it is closed.
+type written struct {
+	socket
+	write func()
+}
+
+func (w *written) Close() error {
+	w.write()
+	return w.socket.Close()
 }

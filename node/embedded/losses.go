@@ -30,9 +30,9 @@ const (
 	// are lost by chance, and not for want of room: one in a hundred takes half of 10
 	// Mbit/s at 20 ms.
 	chancy = .005
-	// waits is by how much longer than ever answers take where a line's queue fills, or
+	// filling is by how much longer than ever answers take where a line's queue fills, or
 	// by half, where that is more: who acknowledges may wait for so long.
-	waits = 40 * time.Millisecond
+	filling = 40 * time.Millisecond
 	// enough is how much may come through, in bytes a second, for a connection
 	// to be left as it is: six times what music takes.
 	enough = 96 << 10
@@ -336,16 +336,19 @@ func (c *chances) look(now time.Time, sent, lost int64, fills bool) {
 // fills tells whether a line's queue fills, by how long answers take at the least,
 // and of late, and how uneven that is.
 func fills(shortest, mean, deviation time.Duration) bool {
-	return mean-deviation-shortest > max(shortest/2, waits)
+	return mean-deviation-shortest > max(shortest/2, filling)
 }
 
-// chance notes whether a connection of TCP there loses by chance.
-func (l *losses) chance(to netip.AddrPort, does bool) {
+// noteLossy notes whether a connection of TCP there loses by chance.
+func (l *losses) noteLossy(to netip.AddrPort, does bool) {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !does {
 		delete(l.tcp, to)
+		return
+	}
+	if _, is := l.tcp[to]; is {
 		return
 	}
 	for old := range l.tcp { // any: it is learned anew
@@ -357,8 +360,8 @@ func (l *losses) chance(to netip.AddrPort, does bool) {
 	l.tcp[to] = struct{}{}
 }
 
-// chances tells whether one does.
-func (l *losses) chances(to netip.AddrPort) bool {
+// isLossy tells whether one does.
+func (l *losses) isLossy(to netip.AddrPort) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, does := l.tcp[netip.AddrPortFrom(to.Addr().Unmap(), to.Port())]
@@ -436,7 +439,8 @@ type tally struct {
 }
 
 // Slow tells whether the way to a peer, by itself, carries less than the line that
-// all share: other ways are no quicker for its being idle. It costs nothing to ask.
+// all share: other ways are no quicker for its being idle. It looks through the peer's connections, and asks none of
+// them anything.
 func (n *Host) Slow(id string) bool {
 	p, err := n.ids.id(id)
 	if err != nil {
@@ -446,7 +450,7 @@ func (n *Host) Slow(id string) bool {
 		var q *quic.Conn
 		if !c.As(&q) {
 			if at, err := manet.ToNetAddr(c.RemoteMultiaddr()); err == nil {
-				if t, ok := at.(*net.TCPAddr); ok && n.losses.chances(t.AddrPort()) {
+				if t, ok := at.(*net.TCPAddr); ok && n.losses.isLossy(t.AddrPort()) {
 					return true
 				}
 			}
@@ -459,8 +463,8 @@ func (n *Host) Slow(id string) bool {
 	return false
 }
 
-// Waits has what goes to a peer go once, where nobody waits for it. It costs
-// nothing to tell.
+// Waits has what goes to a peer go once, where nobody waits for it. It costs what Slow
+// does.
 func (n *Host) Waits(id string, does bool) {
 	p, err := n.ids.id(id)
 	if err != nil {

@@ -273,7 +273,7 @@ func TestALossyWayIsSlowByItself(t *testing.T) {
 			t.Error("its line is full")
 		}
 		for i := range uint16(2 * maxWays % (1 << 16)) {
-			l.chance(netip.AddrPortFrom(elsewhere.Addr(), i), true)
+			l.noteLossy(netip.AddrPortFrom(elsewhere.Addr(), i), true)
 		}
 		if len(l.tcp) > maxWays {
 			t.Errorf("%d ways of TCP are known", len(l.tcp))

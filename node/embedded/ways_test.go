@@ -32,7 +32,7 @@ func TestOfWaysByTCPAndUDP(t *testing.T) {
 			t.Errorf("%s: it is slow, and nobody knows it", listen)
 		}
 		tcp := strings.Contains(listen, "tcp")
-		if a.losses.chance(at, true); a.Slow(b.ID()) != tcp {
+		if a.losses.noteLossy(at, true); a.Slow(b.ID()) != tcp {
 			t.Errorf("%s: a way of TCP that loses by chance, slow: %v", listen, a.Slow(b.ID()))
 		}
 		a.Waits(b.ID(), false)
