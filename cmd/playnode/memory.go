@@ -28,9 +28,10 @@ const (
 	// calm is after how many periods in which nothing was collected the system is
 	// given back what the heap has free, and the program's own pages.
 	calm = 10
-	// programRoom is how many bytes of the program's own pages may be mapped
-	// while it is not calm.
-	programRoom = 20 << 20
+	// programRoom is how many bytes of files, the program's own nearly all, may be
+	// mapped while it is not calm before the program is unmapped, and moreProgram how
+	// many more than half a second after it was: what is in use by then is needed.
+	programRoom, moreProgram = 20 << 20, 8 << 20
 	// limitPeriod is how often it is looked at whether that, and the limit, still
 	// fit.
 	limitPeriod = 500 * time.Millisecond
@@ -63,6 +64,7 @@ func fitMemory(ctx context.Context, growth bool, program int) {
 	defer tick.Stop()
 	defer look.Stop()
 	cycles, still, busy := uint64(0), 0, true // who starts is
+	mapped := mapping{room: program}
 	for was, grows := int64(0), 0; ; {
 		metrics.Read(heap)
 		live := heap[0].Value.Uint64()
@@ -78,6 +80,7 @@ func fitMemory(ctx context.Context, growth bool, program int) {
 				debug.FreeOSMemory()
 			}
 			unmapProgram()
+			mapped.fresh = true
 		}
 		if p := heapGrowth(live, heap[2].Value.Uint64()+heap[3].Value.Uint64(), busy); growth && p != grows {
 			debug.SetGCPercent(p)
@@ -88,7 +91,7 @@ func fitMemory(ctx context.Context, growth bool, program int) {
 				debug.SetMemoryLimit(limit)
 				was = limit
 			}
-			if mappedFiles() > program {
+			if mapped.full(mappedFiles()) {
 				unmapProgram()
 			}
 			select {
@@ -100,6 +103,23 @@ func fitMemory(ctx context.Context, growth bool, program int) {
 			}
 		}
 	}
+}
+
+// mapping is how much of files is mapped.
+type mapping struct {
+	room  int  // the program is unmapped for none of so much
+	left  int  // what was there at the next look after it was
+	fresh bool // it was, since the last look
+}
+
+// full tells, when so much is mapped, whether the program is to be unmapped now.
+func (m *mapping) full(mapped int) bool {
+	if m.fresh {
+		m.left, m.fresh = mapped, false
+		return false
+	}
+	m.fresh = mapped > m.room && mapped > m.left+moreProgram
+	return m.fresh
 }
 
 // heapGrowth is how much of what lives and of roots, in percent, is allocated

@@ -137,3 +137,23 @@ func TestMemoryIsGivenBackWhenCalm(t *testing.T) {
 		t.Error("nothing was given back")
 	})
 }
+
+// A program that is in use stays mapped, and so it does where others' files are what is
+// mapped: unmapping it twice a second would help nobody.
+func TestWhatIsInUseStaysMapped(t *testing.T) {
+	const mb = 1 << 20
+	m := mapping{room: 20 * mb}
+	for i, c := range []struct {
+		mapped int
+		full   bool
+	}{
+		{20 * mb, false}, {36 * mb, true}, {25 * mb, false}, // it fell to what is in use
+		{33 * mb, false}, {33*mb + 1, true}, {34 * mb, false}, // it did not fall
+		{42 * mb, false}, {42 * mb, false}, {43 * mb, true}, {5 * mb, false},
+		{13*mb + 1, false}, {20*mb + 1, true},
+	} {
+		if got := m.full(c.mapped); got != c.full {
+			t.Errorf("look %d, %d MB: it is unmapped: %v, want %v", i, c.mapped/mb, got, c.full)
+		}
+	}
+}

@@ -30,7 +30,8 @@ func unmapProgram() {
 }
 
 // mappedFiles is how many bytes of files are mapped and have been touched: the
-// program's, and a few of libraries'. It costs one read.
+// program's, and a few of libraries'. Memory that is shared counts, too, of which a
+// daemon has none. It costs one read.
 func mappedFiles() (n int) {
 	statm, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
