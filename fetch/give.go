@@ -442,6 +442,15 @@ func (g *giver) order(c *client, orders []order) error {
 		if len(c.orders) >= maxOrders {
 			return fmt.Errorf("%w: over %d wants", errFrame, maxOrders)
 		}
+		if h := c.handing[o.number]; h != nil && !h.cancelled {
+			return fmt.Errorf("%w: a want that is being given", errFrame)
+		}
+		if i := slices.IndexFunc(c.orders, func(q order) bool { return q.number == o.number }); i >= 0 {
+			if c.orders[i].digest != o.digest {
+				return fmt.Errorf("%w: two wants under one number", errFrame)
+			}
+			c.orders = slices.Delete(c.orders, i, i+1) // the last counts
+		}
 		c.alone = c.alone || o.alone
 		if !g.defers(c, o) {
 			c.orders = append(c.orders, o)

@@ -80,11 +80,13 @@ func (g *giver) between(c *client, o *order) (cancelled, ok bool) {
 		g.mu.Lock()
 		b := g.words(c, nil)
 		h := c.handing[o.number]
-		cancelled := h.cancelled
-		if o.class != node.Now && h.class == node.Now {
-			g.clear(c, o.number)
+		cancelled := h == nil || h.cancelled
+		if !cancelled {
+			if o.class != node.Now && h.class == node.Now {
+				g.clear(c, o.number)
+			}
+			o.class = h.class
 		}
-		o.class = h.class
 		i, wait := -1, time.Duration(0)
 		if !cancelled && o.class != node.Now {
 			i = slices.IndexFunc(c.orders, func(q order) bool { return q.class == node.Now })

@@ -259,3 +259,90 @@ func TestPartsGrow(t *testing.T) {
 		t.Errorf("after a rest %d", c.part)
 	}
 }
+
+// TestTwoWantsUnderOneNumber: a number stands for one block at a time. Who wants
+// another under it, or the same again while it is given, is left; who says a want
+// twice is given it once.
+func TestTwoWantsUnderOneNumber(t *testing.T) {
+	much, small := large(200_000), large(1000)
+	for _, c := range []struct {
+		name  string
+		first []node.Block // wanted under one number in one frame
+		then  []node.Block // and when its first parts have gone, for a playhead
+		sent  int64
+	}{
+		{"once", []node.Block{much}, nil, 200_000},
+		{"said twice", []node.Block{much, much}, nil, 200_000},
+		{"two at once", []node.Block{much, small}, nil, 0},
+		{"the same while it is given", []node.Block{much}, []node.Block{much}, 100_000},
+		{"another while it is given", []node.Block{much}, []node.Block{small}, 100_000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newStage(t)
+				from, s := w.box("giver", func(c *Config) { c.Upload = 20_000 }, much, small)
+				one := w.Node("one")
+				w.Link(one, from)
+				st, err := one.Open(t.Context(), from.ID(), BlocksProtocol)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer one.Close()
+				defer st.Reset()
+				go func() {
+					for _, _, err := frame(st); err == nil; _, _, err = frame(st) {
+					}
+				}()
+				wants := func(b []byte, class node.Class, blocks []node.Block) {
+					var orders []order
+					for _, x := range blocks {
+						orders = append(orders, order{number: 5, class: class, digest: digestOf(x.CID)})
+					}
+					st.Write(appendWants(b, frameWant, orders))
+				}
+				wants(appendHello(nil, hello{parts: true}), node.Later, c.first)
+				<-time.After(2 * time.Second)
+				wants(nil, node.Now, c.then)
+				<-time.After(30 * time.Second)
+				k := s.Swarm()
+				if good := c.sent == 200_000; (k.Given == 1) != good || k.Sent > c.sent || good && k.Sent < c.sent {
+					t.Errorf("%+v", k)
+				}
+			})
+		})
+	}
+}
+
+// TestTheSameNumberGivenMeanwhile: where a number was given again between two parts of
+// its block, the first goes no further.
+func TestTheSameNumberGivenMeanwhile(t *testing.T) {
+	g := newGiver(Config{Now: func() time.Time { return time.Unix(1000, 0) }}, newBucket(0, Config{}, nil), nil)
+	c := &client{handing: map[uint32]*handing{}}
+	if cancelled, ok := g.between(c, &order{number: 5, class: node.Later}); !cancelled || !ok {
+		t.Errorf("it goes on: %t, %t", cancelled, ok)
+	}
+}
+
+// TestAWantThatWasNotSaidIsNotCancelled, but taken back: wanted anew it is wanted once.
+func TestAWantThatWasNotSaidIsNotCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		_, s := w.box("box", nil)
+		p := &peer{asks: map[uint32]*ask{}, usual: &s.peers.rate, kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1)}
+		x := &want{number: 5}
+		now := time.Now()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.askPeer(x, p, now)
+		s.drop(x.asks[0])
+		s.askPeer(x, p, now)
+		if len(p.wants) != 1 || len(p.cancels) != 0 || p.crossing != 0 {
+			t.Errorf("it says wants %v, and cancels %v", p.wants, p.cancels)
+		}
+		p.wants = p.wants[:0] // said
+		s.drop(x.asks[0])
+		if len(p.cancels) != 1 || p.crossing != 1 {
+			t.Errorf("what was said is not cancelled")
+		}
+	})
+}

@@ -566,6 +566,10 @@ func (s *Scheduler) drop(a *ask) {
 	}
 	if p := a.peer; p.asks[a.w.number] == a {
 		p.forget(a)
+		if i := slices.IndexFunc(p.wants, func(o order) bool { return o.number == a.w.number }); i >= 0 {
+			p.wants = slices.Delete(p.wants, i, i+1) // it has not been said yet
+			return
+		}
 		p.cancels = append(p.cancels, a.w.number)
 		p.crossing = min(p.crossing+1, maxCrossing)
 		p.poke(false)
