@@ -511,7 +511,9 @@ func (g *giver) read(d Digest) (*loan, error) {
 		l.data, err = g.cfg.Local.Read(context.Background(), cidOf(d))
 	}
 	if err == nil && len(l.data) > node.MaxBlock {
-		err = node.ErrVerify
+		if err = node.ErrVerify; l.free != nil {
+			l.free()
+		}
 	}
 	if err != nil {
 		return nil, err

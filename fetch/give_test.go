@@ -235,3 +235,23 @@ func TestWhoHoldsABlockHearsThatItIsHere(t *testing.T) {
 		}
 	})
 }
+
+// endless lends more than a block may have.
+type endless struct {
+	node.Blocks
+	out int
+}
+
+func (l *endless) Lend(context.Context, cid.Cid) ([]byte, func(), error) {
+	l.out++
+	return make([]byte, node.MaxBlock+1), func() { l.out-- }, nil
+}
+
+// TestWhatIsTooLargeIsGivenBack, and is not given.
+func TestWhatIsTooLargeIsGivenBack(t *testing.T) {
+	l := &endless{}
+	g := newGiver(Config{Local: l, Now: time.Now}, nil, nil)
+	if _, err := g.read(Digest{1}); err == nil || l.out != 0 {
+		t.Errorf("%d are lent yet, and the answer is %v", l.out, err)
+	}
+}

@@ -63,6 +63,7 @@ type brief = [8]byte
 // entry is where one block went.
 type entry struct {
 	to    []string // newest last
+	last  string   // of those to whom it was given here; none if that was undone
 	owed  []string // to whom it was given, while nobody else has been seen to have it
 	seen  bool     // somebody else has
 	times int      // it was given
@@ -140,7 +141,7 @@ func (l *ledger) putOff(o order, peer string, now time.Time, took time.Duration,
 	default:
 		wait = max(onItsWay, took-under) + after
 	}
-	return wait, to, wait > 0
+	return min(wait, longestHold), to, wait > 0
 }
 
 // begin notes that a large block goes to peer.
@@ -159,7 +160,7 @@ func (l *ledger) begin(d Digest, peer string, now time.Time) {
 		l.rows[d] = e
 	}
 	e.going++
-	e.since = now
+	e.since, e.last = now, peer
 	e.add(peer)
 	if !l.came(d) && !e.seen && !slices.Contains(e.owed, peer) {
 		e.owed = append(e.owed, peer)
@@ -211,6 +212,9 @@ func (l *ledger) undo(d Digest, peer string) {
 		return
 	}
 	e.going = max(0, e.going-1)
+	if e.last == peer {
+		e.last = ""
+	}
 	if i := slices.Index(e.to, peer); i >= 0 {
 		e.to = slices.Delete(e.to, i, i+1)
 	}

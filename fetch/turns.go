@@ -89,24 +89,25 @@ func (t *pace) timed(peer string, took time.Duration, now time.Time) {
 	t.took = known[(len(known)-1)/2]
 }
 
-// of is how long a block takes peer; 0 where that is not known.
-func (t *pace) of(peer string) time.Duration {
+// of is how long a block takes peer, and no longer than a turn may last; 0 where that
+// is not known of late.
+func (t *pace) of(peer string, now time.Time) time.Duration {
 	for _, o := range t.samples {
-		if o.peer == peer {
-			return o.took
+		if o.peer == peer && now.Sub(o.at) <= sampleTerm {
+			return min(o.took, longestTurn)
 		}
 	}
 	return 0
 }
 
-// takes is about how long a block takes that goes to whoever was given d last. g.mu
-// is held.
+// takes is about how long a block takes that goes to whoever was given d here last.
+// g.mu is held.
 func (g *giver) takes(d Digest) time.Duration {
 	e := g.ledger.rows[d]
-	if e == nil || len(e.to) == 0 {
+	if e == nil {
 		return g.turns.took
 	}
-	return max(g.turns.took, g.turns.apart.of(e.to[len(e.to)-1]))
+	return max(g.turns.took, g.turns.apart.of(e.last, g.cfg.Now()))
 }
 
 // urgent is the most urgent class that c waits for.

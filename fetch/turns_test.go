@@ -222,3 +222,36 @@ func TestWhoHasGivenHereGivesOn(t *testing.T) {
 		}
 	})
 }
+
+// TestOneSlowWayHoldsUpNobodyForLong: how long a block takes somebody counts for the
+// waits of the others while it is known of late, where it was given here last, and
+// whatever it is no longer than a turn may last; and no wait is longer than any may be.
+func TestOneSlowWayHoldsUpNobodyForLong(t *testing.T) {
+	now := time.Unix(1000, 0)
+	g := newGiver(Config{Now: func() time.Time { return now }}, nil, nil)
+	g.turns.apart.timed("slow", time.Hour, now)
+	d := Digest{1}
+	takes := func(want time.Duration, when string) {
+		t.Helper()
+		if took := g.takes(d); took != want {
+			t.Errorf("%s a block takes %v, and not %v", when, took, want)
+		}
+	}
+	g.ledger.begin(d, "quick", now)
+	g.ledger.gave(d, now)
+	g.ledger.holds(d, "slow")
+	takes(0, "when one who is slow says that it has it")
+	g.ledger.begin(d, "slow", now)
+	takes(longestTurn, "while it goes to who says that it took an hour")
+	g.ledger.guest("slow").gives = 1
+	wait, _, off := g.ledger.putOff(order{class: node.Later, digest: d}, "other", now, time.Hour, func(string) bool { return true })
+	if !off || wait > longestHold {
+		t.Errorf("another waits %v", wait)
+	}
+	now = now.Add(sampleTerm + time.Second)
+	takes(0, "when that is long ago")
+	now = now.Add(-time.Second)
+	takes(longestTurn, "until then")
+	g.ledger.undo(d, "slow")
+	takes(0, "when it did not go")
+}
