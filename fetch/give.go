@@ -67,7 +67,7 @@ type client struct {
 	since   time.Time       // it has been here
 	named   time.Time       // it was told last who else is here
 	alone   bool            // it has said since that it reaches nobody
-	told    map[string]bool // of whom it was told; true where they had been dialled
+	told    map[string]bool // of whom it was told, lately at least; true where they had been dialled
 	wrote   time.Time       // something was last written
 	writing bool
 	parts   bool                 // it takes blocks in parts

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -128,13 +129,19 @@ func (g *giver) others(peer string) (refs []referral) {
 // cannot be dialled: those first that can, and others until it knows company enough.
 // g.mu is held.
 func (g *giver) unmet(c *client) (refs []referral) {
-	if x := g.ledger.guests[c.peer]; x == nil || x.dialled || len(c.told) >= 2*company {
+	if x := g.ledger.guests[c.peer]; x == nil || x.dialled {
 		return nil
+	}
+	if len(c.told) >= 2*company {
+		maps.DeleteFunc(c.told, func(p string, _ bool) bool { return g.clients[p] == nil })
+		if len(c.told) >= 2*company {
+			return nil
+		}
 	}
 	for p := range g.clients {
 		x := g.ledger.guests[p]
 		if p != c.peer && x != nil && len(x.addrs) > 0 && (x.dialled || len(c.told) < company) {
-			if open, told := c.told[p]; told && open == x.dialled {
+			if open, told := c.told[p]; told && (open || !x.dialled) {
 				continue
 			}
 			refs = append(refs, x.refer(p))

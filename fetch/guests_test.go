@@ -233,3 +233,44 @@ func TestOneMoreThanThereIsRoomFor(t *testing.T) {
 		}
 	})
 }
+
+// TestWhoIsShutIsToldAnew of those who have come since, once those have gone of whom it
+// was told; and of one that says now one thing and now the other no more than twice.
+func TestWhoIsShutIsToldAnew(t *testing.T) {
+	g := newGiver(Config{Now: func() time.Time { return time.Unix(1000, 0) }}, nil, nil)
+	come := func(peer string, dialled bool) *client {
+		c := &client{peer: peer}
+		g.clients[peer] = c
+		*g.ledger.guest(peer) = guest{addrs: []string{peer}, dialled: dialled}
+		return c
+	}
+	shut := come("shut", false)
+	told := func() (n int) {
+		for refs := g.unmet(shut); len(refs) > 0; refs = g.unmet(shut) {
+			n += len(refs)
+		}
+		return n
+	}
+	for i := range 2 * company {
+		come(fmt.Sprint("open", i), true)
+	}
+	if n := told(); n != 2*company {
+		t.Fatalf("it was told of %d", n)
+	}
+	come("late", true)
+	if n := told(); n != 0 {
+		t.Errorf("it was told of %d more", n)
+	}
+	delete(g.clients, "open0")
+	if n := told(); n != 1 {
+		t.Errorf("it was told of %d when one had gone", n)
+	}
+	clear(g.clients)
+	flips := come("flips", false)
+	for i, want := range []int{1, 1, 0, 0, 0} {
+		g.ledger.guest(flips.peer).dialled = i%2 == 1
+		if n := told(); n != want {
+			t.Errorf("it was told of it %d times, and not %d", n, want)
+		}
+	}
+}

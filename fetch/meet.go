@@ -3,7 +3,6 @@ package fetch
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -79,7 +78,12 @@ const company = 10
 func (s *Scheduler) accompanied(w *want, now time.Time) bool {
 	n := s.peers.opening
 	open := s.cfg.Dialled == nil || s.dialled()
-	for _, r := range slices.AppendSeq(slices.Clone(s.peers.named), maps.Values(s.peers.meeting)) {
+	for _, r := range s.peers.meeting {
+		if open || r.dialled {
+			n++
+		}
+	}
+	for _, r := range s.peers.named {
 		if open || r.dialled {
 			n++
 		}
@@ -111,8 +115,12 @@ func (s *Scheduler) follows(r referral) bool { return s.cfg.Peers.ID() > r.peer 
 // awaits tells whether it is left to r's peer, of whom nobody knows whether it can be
 // dialled, to dial us: where we can be, and, of two who may not, to one of them at
 // first. Who is being dialled in vain does not get through himself meanwhile: to a
-// system both are one connection. s.mu is held.
-func (s *Scheduler) awaits(p *peer, r referral) bool {
+// system both are one connection. Who would not be dialled anyway is not awaited. s.mu
+// is held.
+func (s *Scheduler) awaits(p *peer, r referral, now time.Time) bool {
+	if m := s.peers.met[r.peer]; len(r.addrs) == 0 || s.cfg.Meet == nil || m != nil && m.until.After(now) {
+		return false
+	}
 	if s.dialled() {
 		return true
 	}
@@ -122,7 +130,7 @@ func (s *Scheduler) awaits(p *peer, r referral) bool {
 	if len(s.peers.awaited) >= maxPeers {
 		return true
 	}
-	s.peers.awaited[r.peer] = true
+	s.peers.awaited[r.peer] = &r
 	go func() {
 		select {
 		case <-s.cfg.After(knocking):
@@ -131,10 +139,13 @@ func (s *Scheduler) awaits(p *peer, r referral) bool {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if s.peers.awaited[r.peer] != &r { // it is not left to it any more
+			return
+		}
 		delete(s.peers.awaited, r.peer)
 		now := s.cfg.Now()
-		if !s.dialled() {
-			s.acquaint(p, r, nil, now)
+		if !s.dialled() && len(s.list) > 0 {
+			s.acquaint(p, r, s.list[0], now)
 		}
 		if !s.reachable(r.peer) {
 			s.lost(r.peer, now)
@@ -146,13 +157,33 @@ func (s *Scheduler) awaits(p *peer, r referral) bool {
 // introduced has a peer dialled that p has named, for w unless that is nil, unless
 // it is known already. s.mu is held.
 func (s *Scheduler) introduced(p *peer, r referral, w *want, now time.Time) {
-	if r.peer == s.cfg.Peers.ID() || s.peers.liars[r.peer] || s.reachable(r.peer) {
+	if r.peer == s.cfg.Peers.ID() || s.peers.liars[r.peer] {
 		return
 	}
-	if p.opens = p.opens || r.dialled; p.opens && !r.dialled && s.awaits(p, r) {
+	if r.dialled {
+		s.opened(p, r, w, now)
+	}
+	if s.reachable(r.peer) {
+		return
+	}
+	if p.opens = p.opens || r.dialled; p.opens && !r.dialled && s.awaits(p, r, now) {
 		return
 	}
 	s.acquaint(p, r, w, now)
+}
+
+// opened has one dialled sooner that was not known to have been. s.mu is held.
+func (s *Scheduler) opened(p *peer, r referral, w *want, now time.Time) {
+	if x := s.peers.awaited[r.peer]; x != nil {
+		delete(s.peers.awaited, r.peer)
+		if s.acquaint(p, r, w, now); !s.reachable(r.peer) {
+			s.peers.awaited[r.peer] = x // it may come by itself, as before
+		}
+	}
+	if i := slices.IndexFunc(s.peers.named, func(o referral) bool { return o.peer == r.peer }); i >= 0 {
+		s.peers.named[i].dialled = true
+		slices.SortStableFunc(s.peers.named, openFirst)
+	}
 }
 
 // acquaint is introduced where nothing else is awaited. s.mu is held.
@@ -177,34 +208,51 @@ func (s *Scheduler) acquaint(p *peer, r referral, w *want, now time.Time) {
 		slices.SortStableFunc(s.peers.named, openFirst)
 		return
 	}
-	s.peers.meeting[r.peer] = r
-	go s.meet(r)
+	s.peers.meeting[r.peer] = &r
+	go s.meet(&r)
 }
 
 // meet dials peers that others have named, one after the other, and has them
 // asked as well.
-func (s *Scheduler) meet(r referral) {
+func (s *Scheduler) meet(r *referral) {
 	for more := true; more; {
-		err := s.dial(r)
+		err := s.dial(*r)
 		s.mu.Lock()
 		now := s.cfg.Now()
 		gone := r.peer
-		_, met := s.peers.meeting[gone]
-		if a := s.peers.met[gone]; met && a != nil {
-			a.busy = false
+		ours := s.peers.meeting[gone] == r // it has not come by itself meanwhile
+		if ours {
+			if a := s.peers.met[gone]; a != nil {
+				a.busy = false
+			}
+			delete(s.peers.meeting, gone)
 		}
-		delete(s.peers.meeting, gone)
-		if more = len(s.peers.named) > 0 && s.open(); more {
-			r, s.peers.named = s.peers.named[0], s.peers.named[1:]
+		if more = len(s.peers.named) > 0 && len(s.peers.meeting) < maxMeeting && s.open(); more {
+			r = s.peers.next()
 			s.peers.meeting[r.peer] = r
 		}
-		if err != nil && met {
+		if err != nil && ours {
 			s.cool(gone, coldest/5)
 			s.lost(gone, now)
 		}
 		s.reach(now)
 		s.mu.Unlock()
 	}
+}
+
+// shutTurn says that each so manyth who is dialled of those that wait is one that has
+// not been by others, if there is one: it is only said of the rest that they have.
+const shutTurn = 4
+
+// next takes who is dialled next off those that wait: there is one.
+func (ps *peers) next() *referral {
+	i := 0
+	if ps.turn++; ps.turn%shutTurn == 0 {
+		i = max(0, slices.IndexFunc(ps.named, func(r referral) bool { return !r.dialled }))
+	}
+	r := ps.named[i]
+	ps.named = slices.Delete(ps.named, i, i+1)
+	return &r
 }
 
 // clashes is how often one is dialled again whose answer was no good, after clash and
@@ -216,13 +264,14 @@ func (s *Scheduler) dial(r referral) (err error) {
 	ctx, cancel := s.within(meeting)
 	defer cancel()
 	for again := clashes; ; again-- {
-		began := s.cfg.Now()
+		began, clashed := s.cfg.Now(), false
 		for _, a := range r.addrs {
 			if err = s.cfg.Meet(ctx, a, r.by); err == nil || ctx.Err() != nil {
 				return err
 			}
+			clashed = clashed || !errors.Is(err, node.ErrNotFound)
 		}
-		if again == 0 || errors.Is(err, node.ErrNotFound) || s.cfg.Now().Sub(began) >= gathering || !r.dialled && s.dialled() {
+		if again == 0 || !clashed || s.cfg.Now().Sub(began) >= gathering || !r.dialled && s.dialled() {
 			return err
 		}
 		s.mu.Lock()
@@ -262,7 +311,7 @@ func (s *Scheduler) alone(p *peer) bool {
 
 // reachable tells whether a peer is asked, or is about to be. s.mu is held.
 func (s *Scheduler) reachable(id string) bool {
-	if s.peers.byID[id] != nil || s.peers.awaited[id] {
+	if s.peers.byID[id] != nil || s.peers.awaited[id] != nil {
 		return true
 	}
 	a := s.peers.met[id]

@@ -131,12 +131,13 @@ func TestWhoClashesIsDialledAgain(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		takes time.Duration
-		err   error
+		errs  []error // an address has one
 		times int
 	}{
-		{"clashes", 100 * time.Millisecond, errors.New("too short"), 1 + clashes},
-		{"does not answer", 5 * time.Second, errors.New("no answer"), 1},
-		{"has no address", 0, node.ErrNotFound, 1},
+		{"clashes", 100 * time.Millisecond, []error{errors.New("too short")}, 1 + clashes},
+		{"does not answer", 5 * time.Second, []error{errors.New("no answer")}, 1},
+		{"has no address", 0, []error{node.ErrNotFound}, 1},
+		{"clashes, and is nowhere else", 0, []error{errors.New("too short"), node.ErrNotFound}, 2 * (1 + clashes)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -146,11 +147,11 @@ func TestWhoClashesIsDialledAgain(t *testing.T) {
 					g.Meet = func(context.Context, string, string) error {
 						times++
 						<-time.After(c.takes)
-						return c.err
+						return c.errs[(times-1)%len(c.errs)]
 					}
 				})
 				s.mu.Lock()
-				s.introduced(&peer{id: "giver"}, referral{peer: "x", addrs: []string{"x"}}, nil, time.Now())
+				s.introduced(&peer{id: "giver"}, referral{peer: "x", addrs: make([]string, len(c.errs))}, nil, time.Now())
 				s.mu.Unlock()
 				<-time.After(meeting)
 				if s.mu.Lock(); times != c.times || len(s.peers.meeting) > 0 {
@@ -194,13 +195,17 @@ func TestWhoMayNotBeDialledIsLeftToDial(t *testing.T) {
 		id           string
 		open, old    bool
 		dialled      bool
+		company      bool // while it is left to the other
+		wants        bool
 		atOnce, ever bool
 	}{
-		{"open", "z", true, false, false, false, false},
-		{"open, and the other as well", "z", true, false, true, true, true},
-		{"open, and nothing is told", "z", true, true, false, true, true},
-		{"greater", "0", false, false, false, false, true},
-		{"less", "z", false, false, false, true, true},
+		{"open", "z", true, false, false, false, true, false, false},
+		{"open, and the other as well", "z", true, false, true, false, true, true, true},
+		{"open, and nothing is told", "z", true, true, false, false, true, true, true},
+		{"greater", "0", false, false, false, false, true, false, true},
+		{"greater, in company", "0", false, false, false, true, true, false, false},
+		{"greater, and wants nothing", "0", false, false, false, false, false, false, false},
+		{"less", "z", false, false, false, false, true, true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -209,6 +214,9 @@ func TestWhoMayNotBeDialledIsLeftToDial(t *testing.T) {
 					g.Dialled = func() bool { return c.open }
 					g.Meet = func(ctx context.Context, _, _ string) error { <-ctx.Done(); return ctx.Err() }
 				})
+				if c.wants {
+					s.Ask(t.Context(), leaf(1).CID, node.Want{Class: node.Later}, func([]byte, error) {})
+				}
 				p := &peer{id: "giver", opens: !c.old}
 				dials := func() bool {
 					s.mu.Lock()
@@ -222,10 +230,151 @@ func TestWhoMayNotBeDialledIsLeftToDial(t *testing.T) {
 				if dials() != c.atOnce {
 					t.Errorf("it is dialled at once: %t", dials())
 				}
+				if c.company {
+					s.mu.Lock()
+					s.list[0].has = 1
+					for range company + 2 {
+						s.peers.open = append(s.peers.open, &peer{bit: 1, asks: map[uint32]*ask{}, kick: make(chan struct{}, 1), hasty: make(chan struct{}, 1), heard: time.Now(), told: time.Now(), usual: &s.peers.rate})
+					}
+					s.mu.Unlock()
+				}
 				if <-time.After(knocking + time.Millisecond); dials() != c.ever {
 					t.Errorf("it is dialled: %t", dials())
 				}
+				s.mu.Lock()
+				if s.peers.open = nil; len(s.peers.awaited) > 0 {
+					t.Error("it is awaited yet")
+				}
+				s.mu.Unlock()
 			})
 		})
+	}
+}
+
+// TestWhoIsNotDialledIsNotAwaited: one without an address, or that has just been tried.
+func TestWhoIsNotDialledIsNotAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		_, s := w.box("box", nil)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		now := time.Now()
+		s.peers.met["1"] = &acquaintance{until: now.Add(time.Minute)}
+		for _, r := range []referral{{peer: "0"}, {peer: "1", addrs: []string{"1"}}} {
+			if s.introduced(&peer{id: "giver", opens: true}, r, nil, now); s.reachable(r.peer) {
+				t.Errorf("%s is taken for one that may be reached", r.peer)
+			}
+		}
+	})
+}
+
+// TestABetterWordCounts: one that is awaited, or waits behind others, is dialled at once,
+// or sooner, where another tells that it has been dialled.
+func TestABetterWordCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		dials := map[string]int{}
+		_, s := w.box("box", func(g *Config) {
+			g.Meet = func(ctx context.Context, addr, _ string) error {
+				dials[addr]++
+				<-ctx.Done()
+				return ctx.Err()
+			}
+		})
+		s.Ask(t.Context(), leaf(1).CID, node.Want{Class: node.Later}, func([]byte, error) {})
+		p := &peer{id: "giver", opens: true}
+		name := func(id string, dialled bool) {
+			s.mu.Lock()
+			s.introduced(p, referral{peer: id, addrs: []string{id}, dialled: dialled}, nil, time.Now())
+			s.mu.Unlock()
+			synctest.Wait()
+		}
+		if name("0", false); dials["0"] != 0 {
+			t.Fatal("it is not awaited")
+		}
+		if name("0", true); dials["0"] != 1 {
+			t.Error("it is not dialled at once")
+		}
+		for i := range maxMeeting + 1 {
+			name(fmt.Sprint("shut", i), false)
+		}
+		name(fmt.Sprint("shut", maxMeeting), true)
+		s.mu.Lock()
+		if n := s.peers.named; len(n) != 2 || n[0].peer != fmt.Sprint("shut", maxMeeting) || !n[0].dialled {
+			t.Errorf("%v wait", n)
+		}
+		s.mu.Unlock()
+		if <-time.After(knocking + time.Second); dials["0"] != 1 {
+			t.Errorf("it was dialled %d times", dials["0"])
+		}
+	})
+}
+
+// TestWhoComesInTheQueueIsNotDialled, but asked.
+func TestWhoComesInTheQueueIsNotDialled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		_, s := w.box("box", func(g *Config) {
+			g.Meet = func(ctx context.Context, _, _ string) error { <-ctx.Done(); return ctx.Err() }
+		})
+		s.mu.Lock()
+		for i := range maxMeeting + 1 {
+			s.introduced(&peer{id: "giver"}, referral{peer: fmt.Sprint(i), addrs: []string{"x"}}, nil, time.Now())
+		}
+		last := fmt.Sprint(maxMeeting)
+		if len(s.peers.named) != 1 || !s.peers.met[last].busy {
+			t.Fatalf("%v wait", s.peers.named)
+		}
+		s.mu.Unlock()
+		s.met(last)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.peers.named) != 0 || s.peers.met[last].busy {
+			t.Errorf("%v wait", s.peers.named)
+		}
+	})
+}
+
+// TestAnOldDialEndsForItself: one who came while it was dialled, went, and is dialled
+// anew is not taken for one that cannot be when the old dial ends.
+func TestAnOldDialEndsForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStage(t)
+		_, s := w.box("box", func(g *Config) {
+			g.Meet = func(ctx context.Context, _, _ string) error { <-ctx.Done(); return ctx.Err() }
+		})
+		dial := func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.introduced(&peer{id: "giver"}, referral{peer: "x", addrs: []string{"x"}}, nil, time.Now())
+		}
+		dial()
+		<-time.After(meeting / 2)
+		s.met("x")
+		dial()
+		for _, busy := range []bool{true, false} {
+			<-time.After(meeting/2 + time.Second)
+			s.mu.Lock()
+			if a := s.peers.met["x"]; a.busy != busy || a.until.IsZero() != busy || (s.peers.meeting["x"] != nil) != busy {
+				t.Errorf("it is being dialled: %t, and not %t", !busy, busy)
+			}
+			s.mu.Unlock()
+		}
+	})
+}
+
+// TestWhoIsSaidToBeOpenDoesNotKeepTheOthersWaiting, whoever says so of however many.
+func TestWhoIsSaidToBeOpenDoesNotKeepTheOthersWaiting(t *testing.T) {
+	ps := newPeers()
+	for i := range 8 {
+		ps.named = append(ps.named, referral{peer: fmt.Sprint("open", i), dialled: true})
+	}
+	ps.named = append(ps.named, referral{peer: "older"}, referral{peer: "shut"})
+	var order []string
+	for len(ps.named) > 0 {
+		order = append(order, ps.next().peer)
+	}
+	if order[shutTurn-1] != "older" || order[2*shutTurn-1] != "shut" || order[9] != "open7" {
+		t.Errorf("dialled in the order %v", order)
 	}
 }

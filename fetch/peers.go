@@ -42,13 +42,14 @@ type peers struct {
 	opening int
 	met     map[string]*acquaintance // connected, or told of, and not open
 	liars   map[string]bool
-	meeting map[string]referral // whom a goroutine each dials
-	awaited map[string]bool     // whom we dial in a while, unless they dial us
-	named   []referral          // to be dialled
-	leaf    int64               // about how large a leaf is
-	rate    float64             // bytes a second of one, as they come
-	began   time.Time           // when something was first wanted
-	active  time.Time           // when something was last wanted
+	meeting map[string]*referral // whom a goroutine each dials
+	awaited map[string]*referral // whom we dial in a while, unless they dial us
+	named   []referral           // to be dialled
+	turn    int                  // how many were taken off those
+	leaf    int64                // about how large a leaf is
+	rate    float64              // bytes a second of one, as they come
+	began   time.Time            // when something was first wanted
+	active  time.Time            // when something was last wanted
 }
 
 // acquaintance is a peer that may be asked, once its stream is open.
@@ -60,7 +61,7 @@ type acquaintance struct {
 }
 
 func newPeers() peers {
-	return peers{leaf: 128 << 10, rate: 1e6, byID: map[string]*peer{}, met: map[string]*acquaintance{}, meeting: map[string]referral{}, awaited: map[string]bool{}, liars: map[string]bool{}}
+	return peers{leaf: 128 << 10, rate: 1e6, byID: map[string]*peer{}, met: map[string]*acquaintance{}, meeting: map[string]*referral{}, awaited: map[string]*referral{}, liars: map[string]bool{}}
 }
 
 // peer is one whose blocks we ask for. Its fields are guarded by Scheduler.mu.
@@ -331,6 +332,10 @@ func (s *Scheduler) met(id string) {
 		a.until, a.wait = time.Time{}, 0
 		if _, dialled := s.peers.meeting[id]; dialled { // it has come by itself meanwhile
 			delete(s.peers.meeting, id)
+			a.busy = false
+		}
+		if i := slices.IndexFunc(s.peers.named, func(r referral) bool { return r.peer == id }); i >= 0 {
+			s.peers.named = slices.Delete(s.peers.named, i, i+1)
 			a.busy = false
 		}
 	} else if !s.remember(id) {

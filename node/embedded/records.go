@@ -2,9 +2,11 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -142,7 +144,7 @@ func (n *Host) Dial(ctx context.Context, raw []byte, by string) error {
 
 // Meet dials a full multiaddr that the peer by has told of, once, by the rules
 // of Dial. Unlike with Connect, whoever answers is kept no longer than any peer
-// that comes by itself.
+// that comes by itself. The error wraps node.ErrNotFound where nobody can be there.
 func (n *Host) Meet(ctx context.Context, addr, by string) error {
 	info, err := peer.AddrInfoFromString(addr)
 	if err != nil {
@@ -151,8 +153,15 @@ func (n *Host) Meet(ctx context.Context, addr, by string) error {
 	if info.ID == n.host.ID() {
 		return fmt.Errorf("meet %s: it is this node", addr)
 	}
-	return n.dialFor(ctx, by, *info)
+	err = n.dialFor(ctx, by, *info)
+	if slices.ContainsFunc(nobodyThere, func(no error) bool { return errors.Is(err, no) }) {
+		err = fmt.Errorf("%w: %w", node.ErrNotFound, err)
+	}
+	return err
 }
+
+// nobodyThere are errors of a dial that a second one right after it would give, too.
+var nobodyThere = []error{syscall.ECONNREFUSED, syscall.EHOSTUNREACH, syscall.ENETUNREACH}
 
 // dialFor dials those of info's addresses that may be dialled on by's word.
 func (n *Host) dialFor(ctx context.Context, by string, info peer.AddrInfo) error {
