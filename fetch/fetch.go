@@ -66,9 +66,9 @@ type Config struct {
 	// Dialled tells whether others have dialled this box, and costs nothing to
 	// ask: who cannot be dialled is fed first. Nil: not as far as is known.
 	Dialled func() bool
-	// Slow tells whether the way to a peer carries less than our line, by itself,
-	// and costs nothing to ask: it is given to beside those whose turn it is. Nil:
-	// no way does.
+	// Slow tells whether the way to a peer carries less than our line by itself, or
+	// loses by chance, and costs nothing to ask: it is given to beside those whose
+	// turn it is. Nil: no way does.
 	Slow func(peer string) bool
 	// Waits is told whether somebody waits for what now goes to a peer, or is asked
 	// of it, and costs nothing to tell; nil where nobody cares.
