@@ -300,7 +300,7 @@ func TestBeside(t *testing.T) {
 		for seed := range uint64(worlds) {
 			r := told(t, sim.SwarmConfig{
 				Venues: real.Venues, Blocks: int((real.CatalogueBytes - records) >> 18), Steps: steps, Neighbours: real.Neighbours, Source: line, Venue: line,
-				Undialable: float64(real.Undialable) / float64(real.Venues), Seed: seed,
+				Undialable: float64(real.Undialable) / float64(real.Venues), Seed: seed, Real: true,
 			})
 			for i, v := range []float64{r.Seconds, r.P50Seconds, r.SourceSent} {
 				simulated[i] += v / worlds
