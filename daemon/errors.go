@@ -4,6 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"playnode/follow"
+	"playnode/internal/repo"
+	"playnode/internal/seal"
+	"playnode/ipns"
+	"playnode/lease"
+	"playnode/node"
+	"playnode/player"
+	"playnode/publisher"
 )
 
 // Kind is what an error means to whoever asked; the command line makes an
@@ -64,4 +73,41 @@ func crossing(err error) *Error {
 		return e
 	}
 	return &Error{Kind: KindOf(err), Message: err.Error(), cause: err}
+}
+
+// kinds say what the rooms' errors mean.
+var kinds = []struct {
+	err  error
+	kind Kind
+}{
+	{repo.ErrNoRepo, NoRepo},
+	{repo.ErrLocked, Locked},
+	{repo.ErrNewer, Locked},
+	{node.ErrNoSpace, NoSpace},
+	{lease.ErrLapsed, NoLease},
+	{lease.ErrNoLease, NoLease},
+	{lease.ErrNotYours, NoLease},
+	{lease.ErrNotYet, NoLease},
+	{lease.ErrRevoked, NoLease},
+	{lease.ErrBehind, NoLease},
+	{lease.ErrOld, Verify},
+	{lease.ErrRefused, Verify},
+	{lease.ErrFuture, Verify},
+	{publisher.ErrNoPlaylist, Failed},
+	{publisher.ErrPlaylist, Failed},
+	{publisher.ErrLabel, Usage},
+	{publisher.ErrOnAir, Usage},
+	{publisher.ErrInUse, Usage},
+	{publisher.ErrRival, Verify},
+	{publisher.ErrStolen, Verify},
+	{seal.ErrOpen, Verify},
+	{follow.ErrVerify, Verify},
+	{publisher.ErrRestored, NotFound},
+	{ipns.ErrRollback, Verify},
+	{ipns.ErrInvalid, Verify},
+	{follow.ErrNotFound, NotFound},
+	{player.ErrOffAir, NotFound},
+	{ipns.ErrNotFound, NotFound},
+	{ipns.ErrExpired, NotFound},
+	{node.ErrNotFound, NotFound},
 }
