@@ -69,9 +69,7 @@ func (o *ours) start(i int, b box.Box, at *netns.Box, peers []int) error {
 	}
 	o.mu.Lock()
 	for _, p := range peers {
-		for _, a := range o.daemons[p].Addrs {
-			args = append(args, "--peer", a)
-		}
+		args = append(args, knowing(o.daemons[p].Addrs)...)
 	}
 	o.mu.Unlock()
 	d, err := b.Start(o.r.ctx, args...)

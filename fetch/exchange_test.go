@@ -444,8 +444,8 @@ func TestNowIsNotPutOff(t *testing.T) {
 	})
 }
 
-// asker opens a stream to n by hand.
-func (w *stage) asker(name string, to *memory.Node) (*memory.Node, node.Stream) {
+// opened is a stream of blocks to a peer, by hand.
+func (w *stage) opened(name string, to *memory.Node) (*memory.Node, node.Stream) {
 	n := w.Node(name)
 	w.t.Cleanup(func() { n.Close() })
 	w.Link(n, to)
@@ -454,8 +454,24 @@ func (w *stage) asker(name string, to *memory.Node) (*memory.Node, node.Stream) 
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { st.Reset() })
+	return n, st
+}
+
+// asker is such a stream of one that has said hello.
+func (w *stage) asker(name string, to *memory.Node) (*memory.Node, node.Stream) {
+	n, st := w.opened(name, to)
 	st.Write(appendHello(nil, hello{}))
 	return n, st
+}
+
+// deaf is such a stream of one that takes no notice of what it is given.
+func (w *stage) deaf(name string, to *memory.Node) node.Stream {
+	_, st := w.opened(name, to)
+	go func() {
+		for _, _, err := frame(st); err == nil; _, _, err = frame(st) {
+		}
+	}()
+	return st
 }
 
 // TestOrder is by class, by deadline, and the rarest first; for the playhead as

@@ -42,14 +42,7 @@ func TestWhoIsShutIsToldWhoIsOpen(t *testing.T) {
 		w := newStage(t)
 		giver, _ := w.box("giver", nil, leaf(1))
 		come := func(name string, dialled bool) node.Stream {
-			x := w.Node(name)
-			t.Cleanup(func() { x.Close() })
-			w.Link(x, giver)
-			st, err := x.Open(t.Context(), giver.ID(), BlocksProtocol)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { st.Reset() })
+			x, st := w.opened(name, giver)
 			st.Write(appendHello(nil, hello{addrs: []string{"/memory/1/p2p/" + x.ID()}, dialled: dialled}))
 			return st
 		}
@@ -201,13 +194,7 @@ func TestOneMoreThanThereIsRoomFor(t *testing.T) {
 		w := newStage(t)
 		giver, s := w.box("giver", nil, leaf(1))
 		for i := range maxClients {
-			x := w.Node(fmt.Sprint("guest", i))
-			t.Cleanup(func() { x.Close() })
-			w.Link(x, giver)
-			st, err := x.Open(t.Context(), giver.ID(), BlocksProtocol)
-			if err != nil {
-				t.Fatal(err)
-			}
+			x, st := w.opened(fmt.Sprint("guest", i), giver)
 			st.Write(appendHello(nil, hello{addrs: []string{"/memory/1/p2p/" + x.ID()}}))
 		}
 		<-time.After(time.Second)

@@ -119,18 +119,7 @@ func TestAskedAnewForThePlayhead(t *testing.T) {
 		w := newStage(t)
 		much := large(200_000)
 		from, s := w.box("giver", func(c *Config) { c.Upload = 20_000 }, much)
-		one := w.Node("one")
-		w.Link(one, from)
-		st, err := one.Open(t.Context(), from.ID(), BlocksProtocol)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer one.Close()
-		defer st.Reset()
-		go func() {
-			for _, _, err := frame(st); err == nil; _, _, err = frame(st) {
-			}
-		}()
+		st := w.deaf("one", from)
 		o := order{number: 5, class: node.Later, digest: digestOf(much.CID)}
 		st.Write(appendWants(appendHello(nil, hello{parts: true}), frameWant, []order{o}))
 		<-time.After(2 * time.Second)
@@ -281,18 +270,7 @@ func TestTwoWantsUnderOneNumber(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newStage(t)
 				from, s := w.box("giver", func(c *Config) { c.Upload = 20_000 }, much, small)
-				one := w.Node("one")
-				w.Link(one, from)
-				st, err := one.Open(t.Context(), from.ID(), BlocksProtocol)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer one.Close()
-				defer st.Reset()
-				go func() {
-					for _, _, err := frame(st); err == nil; _, _, err = frame(st) {
-					}
-				}()
+				st := w.deaf("one", from)
 				wants := func(b []byte, class node.Class, blocks []node.Block) {
 					var orders []order
 					for _, x := range blocks {

@@ -20,13 +20,7 @@ type part struct {
 func asker(t *testing.T, blocks ...node.Block) (st node.Stream, parts func() []part) {
 	w := newStage(t)
 	from, _ := w.box("giver", func(c *Config) { c.Upload = 200_000 }, blocks...)
-	one := w.Node("one")
-	w.Link(one, from)
-	st, err := one.Open(t.Context(), from.ID(), BlocksProtocol)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Reset(); one.Close() })
+	_, st = w.opened("one", from)
 	begun := time.Now()
 	came := make(chan part, 1<<10)
 	go func() {

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -47,28 +48,15 @@ var aired = map[string]struct {
 // breaks no policy of its own, and is one that all can use, as far as axe can
 // tell. PLAYNODE_PICTURE names a file for a picture of the film's page.
 func TestABrowserListens(t *testing.T) {
-	program, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatalf("%v: run `make interop`, which installs it", err)
-	}
 	b := newBench(t)
-	dj, venue := b.box("dj"), b.box("venue")
-	var id struct{ Name, Device string }
-	b.ok(venue.JSON(b.ctx, &id, "id"))
-	device := id.Device
-	b.ok(dj.JSON(b.ctx, &id, "id"))
+	program := b.chromium()
+	dj := b.box("dj")
 	tone := filepath.Join(b.dir, "tone.wav")
 	b.ok(drive.Sound{Rate: 44100, PCM: make([]int16, 44100)}.WriteWAV(tone))
-	djd := b.start(dj)
-	venued := b.start(venue, "--peer", djd.Addrs[0], "--http", "127.0.0.1:0")
 	for name := range aired {
 		b.ok(dj.JSON(b.ctx, nil, "publish", "--playlist", name, tone))
-		b.ok(dj.JSON(b.ctx, nil, "lease", "grant", name, "--device", device, "--for", "1d", "--out", filepath.Join(b.dir, name)))
 	}
-	b.ok(venue.JSON(b.ctx, nil, "follow", id.Name, "--once"))
-	for name := range aired {
-		b.ok(venue.JSON(b.ctx, nil, "lease", "import", filepath.Join(b.dir, name)))
-	}
+	_, venued, _ := b.venue(dj, slices.Collect(maps.Keys(aired))...)
 	for name, set := range aired {
 		b.air(dj, name, set.title, set.args)
 	}

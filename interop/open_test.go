@@ -27,11 +27,8 @@ import (
 // gone over; a link without its key, with a damaged one, with another set's and
 // of what is not on air says so.
 func TestABrowserOpensALink(t *testing.T) {
-	program, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatalf("%v: run `make interop`, which installs it", err)
-	}
 	b := newBench(t)
+	program := b.chromium()
 	dj, archive := b.box("dj"), b.box("archive")
 	var id struct{ Name string }
 	b.ok(dj.JSON(b.ctx, &id, "id"))

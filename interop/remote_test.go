@@ -22,28 +22,13 @@ import (
 // the key is in no address that the browser asks for, and once the box has another
 // key the phone is not let in. PLAYNODE_REMOTE names a file for a picture.
 func TestAPhoneDrives(t *testing.T) {
-	program, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatalf("%v: run `make interop`, which installs it", err)
-	}
 	b := newBench(t)
-	dj, venue := b.box("dj"), b.box("venue")
-	var id struct{ Name, Device string }
-	b.ok(venue.JSON(b.ctx, &id, "id"))
-	device := id.Device
-	b.ok(dj.JSON(b.ctx, &id, "id"))
+	program := b.chromium()
+	dj := b.box("dj")
 	b.ok(dj.JSON(b.ctx, nil, "publish", "--playlist", "bar", b.song("first", hostile, 300), b.song("second", "Salt", 400), b.song("third", "Rope", 500)))
 	b.ok(dj.JSON(b.ctx, nil, "publish", "--playlist", "late", b.song("fourth", "Ember", 600), b.song("fifth", "Ash", 700)))
-	venue.Env = []string{"PLAYNODE_SINK=null"} // once it was stopped
-	djd := b.start(dj)
-	venued := b.start(venue, "--peer", djd.Addrs[0], "--http", "127.0.0.1:0")
-	b.ok(venue.JSON(b.ctx, nil, "follow", id.Name, "--once"))
-	for _, p := range []string{"bar", "late"} {
-		grant := filepath.Join(b.dir, p)
-		b.ok(dj.JSON(b.ctx, nil, "lease", "grant", p, "--device", device, "--for", "30d", "--out", grant))
-		b.ok(venue.JSON(b.ctx, nil, "lease", "import", grant))
-	}
-	b.ok(venue.JSON(b.ctx, nil, "play", id.Name+"/bar", "--detach", "--sink", "null", "--volume", "60"))
+	venue, venued, name := b.venue(dj, "bar", "late")
+	b.ok(venue.JSON(b.ctx, nil, "play", name+"/bar", "--detach", "--volume", "60"))
 	var remote struct {
 		Links []string
 		Key   string

@@ -97,6 +97,36 @@ func (b *bench) start(box binary.Box, args ...string) *binary.Daemon {
 	return d
 }
 
+// chromium is the program that browses.
+func (b *bench) chromium() string {
+	b.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		b.Fatalf("%v: run `make interop`, which installs it", err)
+	}
+	return path
+}
+
+// venue is a box that serves pages until the test ends, has no sound card, follows dj,
+// whose name it gives, and holds her leases of playlists.
+func (b *bench) venue(dj binary.Box, playlists ...string) (venue binary.Box, at *binary.Daemon, name string) {
+	b.Helper()
+	venue = b.box("venue")
+	venue.Env = []string{"PLAYNODE_SINK=null"}
+	var own struct{ Device string }
+	b.ok(venue.JSON(b.ctx, &own, "id"))
+	var id struct{ Name string }
+	b.ok(dj.JSON(b.ctx, &id, "id"))
+	at = b.start(venue, "--peer", b.start(dj).Addrs[0], "--http", "127.0.0.1:0")
+	b.ok(venue.JSON(b.ctx, nil, "follow", id.Name, "--once"))
+	for _, p := range playlists {
+		grant := filepath.Join(b.dir, p)
+		b.ok(dj.JSON(b.ctx, nil, "lease", "grant", p, "--device", own.Device, "--for", "30d", "--out", grant))
+		b.ok(venue.JSON(b.ctx, nil, "lease", "import", grant))
+	}
+	return venue, at, id.Name
+}
+
 // npm runs one of interop/npm's scripts with arguments and stdin.
 func (b *bench) npm(script string, stdin []byte, args ...string) []byte {
 	b.Helper()
