@@ -56,6 +56,9 @@ func TestFullDisk(t *testing.T) {
 	if !faults(false) {
 		t.Error("status knows nothing of a full disk")
 	}
+	if k, err := Call(t.Context(), p.venue, OpRemote, RemoteRequest{}, nil); KindOf(err) != NoSpace || p.venue.Admits(k.Key) {
+		t.Errorf("a key of remote controls that is not kept: %+v, %v", k, err)
+	}
 	if s := do(t, p.venue, OpCtl, CtlRequest{Do: "volume", Volume: 30}); s.Volume != 30 || s.State != "playing" {
 		t.Errorf("volume: %+v", s)
 	}

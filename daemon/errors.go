@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"playnode/follow"
 	"playnode/internal/repo"
@@ -84,6 +85,8 @@ var kinds = []struct {
 	{repo.ErrLocked, Locked},
 	{repo.ErrNewer, Locked},
 	{node.ErrNoSpace, NoSpace},
+	{syscall.ENOSPC, NoSpace},
+	{syscall.EDQUOT, NoSpace},
 	{lease.ErrLapsed, NoLease},
 	{lease.ErrNoLease, NoLease},
 	{lease.ErrNotYours, NoLease},
