@@ -350,13 +350,10 @@ func Swarm(ctx context.Context, cfg SwarmConfig) (SwarmReport, error) {
 			wait = time.Duration(rnd.Int64N(int64(cfg.Within)))
 		}
 		wg.Go(func() {
-			select {
-			case <-time.After(wait):
-			case <-ctx.Done():
-			}
+			pause(ctx, wait)
 			connect(ctx, n, source.Addrs()[0], know)
 			if cfg.Real {
-				time.Sleep(settling - wait)
+				pause(ctx, settling-wait)
 			}
 			if i >= r.Hostile {
 				venues[i-r.Hostile].come(ctx, steps)
@@ -372,6 +369,14 @@ func Swarm(ctx context.Context, cfg SwarmConfig) (SwarmReport, error) {
 	r.SourceSent = float64(given.Sent) / float64(cfg.whole(cfg.Bytes))
 	r.SourceLine = float64(source.Carried().Sent) / float64(r.Catalogue)
 	return r, nil
+}
+
+// pause lets so much time of the world pass, unless it ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
 }
 
 // connect has n connect to the source, and to those that it knows.
