@@ -31,7 +31,7 @@ type runner struct {
 	mu    sync.Mutex // guards taken, where several measure at once
 	taken map[string][]float64
 
-	swarms []sim.SwarmReport    // those that were simulated
+	swarms []worldsOf           // those that were simulated
 	air    *testnet.OnAirReport // the real set on air; nil before
 	casts  map[string]*cast     // the same, carried by others
 	// besideAir is it simulated, sets are those that are larger.

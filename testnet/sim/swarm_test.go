@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -194,7 +195,8 @@ func TestHostile(t *testing.T) {
 }
 
 // TestSwarm is no test but a measurement, for "make swarm": SWARM is its
-// configuration as JSON, "{}" the smallest.
+// configuration as JSON, "{}" the smallest, SWARM_WORLDS of how many worlds it is, each
+// with a seed of its own.
 func TestSwarm(t *testing.T) {
 	text, ok := os.LookupEnv("SWARM")
 	if !ok {
@@ -207,7 +209,15 @@ func TestSwarm(t *testing.T) {
 	if os.Getenv("SWARM_FILL") == "naive" {
 		cfg.Fill = (&holders{of: map[cid.Cid]map[string]bool{}}).fill
 	}
-	told(t, cfg)
+	worlds, _ := strconv.Atoi(os.Getenv("SWARM_WORLDS"))
+	for seed := range uint64(max(1, worlds)) {
+		t.Run(fmt.Sprint(cfg.Seed+seed), func(t *testing.T) {
+			t.Parallel()
+			one := cfg
+			one.Seed += seed
+			told(t, one)
+		})
+	}
 }
 
 // steps are what package follow reads of a version of two tracks before it knows
